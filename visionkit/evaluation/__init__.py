@@ -1,0 +1,1 @@
+"""Metrics with intervals, what became of every find, and the report."""
