@@ -81,19 +81,6 @@ def _area(recall: FloatArray, precision: FloatArray) -> float:
     return float(np.append(best, 0.0)[at].mean())
 
 
-def ranked_counts(matched: BoolArray, score: FloatArray) -> tuple[FloatArray, IntArray, IntArray]:
-    """Distinct scores from high to low, with the finds and the right finds down to each.
-
-    Returns:
-        score: (K,), found: (K,), right: (K,), where K <= N; finds of one score come together,
-        since no threshold can part them.
-    """
-    order = np.argsort(-score, kind="stable")
-    ranked, right = score[order], np.cumsum(matched[order])
-    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(ranked) else order
-    return ranked[last], last + 1, right[last].astype(np.int64)
-
-
 def thinned(points: int, most: int) -> NDArray[np.int64]:
     """Indices of at most `most` of `points` points, first and last among them."""
     if points <= most:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,6 @@ import supervision as sv
 from visionkit.evaluation.average_precision import (
     average_precision,
     average_precision_rounds,
-    ranked_counts,
     thinned,
 )
 from visionkit.evaluation.bootstrap import Interval, interval, picture_weights
@@ -33,6 +32,7 @@ from visionkit.evaluation.outcomes import (
     Truth,
     judge,
 )
+from visionkit.evaluation.thresholds import Falling, Thresholds, best_f1, chosen_thresholds, fall
 
 __all__ = [
     "BoxMetrics",
@@ -43,9 +43,6 @@ __all__ = [
     "Truth",
     "evaluate_boxes",
 ]
-
-Thresholds = Mapping[str, float] | float | None
-"""A score threshold per class name, one for all, or None: the best F1 of each class."""
 
 _CURVE_POINTS = 200
 _FALSE_ALARM_RATE = 0.1  # false finds a picture, for `recall_at_false_alarms`
@@ -187,7 +184,8 @@ def evaluate_boxes(
     """
     outcomes = judge(truths, predictions, class_count=len(class_names))
     names = tuple(class_names)
-    chosen = _chosen_thresholds(outcomes, names, thresholds)
+    falling = [_falling(outcomes, class_id) for class_id in range(len(names))]
+    chosen = chosen_thresholds(thresholds, names, falling)
     above = outcomes.score >= chosen[outcomes.class_id]
     confusion = confusion_counts(outcomes, above, len(names))
     per_class = tuple(
@@ -195,6 +193,7 @@ def evaluate_boxes(
             outcomes,
             class_id,
             names,
+            falling=falling[class_id],
             threshold=float(chosen[class_id]),
             confusion=confusion,
             precision_goal=precision_goal,
@@ -241,48 +240,10 @@ def evaluate_boxes(
     )
 
 
-def _chosen_thresholds(
-    outcomes: Outcomes, class_names: Sequence[str], thresholds: Thresholds
-) -> FloatArray:
-    """(C,) the threshold of each class; inf where none would let a right find through."""
-    if isinstance(thresholds, Mapping):
-        without = [name for name in class_names if name not in thresholds]
-        if without:
-            raise ValueError(
-                f"thresholds must name every class, got none for {without[0]!r}; "
-                "calibrate it, or give one number for all classes."
-            )
-        return np.array([float(thresholds[name]) for name in class_names])
-    if thresholds is not None:
-        return np.full(len(class_names), float(thresholds))
-    chosen = [_best_f1(_falling(outcomes, index))[0] for index in range(len(class_names))]
-    # Where no find is right, the best that can be done is to find nothing.
-    return np.where(np.isnan(chosen), np.inf, chosen)
-
-
-@dataclass(frozen=True)
-class _Falling:
-    """One class as its threshold falls over its K distinct scores."""
-
-    truths: int
-    score: FloatArray
-    found: IntArray
-    right: IntArray
-
-
-def _falling(outcomes: Outcomes, class_id: int) -> _Falling:
+def _falling(outcomes: Outcomes, class_id: int) -> Falling:
     own = outcomes.class_id == class_id
     truths = int((outcomes.truth_class_id == class_id).sum())
-    return _Falling(truths, *ranked_counts(outcomes.is_true[own], outcomes.score[own]))
-
-
-def _best_f1(falling: _Falling) -> tuple[float, float]:
-    """Threshold and F1 of the best F1; nan where no find is right."""
-    f1 = 2 * falling.right / np.maximum(falling.found + falling.truths, 1)
-    if len(f1) == 0 or f1.max() == 0:
-        return float("nan"), float("nan")
-    best = int(f1.argmax())
-    return float(falling.score[best]), float(f1[best])
+    return fall(outcomes.is_true[own], outcomes.score[own], truths)
 
 
 def _class_metrics(
@@ -290,6 +251,7 @@ def _class_metrics(
     class_id: int,
     class_names: Sequence[str],
     *,
+    falling: Falling,
     threshold: float,
     confusion: IntArray,
     precision_goal: float,
@@ -297,12 +259,11 @@ def _class_metrics(
     own = outcomes.class_id == class_id
     passing = own & (outcomes.score >= threshold)
     finds, true = int(passing.sum()), int(outcomes.is_true[passing].sum())
-    falling = _falling(outcomes, class_id)
     truths = falling.truths
     aps = [average_precision(row[own], outcomes.score[own], truths) for row in outcomes.matched]
     precision = falling.right / np.maximum(falling.found, 1)
     precise = np.flatnonzero((precision >= precision_goal) & (falling.right > 0))
-    assumed_threshold, assumed_f1 = _best_f1(falling)
+    assumed_threshold, assumed_f1 = best_f1(falling)
     empty = is_empty(outcomes)
     others = np.delete(confusion[class_id, :-1], class_id)
     nearest = int(others.argmax()) if others.any() else -1
@@ -373,9 +334,9 @@ def _recall_at_false_alarms(outcomes: Outcomes) -> float:
     truths = len(outcomes.truth_class_id)
     if truths == 0:
         return float("nan")
-    _, found, right = ranked_counts(outcomes.is_true, outcomes.score)
-    allowed = (found - right) <= _FALSE_ALARM_RATE * outcomes.pictures
-    return float(right[allowed].max(initial=0) / truths)
+    falling = fall(outcomes.is_true, outcomes.score, truths)
+    allowed = (falling.found - falling.right) <= _FALSE_ALARM_RATE * outcomes.pictures
+    return float(falling.right[allowed].max(initial=0) / truths)
 
 
 def _mean(figures: Sequence[float]) -> float:
