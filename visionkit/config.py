@@ -1,0 +1,307 @@
+"""The types of the configs: what a job may be told, and which values are allowed.
+
+The values and a sentence about each stand in `conf/*.yaml`; here stand only their types and
+limits. Jobs (`visionkit/jobs`) take these; nothing below them sees a config object.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Annotated, Any, get_type_hints
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a field may hold beside its type.
+
+    Attributes:
+        minimum, maximum: bounds of a number, both included; None is no bound.
+        choices: the only values; empty is any.
+        path: whether it holds paths, whose special characters mean themselves.
+    """
+
+    minimum: float | None = None
+    maximum: float | None = None
+    choices: tuple[str, ...] = ()
+    path: bool = False
+
+
+IsPath = Limits(path=True)
+Count = Annotated[int, Limits(minimum=0)]
+Positive = Annotated[int, Limits(minimum=1)]
+Rate = Annotated[float, Limits(minimum=0)]
+Fraction = Annotated[float, Limits(minimum=0, maximum=1)]
+SomePath = Annotated[str, IsPath]
+OptionalPath = Annotated[str | None, IsPath]
+DataFormat = Annotated[
+    str,
+    Limits(
+        choices=("auto", "coco", "voc", "yolo", "folders", "csv", "groundtruth", "items", "cntk")
+    ),
+]
+Accelerator = Annotated[str, Limits(choices=("auto", "cpu", "gpu", "mps"))]
+
+
+@dataclass
+class BackboneConfig:
+    """Which network sees the pictures (conf/backbone)."""
+
+    name: str
+    weights: Annotated[str, Limits(choices=("starter", "hub", "file"))]
+    file: OptionalPath
+    strides: list[int]
+    image_size: Annotated[int | None, Limits(minimum=16)]
+    mean: list[float] | None
+    std: list[float] | None
+    options: dict[str, Any]
+
+
+@dataclass
+class DemoConfig:
+    """The set that is made where no data of one's own is given."""
+
+    folder: OptionalPath
+    items: Annotated[int, Limits(minimum=2)]
+    views: Positive
+    scenes: Annotated[int, Limits(minimum=6)]
+    background: Positive
+    seed: Count
+
+
+@dataclass
+class SplitConfig:
+    """Which part of the scenes goes where; parts that sum to 1."""
+
+    train: Fraction
+    val: Fraction
+    test: Fraction
+
+
+@dataclass
+class DataConfig:
+    """Where the pictures are and how they are read (conf/data)."""
+
+    items: OptionalPath
+    scenes: OptionalPath
+    background: OptionalPath
+    format: DataFormat
+    image_root: OptionalPath
+    max_megapixels: Annotated[float, Limits(minimum=0.01)]
+    splits: SplitConfig
+    demo: DemoConfig
+
+
+@dataclass
+class TaskConfig:
+    """What is learned (conf/task); each task has its own fields beside the name."""
+
+    name: str
+
+
+@dataclass
+class CorrelationConfig:
+    """Finding by similarity of feature patches, without training."""
+
+    enabled: bool
+    strides: list[int]
+    template_cells: Positive
+    scales: list[float]
+    candidates: Positive
+
+
+@dataclass
+class GeometryConfig:
+    """Verification of candidates by local features and a homography."""
+
+    enabled: bool
+    keypoints: Annotated[int, Limits(minimum=8)]
+    min_inliers: Annotated[int, Limits(minimum=4)]
+    candidates: Count
+
+
+@dataclass
+class LearnedConfig:
+    """Embedding, box refinement and re-scoring that are trained on top."""
+
+    enabled: bool
+    embedding_size: Annotated[int, Limits(minimum=8)]
+    learning_rate: Rate
+    weight_decay: Rate
+    batch_size: Positive
+
+
+@dataclass
+class ScenesConfig:
+    """How many scenes are composed from the items, and of which kind."""
+
+    train: Count
+    val: Count
+    calibration: Positive
+    image_size: list[int]
+    max_items: Positive
+    empty_fraction: Fraction
+
+
+@dataclass
+class ExemplarConfig(TaskConfig):
+    """Finding items from a few pictures of each (conf/task/exemplar.yaml)."""
+
+    image_size: Annotated[int, Limits(minimum=32)]
+    tiles: bool
+    max_candidates: Positive
+    iou_threshold: Fraction
+    false_alarm_rate: Rate
+    correlation: CorrelationConfig
+    geometry: GeometryConfig
+    learned: LearnedConfig
+    scenes: ScenesConfig
+
+
+TASKS: dict[str, type[TaskConfig]] = {"exemplar": ExemplarConfig}
+"""Name of a task (`task.name`) -> the type of its options."""
+
+
+@dataclass
+class TrainerConfig:
+    """On what and for how long is trained (conf/trainer)."""
+
+    accelerator: Accelerator
+    devices: Positive
+    precision: Annotated[str, Limits(choices=("32-true", "16-mixed", "bf16-mixed"))]
+    max_epochs: Count
+    patience: Positive
+    gradient_clip: Rate
+    workers: Count
+    progress: bool
+
+
+@dataclass
+class TrainConfig:
+    """What `visionkit train` is told (conf/train.yaml)."""
+
+    task: TaskConfig
+    backbone: BackboneConfig
+    data: DataConfig
+    augment: dict[str, Any]
+    trainer: TrainerConfig
+    seed: Count
+    output: OptionalPath
+    overwrite: bool
+    resume: OptionalPath
+    debug: bool
+
+
+@dataclass
+class EvaluateConfig:
+    """What `visionkit evaluate` is told (conf/evaluate.yaml)."""
+
+    bundle: SomePath
+    data: SomePath
+    format: DataFormat
+    image_root: OptionalPath
+    background: OptionalPath
+    split: Annotated[str, Limits(choices=("all", "train", "val", "test"))]
+    accelerator: Accelerator
+    seed: Count
+    output: OptionalPath
+    overwrite: bool
+    debug: bool
+
+
+@dataclass
+class PredictConfig:
+    """What `visionkit predict` is told (conf/predict.yaml)."""
+
+    bundle: SomePath
+    source: SomePath
+    score_threshold: Annotated[float | None, Limits(minimum=0, maximum=1)]
+    draw: bool
+    accelerator: Accelerator
+    output: OptionalPath
+    overwrite: bool
+    debug: bool
+
+
+@dataclass
+class GalleryConfig:
+    """What `visionkit gallery` is told (conf/gallery.yaml)."""
+
+    action: Annotated[str, Limits(choices=("add", "remove", "list", "audit"))]
+    bundle: SomePath
+    item: str | None
+    images: Annotated[list[str], IsPath]
+    format: DataFormat
+    debug: bool
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that is spelt most like `name`; None where none is like it.
+
+    >>> nearest("exmplar", ["classification", "exemplar"])
+    'exemplar'
+    """
+    matches = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    return matches[0] if matches else None
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A sentence that names the nearest of `names`, or "" where none is like `name`."""
+    close = nearest(name, names)
+    return f"; did you mean {close}?" if close else ""
+
+
+def limits_of(config_type: type[Any]) -> dict[str, Limits]:
+    """Field name -> limits, of the fields of a config dataclass that have any."""
+    hints = get_type_hints(config_type, include_extras=True)
+    return {
+        name: extra
+        for name, hint in hints.items()
+        for extra in getattr(hint, "__metadata__", ())
+        if isinstance(extra, Limits)
+    }
+
+
+def check_values(config: Any, prefix: str = "") -> None:
+    """Checks the limits of every field of a config and of the configs within it.
+
+    Args:
+        config: an instance of one of the dataclasses of this module.
+        prefix: dotted name of `config` within a larger one, with a closing dot, or "".
+
+    Raises:
+        ValueError: a value is outside of what its field allows; names the field in full,
+            the value and what is allowed.
+    """
+    limits = limits_of(type(config))
+    for entry in fields(config):
+        name, value = prefix + entry.name, getattr(config, entry.name)
+        if is_dataclass(value):
+            check_values(value, name + ".")
+        elif value is not None and entry.name in limits:
+            _check_choice(name, value, limits[entry.name].choices)
+            _check_range(name, value, limits[entry.name])
+    if isinstance(config, SplitConfig) and abs(config.train + config.val + config.test - 1) > 1e-6:
+        raise ValueError(
+            f"{prefix}train, val and test must sum to 1, "
+            f"got {config.train} + {config.val} + {config.test}"
+        )
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if choices and value not in choices:
+        raise ValueError(
+            f"{name} must be one of {', '.join(choices)}, got {value}"
+            f"{did_you_mean(str(value), choices)}"
+        )
+
+
+def _check_range(name: str, value: Any, limits: Limits) -> None:
+    minimum, maximum = limits.minimum, limits.maximum
+    below = minimum is not None and not value >= minimum  # NaN is outside of every range
+    above = maximum is not None and not value <= maximum
+    if below or above:
+        words = [f"at least {minimum}"] * (minimum is not None)
+        words += [f"at most {maximum}"] * (maximum is not None)
+        raise ValueError(f"{name} must be {' and '.join(words)}, got {value}")
