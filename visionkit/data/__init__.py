@@ -1,0 +1,1 @@
+"""Pictures, boxes and labels in: decoding, the table, formats, splits, composed scenes."""
