@@ -49,7 +49,7 @@ class BackboneConfig:
     """Which network sees the pictures (conf/backbone)."""
 
     name: str
-    weights: Annotated[str, Limits(choices=("starter", "hub", "file"))]
+    weights: Annotated[str, Limits(choices=("starter", "hub", "file", "random"))]
     file: OptionalPath
     strides: list[int]
     image_size: Annotated[int | None, Limits(minimum=16)]
