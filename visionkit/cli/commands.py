@@ -1,0 +1,77 @@
+"""The commands: which config each takes and which job it calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from visionkit.config import EvaluateConfig, GalleryConfig, PredictConfig, TrainConfig
+
+
+class Summary(Protocol):
+    """What a job gives back."""
+
+    @property
+    def run_folder(self) -> Path:
+        """Where the results lie."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Name -> value."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that runs a job on a config.
+
+    Attributes:
+        name: as it is typed; also the name of its file in `conf/`.
+        config_type: dataclass of its config.
+        job: takes the config and the run's folder; imports what it needs when it is called,
+            so that `--help` and a mistyped key answer at once.
+        run_name: config -> name of the folder in `runs/`; None where it needs no folder.
+        positional: key that the first word may give without `key=`.
+    """
+
+    name: str
+    config_type: type[Any]
+    job: Callable[[Any, Path], Summary]
+    run_name: Callable[[Any], str] | None
+    positional: str | None = None
+
+
+def _train(config: TrainConfig, run_folder: Path) -> Summary:
+    from visionkit.jobs.train import train
+
+    return train(config, run_folder)
+
+
+def _evaluate(config: EvaluateConfig, run_folder: Path) -> Summary:
+    from visionkit.jobs.evaluate import evaluate
+
+    return evaluate(config, run_folder)
+
+
+def _predict(config: PredictConfig, run_folder: Path) -> Summary:
+    from visionkit.jobs.predict import predict
+
+    return predict(config, run_folder)
+
+
+def _gallery(config: GalleryConfig, run_folder: Path) -> Summary:
+    from visionkit.jobs.gallery import gallery
+
+    return gallery(config, run_folder)
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command("train", TrainConfig, _train, lambda config: str(config.task.name)),
+        Command("evaluate", EvaluateConfig, _evaluate, lambda _: "evaluate"),
+        Command("predict", PredictConfig, _predict, lambda _: "predict"),
+        Command("gallery", GalleryConfig, _gallery, None, positional="action"),
+    )
+}

@@ -1,0 +1,111 @@
+"""The folder of a run, and the record in it that says what ran and how it ended."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from visionkit.files import new_run_folder, write_json
+
+RECORD_NAME = "run.json"
+Status = Literal["running", "finished", "failed", "stopped"]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What `run.json` holds.
+
+    Attributes:
+        command: for instance "train".
+        overrides: the words of the command line, without flags.
+        status: "running" also stands there after a kill -9.
+        started: local time, ISO 8601.
+        seconds: wall time until the end; 0 while it runs.
+        metrics: name -> value, as the job gave them.
+        error: the error's sentence, or "".
+    """
+
+    command: str
+    overrides: list[str]
+    status: Status = "running"
+    started: str = ""
+    seconds: float = 0.0
+    metrics: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+
+
+def begin_run(folder: Path, command: str, overrides: list[str]) -> RunRecord:
+    """The record of a run that starts now; it is written to `folder`."""
+    started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    record = RunRecord(command, overrides, started=started)
+    write_json(folder / RECORD_NAME, asdict(record))
+    return record
+
+
+def end_run(folder: Path, record: RunRecord, **changes: object) -> RunRecord:
+    """The record with how the run ended; it is written to `folder`."""
+    ended = replace(record, **changes)  # type: ignore[arg-type]  # callers name real fields
+    write_json(folder / RECORD_NAME, asdict(ended))
+    return ended
+
+
+def read_record(folder: Path) -> RunRecord | None:
+    """The record of the run in `folder`; None where there is none.
+
+    Raises:
+        ValueError: the record can't be read; says which file and what to do.
+    """
+    file = folder / RECORD_NAME
+    if not file.is_file():
+        return None
+    try:
+        return RunRecord(**json.loads(file.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{file} is damaged or from another version of visionkit ({error}); "
+            "choose another folder"
+        ) from error
+
+
+def prepare_folder(output: str | None, name: str, *, overwrite: bool) -> Path:
+    """An empty folder for a run.
+
+    Args:
+        output: the folder that was asked for; None makes `runs/<name>/<date_time>`.
+        name: what runs, for instance the task.
+        overwrite: whether a run that lies there is deleted first.
+
+    Raises:
+        FileExistsError: the folder holds something, and `overwrite` is false or what it holds
+            is not a run.
+        RuntimeError: the disk is full.
+        OSError: the folder can't be made.
+    """
+    if output is None:
+        return new_run_folder("runs", name)
+    folder = Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"output must be a folder, but {folder} is a file; choose another")
+    if folder.is_dir() and any(folder.iterdir()):
+        _clear(folder, overwrite)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _clear(folder: Path, overwrite: bool) -> None:
+    record = read_record(folder)
+    if record is None:
+        raise FileExistsError(
+            f"output={folder} holds files that are not a run of visionkit; choose another folder"
+        )
+    if not overwrite:
+        way_out = "" if record.status == "finished" else f", resume={folder} to go on with it"
+        raise FileExistsError(
+            f"output={folder} holds a run already; choose another folder{way_out}, "
+            "or overwrite=true to replace it"
+        )
+    shutil.rmtree(folder)
