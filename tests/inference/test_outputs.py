@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import supervision as sv
+from PIL import Image as PillowImage
+
+from visionkit.inference.drawing import class_colour, draw_finds
+from visionkit.inference.outputs import (
+    FIND_SCHEMA,
+    PredictionWriter,
+    find_records,
+    read_predictions,
+)
+
+GREY = np.full((80, 120, 3), 128, np.uint8)
+SETTINGS = {"bundle": "b1", "score_threshold": 0.5}
+
+
+def two_finds() -> sv.Detections:
+    return sv.Detections(
+        xyxy=np.array([[5, 6, 30.5, 40], [50, 10, 110, 70]], np.float32),
+        class_id=np.array([1, 0]),
+        confidence=np.array([0.3, 0.9], np.float32),
+        data={
+            "class_name": np.array(["milk", "egg carton"]),
+            "view": np.array(["milk/1.png", "egg/2.png"]),
+            "similarity": np.array([0.61, 0.93], np.float32),
+            "inliers": np.array([0, 24]),
+            "runner_up": np.array(["juice", "milk"]),
+            "runner_up_similarity": np.array([np.nan, 0.4], np.float32),
+        },
+    )
+
+
+def write_all(folder: Path, pictures: dict[str, sv.Detections], **options: Any) -> Any:
+    writer = PredictionWriter(folder, settings=SETTINGS, **options)
+    for name, found in pictures.items():
+        if name not in writer.done:
+            writer.write(name, GREY, found)
+    return writer.finish()
+
+
+def test_no_pictures_give_empty_files_with_the_columns(tmp_path: Path) -> None:
+    files = write_all(tmp_path, {})
+    assert (files.images, files.finds) == (0, 0)
+    assert files.jsonl.read_text() == ""
+    table = pq.read_table(files.parquet)
+    assert table.num_rows == 0
+    assert table.schema.names == FIND_SCHEMA.names
+
+
+def test_a_picture_without_finds_has_its_line_and_no_row(tmp_path: Path) -> None:
+    files = write_all(tmp_path, {"a.png": sv.Detections.empty()}, draw=False)
+    assert json.loads(files.jsonl.read_text()) == {
+        "image": "a.png",
+        "width": 120,
+        "height": 80,
+        "finds": [],
+    }
+    assert pq.read_table(files.parquet).num_rows == 0
+    assert files.drawn is None
+
+
+def test_rows_carry_box_score_and_evidence_from_the_best_down(tmp_path: Path) -> None:
+    files = write_all(tmp_path, {"dir/a.png": two_finds()})
+    rows = pq.read_table(files.parquet).to_pylist()
+    assert [row["item"] for row in rows] == ["egg carton", "milk"]
+    assert rows[1]["box"] == [5.0, 6.0, 30.5, 40.0]
+    assert rows[0]["score"] == pytest.approx(0.9)
+    assert (rows[0]["view"], rows[0]["inliers"], rows[0]["runner_up"]) == ("egg/2.png", 24, "milk")
+    assert rows[1]["runner_up_similarity"] is None
+    assert rows[0]["quad"] is None
+    assert json.loads(pq.read_metadata(files.parquet).metadata[b"visionkit.settings"]) == SETTINGS
+    line = json.loads(files.jsonl.read_text())
+    with PillowImage.open(tmp_path / line["drawn"]) as drawn:
+        assert drawn.size == (120, 80)
+
+
+def test_predictions_read_back_are_those_written(tmp_path: Path) -> None:
+    found = two_finds()
+    found.data["quad"] = np.arange(16, dtype=np.float32).reshape(2, 4, 2) / 3
+    files = write_all(tmp_path, {"a.png": found, "b.png": sv.Detections.empty()})
+    (name, back), (other, none) = read_predictions(files.jsonl)
+    assert (name, other, len(none)) == ("a.png", "b.png", 0)
+    order = [1, 0]
+    np.testing.assert_array_equal(back.xyxy, found.xyxy[order])
+    np.testing.assert_array_equal(back.confidence, found.confidence[order])
+    np.testing.assert_array_equal(back.class_id, found.class_id[order])
+    for key in found.data:
+        np.testing.assert_array_equal(back.data[key], np.asarray(found.data[key])[order])
+
+
+def test_a_stopped_run_goes_on_and_ends_as_an_unbroken_one(tmp_path: Path) -> None:
+    pictures = {f"{index}.png": two_finds() for index in range(7)}
+    unbroken = write_all(tmp_path / "unbroken", pictures, part_pictures=3)
+
+    killed = PredictionWriter(tmp_path / "killed", settings=SETTINGS, part_pictures=3)
+    for name in list(pictures)[:5]:
+        killed.write(name, GREY, pictures[name])
+    del killed  # kill -9: nothing is flushed, the last two pictures are lost
+    again = PredictionWriter(tmp_path / "killed", settings=SETTINGS, part_pictures=3)
+    assert again.done == {"0.png", "1.png", "2.png"}
+    resumed = write_all(tmp_path / "killed", pictures, part_pictures=3)
+
+    assert resumed.jsonl.read_bytes() == unbroken.jsonl.read_bytes()
+    assert pq.read_table(resumed.parquet).equals(pq.read_table(unbroken.parquet))
+    assert (resumed.images, resumed.finds) == (7, 14)
+    assert sorted(path.name for path in (tmp_path / "killed").iterdir()) == [
+        "pictures",
+        "predictions.jsonl",
+        "predictions.parquet",
+    ]
+
+
+def test_ctrl_c_keeps_every_picture_so_far(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with PredictionWriter(tmp_path, settings=SETTINGS) as writer:
+            writer.write("a.png", GREY, two_finds())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not (tmp_path / "predictions.jsonl").exists()
+    assert PredictionWriter(tmp_path, settings=SETTINGS).done == {"a.png"}
+
+
+def test_the_block_finishes_by_itself(tmp_path: Path) -> None:
+    with PredictionWriter(tmp_path, settings=SETTINGS) as writer:
+        writer.write("a.png", GREY, two_finds())
+    assert (tmp_path / "predictions.jsonl").exists()
+
+
+def _finished(folder: Path) -> None:
+    write_all(folder, {"a.png": two_finds()})
+    PredictionWriter(folder, settings=SETTINGS)
+
+
+def _other_settings(folder: Path) -> None:
+    PredictionWriter(folder, settings=SETTINGS)
+    PredictionWriter(folder, settings={**SETTINGS, "score_threshold": 0.7})
+
+
+def _twice(folder: Path) -> None:
+    writer = PredictionWriter(folder, settings=SETTINGS)
+    writer.write("a.png", GREY, two_finds())
+    writer.write("a.png", GREY, two_finds())
+
+
+def _damaged(folder: Path) -> None:
+    (folder / "p.jsonl").write_text('{"image": "a", "finds": [{"score": 1}]}\n')
+    list(read_predictions(folder / "p.jsonl"))
+
+
+def _not_json(folder: Path) -> None:
+    (folder / "p.jsonl").write_text('{"image": "a", "finds": []}\n{"ima')
+    list(read_predictions(folder / "p.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("act", "error", "message"),
+    [
+        (_finished, FileExistsError, "finished one; choose another folder or overwrite=true"),
+        (_other_settings, ValueError, "another score_threshold"),
+        (_twice, ValueError, "got a.png again"),
+        (_damaged, ValueError, "line 1"),
+        (_not_json, ValueError, "line 2"),
+    ],
+    ids=["finished folder", "other settings", "same picture twice", "damaged", "cut off"],
+)
+def test_wrong_use_is_refused_in_words(
+    tmp_path: Path, act: Callable[[Path], None], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        act(tmp_path)
+
+
+def test_overwrite_deletes_what_was_there(tmp_path: Path) -> None:
+    write_all(tmp_path, {"a.png": two_finds()})
+    files = write_all(tmp_path, {"b.png": sv.Detections.empty()}, overwrite=True, draw=False)
+    assert [name for name, _ in read_predictions(files.jsonl)] == ["b.png"]
+    assert not (tmp_path / "pictures").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["日本/ラベル.png", 'quote"and\\slash.png', "stray-\udc80-byte.png", "x" * 300 + ".png"]
+)
+def test_odd_picture_names_come_back_as_they_were(tmp_path: Path, name: str) -> None:
+    files = write_all(tmp_path, {name: two_finds()})
+    assert [back for back, _ in read_predictions(files.jsonl)] == [name]
+    assert len(list((tmp_path / "pictures").iterdir())) == 1
+    assert pq.read_table(files.parquet).num_rows == 2
+
+
+def test_two_pictures_of_one_name_are_drawn_to_two_files(tmp_path: Path) -> None:
+    write_all(tmp_path, {"a/x.png": two_finds(), "b/x.png": two_finds()})
+    assert len(list((tmp_path / "pictures").iterdir())) == 2
+
+
+def test_a_find_without_evidence_has_only_what_it_carries() -> None:
+    bare = sv.Detections(xyxy=np.array([[1, 2, 3, 4]], np.float32))
+    assert find_records(bare) == [{"box": [1.0, 2.0, 3.0, 4.0]}]
+
+
+def test_drawing_leaves_the_picture_given_and_pixels_off_the_frames_alone() -> None:
+    before = GREY.copy()
+    drawn = draw_finds(GREY, two_finds())
+    np.testing.assert_array_equal(GREY, before)
+    np.testing.assert_array_equal(drawn[75, 5], [128, 128, 128])
+    np.testing.assert_array_equal(drawn[60, 110], class_colour(0))  # right edge of the second box
+
+
+def test_drawing_follows_the_quad_where_there_is_one() -> None:
+    found = two_finds()
+    quads = np.full((2, 4, 2), np.nan, np.float32)
+    quads[1] = [[60, 50], [100, 50], [100, 75], [60, 75]]
+    found.data["quad"] = quads
+    drawn = draw_finds(GREY, found)
+    np.testing.assert_array_equal(drawn[75, 80], class_colour(0))
+    np.testing.assert_array_equal(drawn[25, 5], class_colour(1))  # no quad: its box
+
+
+def test_drawing_takes_no_finds_tiny_pictures_and_boxes_past_the_border() -> None:
+    np.testing.assert_array_equal(draw_finds(GREY, sv.Detections.empty()), GREY)
+    tiny = np.zeros((3, 2, 3), np.uint8)
+    past = sv.Detections(xyxy=np.array([[-50, -50, 900, 900]], np.float32))
+    assert draw_finds(tiny, past).shape == (3, 2, 3)

@@ -1,0 +1,1 @@
+"""Pictures in, finds out: the predictor and what it writes."""
