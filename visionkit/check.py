@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -111,10 +111,8 @@ def check_requirements(
             ]
         requirements = metadata.requires("visionkit") or []
     problems: list[Result] = []
-    for text in requirements:
-        wanted = _requirement(text)
-        if wanted is None or (wanted.marker and not wanted.marker.evaluate({"extra": ""})):
-            continue
+    needed = [wanted for text in requirements if _applies(wanted := Requirement(text))]
+    for wanted in needed:
         version = installed.get(canonicalize_name(wanted.name))
         if version is None or not wanted.specifier.contains(version, prereleases=True):
             problems.append(
@@ -125,7 +123,7 @@ def check_requirements(
                     f"pip install '{wanted.name}{wanted.specifier}'",
                 )
             )
-    return problems or [Result("ok", f"all {len(requirements)} requirements are met")]
+    return problems or [Result("ok", f"all {len(needed)} requirements are met")]
 
 
 def check_opencv(installed: Mapping[str, str]) -> Result:
@@ -264,11 +262,9 @@ def check_folder(folder: Path) -> Result:
     return Result("ok", text)
 
 
-def _requirement(text: str) -> Requirement | None:
-    try:
-        return Requirement(text)
-    except InvalidRequirement:
-        return None
+def _applies(wanted: Requirement) -> bool:
+    """Whether a requirement holds on this machine and without any extra."""
+    return wanted.marker is None or wanted.marker.evaluate({"extra": ""})
 
 
 def _torch_way_out(installed: Mapping[str, str]) -> str:
