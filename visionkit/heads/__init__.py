@@ -1,0 +1,1 @@
+"""What answers a task from the backbone's features, one file a task."""

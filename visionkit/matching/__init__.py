@@ -1,0 +1,1 @@
+"""Finding the items of a gallery in a picture."""

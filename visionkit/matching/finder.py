@@ -1,0 +1,435 @@
+"""The finder: correlation, geometry and what was learned, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import supervision as sv
+import torch
+from numpy.typing import NDArray
+from torchvision.ops import batched_nms
+
+from visionkit.heads.exemplar import ExemplarHead, Pairs
+from visionkit.matching.calibration import (
+    BackgroundStatistics,
+    background_statistics,
+    item_thresholds,
+)
+from visionkit.matching.gallery import Gallery, View
+from visionkit.matching.geometry import GeometryIndex, GeometrySettings, Verified
+from visionkit.matching.pairs import gather_pairs
+from visionkit.matching.pyramid import PyramidSettings, ScenePyramid, scene_pyramid
+from visionkit.matching.search import (
+    Candidates,
+    SearchSettings,
+    TemplateIndex,
+    concatenate,
+    no_candidates,
+)
+from visionkit.matching.templates import Template, build_templates
+from visionkit.models.backbone import Backbone
+from visionkit.types import BoxArray, Image
+
+_INLIER_WEIGHT = 1.0
+_INLIER_OFFSET = 2.0
+_MAX_INLIERS = 25
+"""Geometry adds its evidence to correlation's: each agreeing point is worth one standard
+deviation, less two for the look; from 25 points on nothing is left to doubt. Chosen on
+FlickrLogos-27's second subset, which is no part of the reported test pictures."""
+_OVERLAP = 0.5
+
+
+@dataclass(frozen=True)
+class FinderSettings:
+    """How items are found; each part can be switched off.
+
+    Attributes:
+        use_correlation: search by similarity of feature patches.
+        use_geometry: search and verify by local features.
+        use_learned: embedding, scores and boxes as trained.
+        candidates: most places of a scene that are looked at closely.
+        per_item: most finds of one item in a scene.
+        iou_threshold: of two finds of one item that overlap more, the better one stays.
+        false_alarm_rate: pictures without an item in which it may be found all the same, as a
+            part of all such pictures; sets each item's threshold.
+    """
+
+    pyramid: PyramidSettings = field(default_factory=PyramidSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
+    geometry: GeometrySettings = field(default_factory=GeometrySettings)
+    use_correlation: bool = True
+    use_geometry: bool = True
+    use_learned: bool = True
+    candidates: int = 150
+    per_item: int = 20
+    iou_threshold: float = 0.45
+    false_alarm_rate: float = 0.05
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Candidates of one scene with all evidence there is before learning.
+
+    Attributes:
+        candidates: the best first.
+        prior: (N,) float32, standard deviations above the background's best match.
+        inliers: (N,) int64, points that geometry verified.
+        quads: (N, 4, 2) float32, corners by homography; NaN where there is none.
+        pyramid: the scene's features.
+    """
+
+    candidates: Candidates
+    prior: NDArray[np.float32]
+    inliers: NDArray[np.int64]
+    quads: NDArray[np.float32]
+    pyramid: ScenePyramid
+
+    def take(self, index: NDArray[np.intp]) -> Proposals:
+        """The proposals at `index`, in that order."""
+        return Proposals(
+            self.candidates.take(index),
+            self.prior[index],
+            self.inliers[index],
+            self.quads[index],
+            self.pyramid,
+        )
+
+
+class Finder:
+    """Finds the items of a gallery; items come and go without training.
+
+    Args:
+        backbone: frozen.
+        head: whitened; trained or not.
+        settings: how items are found.
+        reference: background pictures as the backbone sees them: what views are calibrated on.
+
+    Attributes:
+        gallery, templates, statistics: what is looked for, ready to search.
+        thresholds: item -> score threshold 0..1 at the stated false-alarm rate.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: ExemplarHead,
+        settings: FinderSettings,
+        reference: Sequence[ScenePyramid],
+    ) -> None:
+        if not reference:
+            raise ValueError("a finder must have at least one background picture, got none")
+        self.backbone = backbone
+        self.head = head
+        self.settings = settings
+        self.reference = tuple(reference)
+        self.gallery = Gallery()
+        self.templates: list[Template] = []
+        self.thresholds: dict[str, float] = {}
+        self.refresh()
+
+    def add(
+        self,
+        views: Sequence[View],
+        *,
+        templates: Sequence[Template] | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Adds views, calibrates them on the reference and sets thresholds anew.
+
+        Args:
+            views: of new or known items; copies are left out.
+            templates: of the gallery that results, where they are known already.
+            progress: called with 1 after each view.
+        """
+        before = len(self.gallery.views)
+        self.gallery = self.gallery.add(views)
+        if templates is not None:
+            self.templates = list(templates)
+        else:
+            search = self.settings.search
+            self.templates += build_templates(
+                self.gallery.views[before:],
+                self.backbone,
+                stride=self.settings.pyramid.stride,
+                cells=(*search.template_cells, *search.small_template_cells),
+                first_view=before,
+                progress=progress,
+            )
+        self.refresh()
+
+    def remove(self, item: str) -> None:
+        """Removes an item with all its views.
+
+        Raises:
+            ValueError: there is no such item.
+        """
+        old = self.gallery.views
+        self.gallery = self.gallery.remove(item)
+        place = {id(view): index for index, view in enumerate(self.gallery.views)}
+        self.templates = [
+            Template(place[id(old[t.view])], t.cells, t.features, t.weights, t.extent)
+            for t in self.templates
+            if id(old[t.view]) in place
+        ]
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Embeds and calibrates anew; to be called after the head has learned."""
+        views = self.gallery.views
+        self._item_names = list(self.gallery.items)
+        number = {item: index for index, item in enumerate(self._item_names)}
+        self._item_of_view = np.array([number[view.item] for view in views], np.int64)
+        self._view_of_template = np.array([t.view for t in self.templates], np.int64)
+        self._index = TemplateIndex(self.templates, self.head, self.settings.search)
+        self._points: GeometryIndex | None = None
+        if self.settings.use_geometry:
+            self._points = GeometryIndex(views, self.settings.geometry)
+        found = [self._index.search(pyramid, self.head) for pyramid in self.reference]
+        self.statistics = (
+            background_statistics(found, len(self.templates))
+            if self.templates
+            else BackgroundStatistics(np.zeros(0, np.float32), np.ones(0, np.float32))
+        )
+        self.thresholds = self._reference_thresholds(found)
+
+    @property
+    def item_names(self) -> list[str]:
+        """Names of the items, sorted: `class_id` of a detection is a place in this list."""
+        return self._item_names
+
+    def pyramid(self, image: Image) -> ScenePyramid:
+        """The scene as the backbone sees it."""
+        return scene_pyramid(image, self.backbone, self.settings.pyramid)
+
+    def propose(self, image: Image) -> Proposals:
+        """The places worth a close look, the best first, before anything learned.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+        """
+        pyramid = self.pyramid(image)
+        candidates = no_candidates()
+        if self.settings.use_correlation and self.templates:
+            candidates = self._index.search(pyramid, self.head)
+        prior = self.statistics.standardise(candidates)
+        candidates, prior = self._thin(candidates, prior)
+        verified = None
+        if self._points is not None:
+            verified = self._points.verify(image, self._views_to_verify(candidates))
+        return self._merge(candidates, prior, verified, pyramid)
+
+    def pairs(self, proposals: Proposals) -> Pairs:
+        """Proposals as the head sees them."""
+        return gather_pairs(
+            proposals.candidates,
+            proposals.prior,
+            proposals.inliers,
+            self.statistics.mean,
+            proposals.pyramid,
+            self.templates,
+        )
+
+    def items_of(self, candidates: Candidates) -> NDArray[np.int64]:
+        """(N,) index of each candidate's item in `item_names`."""
+        if not len(candidates):
+            return np.zeros(0, np.int64)
+        return self._item_of_view[self._view_of_template[candidates.template]]
+
+    @torch.no_grad()
+    def find(self, image: Image) -> sv.Detections:
+        """What is found in a picture, whatever the threshold, the best first.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+
+        Returns:
+            Boxes in pixels of the picture, `confidence` 0..1, `class_id` into `item_names`,
+            and in `data`: class_name, view (id of the view that matched), similarity (cosine),
+            inliers, quad (4, 2), runner_up (the other item that fits best at this place, or "")
+            and runner_up_score.
+        """
+        proposals = self.propose(image)
+        boxes, scores = self._judge(proposals)
+        items = self.items_of(proposals.candidates)
+        boxes = _clip(boxes, proposals.pyramid.image_size)
+        is_real = (boxes[:, 2] - boxes[:, 0] >= 1) & (boxes[:, 3] - boxes[:, 1] >= 1)
+        kept = batched_nms(
+            torch.from_numpy(boxes),
+            torch.from_numpy(np.where(is_real, scores, 0).astype(np.float32)),
+            torch.from_numpy(items),
+            self.settings.iou_threshold,
+        ).numpy()
+        kept = kept[is_real[kept]]
+        kept = kept[_first_of_each(items[kept], self.settings.per_item)]
+        return self._detections(proposals, boxes, scores, items, kept)
+
+    def _judge(self, proposals: Proposals) -> tuple[BoxArray, NDArray[np.float32]]:
+        """Boxes and scores, by the head as trained or by the prior alone."""
+        if self.settings.use_learned and len(proposals.candidates):
+            pairs = self.pairs(proposals)
+            results = self.head.decode(self.head(pairs), pairs)
+            boxes = results.boxes.cpu().numpy().astype(np.float32)
+            return boxes, results.scores.cpu().numpy().astype(np.float32)
+        odds = self.head.gain.item() * proposals.prior + self.head.bias.item()
+        return proposals.candidates.boxes, (1 / (1 + np.exp(-odds))).astype(np.float32)
+
+    def _detections(
+        self,
+        proposals: Proposals,
+        boxes: BoxArray,
+        scores: NDArray[np.float32],
+        items: NDArray[np.int64],
+        kept: NDArray[np.int64],
+    ) -> sv.Detections:
+        names = np.array(self._item_names, dtype=object)
+        view_ids = np.array([view.id for view in self.gallery.views], dtype=object)
+        rival, rival_score = _runner_up(boxes, scores, items, kept)
+        view = self._view_of_template[proposals.candidates.template[kept]] if len(kept) else kept
+        return sv.Detections(
+            xyxy=boxes[kept].astype(np.float32).reshape(-1, 4),
+            confidence=scores[kept],
+            class_id=items[kept].astype(int),
+            data={
+                "class_name": _pick(names, items[kept]),
+                "view": _pick(view_ids, view),
+                "similarity": proposals.candidates.similarity[kept],
+                "inliers": proposals.inliers[kept],
+                "quad": proposals.quads[kept],
+                "runner_up": np.array(
+                    [self._item_names[index] if index >= 0 else "" for index in rival], dtype=str
+                ),
+                "runner_up_score": rival_score,
+            },
+        )
+
+    def _thin(
+        self, candidates: Candidates, prior: NDArray[np.float32]
+    ) -> tuple[Candidates, NDArray[np.float32]]:
+        """The best candidates, without near copies of the same item's."""
+        if not len(candidates):
+            return candidates, prior
+        best = np.argsort(-prior, kind="stable")[: 20 * self.settings.candidates]
+        candidates, prior = candidates.take(best), prior[best]
+        kept = batched_nms(
+            torch.from_numpy(candidates.boxes),
+            torch.from_numpy(prior),
+            torch.from_numpy(self.items_of(candidates)),
+            0.7,
+        ).numpy()[: self.settings.candidates]
+        return candidates.take(kept), prior[kept]
+
+    def _views_to_verify(self, candidates: Candidates) -> NDArray[np.int64] | None:
+        """All views of a small gallery, of a large one those that correlation proposes."""
+        if len(self.gallery.views) <= self.settings.search.dense_views:
+            return None
+        views = self._view_of_template[candidates.template]
+        return np.unique(views[: self.settings.search.dense_views])
+
+    def _merge(
+        self,
+        candidates: Candidates,
+        prior: NDArray[np.float32],
+        verified: Verified | None,
+        pyramid: ScenePyramid,
+    ) -> Proposals:
+        """Correlation's candidates and geometry's, whose evidence adds up where they agree."""
+        blank = np.full((len(candidates), 4, 2), np.nan, np.float32)
+        if verified is None or not len(verified):
+            return Proposals(
+                candidates, prior, np.zeros(len(candidates), np.int64), blank, pyramid
+            )
+        by_geometry = self._as_candidates(verified, pyramid)
+        same_item = self.items_of(by_geometry)[:, None] == self.items_of(candidates)[None]
+        overlap = sv.box_iou_batch(by_geometry.boxes, candidates.boxes)
+        agree = same_item & (overlap > _OVERLAP)
+        support = np.where(agree, prior[None], 0.0).max(1, initial=0.0)
+        similarity = np.where(agree, candidates.similarity[None], 0.0).max(1, initial=0.0)
+        by_geometry = Candidates(
+            by_geometry.boxes,
+            similarity.astype(np.float32),
+            by_geometry.template,
+            by_geometry.level,
+        )
+        points = np.minimum(verified.inliers, _MAX_INLIERS)
+        geometry_prior = support + _INLIER_WEIGHT * points - _INLIER_OFFSET
+        merged = Proposals(
+            concatenate([candidates, by_geometry]),
+            np.concatenate([prior, geometry_prior]).astype(np.float32),
+            np.concatenate([np.zeros(len(candidates), np.int64), verified.inliers]),
+            np.concatenate([blank, verified.quads]),
+            pyramid,
+        )
+        return merged.take(np.argsort(-merged.prior, kind="stable"))
+
+    def _as_candidates(self, verified: Verified, pyramid: ScenePyramid) -> Candidates:
+        """Geometry's finds with the template and level that correlation would use for them."""
+        first_cells = self.settings.search.template_cells[0]
+        template_of = {t.view: n for n, t in enumerate(self.templates) if t.cells == first_cells}
+        sides = (verified.boxes[:, 2:] - verified.boxes[:, :2]).max(1).clip(1)
+        scales = np.array([max(level.scale_x, level.scale_y) for level in pyramid.levels])
+        wanted = first_cells * pyramid.stride / sides
+        level = np.abs(np.log(scales[None]) - np.log(wanted[:, None])).argmin(1)
+        return Candidates(
+            verified.boxes,
+            np.zeros(len(verified), np.float32),
+            np.array([template_of[view] for view in verified.view], np.int64),
+            level.astype(np.int64),
+        )
+
+    def _reference_thresholds(self, found: Sequence[Candidates]) -> dict[str, float]:
+        """Thresholds from the reference, by correlation alone: it keeps no pictures."""
+        best: dict[str, list[float]] = {item: [] for item in self._item_names}
+        for candidates in found if self._item_names else ():
+            odds = self.head.gain.item() * self.statistics.standardise(candidates)
+            score = 1 / (1 + np.exp(-(odds + self.head.bias.item())))
+            top = np.zeros(len(self._item_names))
+            np.maximum.at(top, self.items_of(candidates), score)
+            for item, value in zip(self._item_names, top, strict=True):
+                best[item].append(float(value))
+        return item_thresholds(best, self.settings.false_alarm_rate)
+
+
+def whiten(head: ExemplarHead, reference: Sequence[ScenePyramid]) -> None:
+    """Fits the head's whitening to the cells of background pictures."""
+    cells = [level.features.flatten(1).T for pyramid in reference for level in pyramid.levels]
+    head.fit_whitening(torch.cat(cells))
+
+
+def _clip(boxes: BoxArray, image_size: tuple[int, int]) -> BoxArray:
+    height, width = image_size
+    limit = np.array([width, height, width, height], np.float32)
+    return np.clip(boxes, 0, limit).astype(np.float32)
+
+
+def _first_of_each(items: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+    """Which entries are among the first `count` of their item."""
+    rank = np.zeros(len(items), np.int64)
+    for item in np.unique(items):
+        places = np.flatnonzero(items == item)
+        rank[places] = np.arange(len(places))
+    return rank < count
+
+
+def _runner_up(
+    boxes: BoxArray,
+    scores: NDArray[np.float32],
+    items: NDArray[np.int64],
+    kept: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """For each kept find the other item that fits best at its place (-1: none), and its score."""
+    if not len(kept):
+        return np.zeros(0, np.int64), np.zeros(0, np.float32)
+    rivals = (items[kept][:, None] != items[None]) & (
+        sv.box_iou_batch(boxes[kept], boxes) > _OVERLAP
+    )
+    rival_scores = np.where(rivals, scores[None], -1.0)
+    best = rival_scores.argmax(1)
+    value = rival_scores[np.arange(len(kept)), best]
+    item = np.where(value >= 0, items[best], -1)
+    return item.astype(np.int64), np.maximum(value, 0).astype(np.float32)
+
+
+def _pick(values: NDArray[np.object_], index: NDArray[np.int64]) -> NDArray[np.str_]:
+    return np.array([values[place] for place in index], dtype=str)

@@ -1,0 +1,108 @@
+"""Candidates as the exemplar head sees them: a patch of the scene beside the view's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torchvision.ops import roi_align
+
+from visionkit.heads.exemplar import SCENE_CELLS, VIEW_CELLS, Pairs
+from visionkit.matching.pyramid import ScenePyramid
+from visionkit.matching.search import Candidates
+from visionkit.matching.templates import Template
+
+
+def gather_pairs(
+    candidates: Candidates,
+    prior: NDArray[np.float32],
+    inliers: NDArray[np.int64],
+    template_means: NDArray[np.float32],
+    pyramid: ScenePyramid,
+    templates: Sequence[Template],
+) -> Pairs:
+    """Pairs for candidates, in their order.
+
+    Args:
+        candidates: N of them; 0 is fine.
+        prior: (N,) evidence before learning, in standard deviations.
+        inliers: (N,) points that geometry verified, 0 where it did not.
+        template_means: (T,) mean similarity of each template to backgrounds.
+        pyramid: the scene.
+        templates: T of them.
+    """
+    device = pyramid.levels[0].features.device
+    channels = pyramid.levels[0].features.shape[0]
+    count = len(candidates)
+    boxes = torch.from_numpy(candidates.boxes).to(device)
+    scene = torch.zeros(count, channels, SCENE_CELLS, SCENE_CELLS, device=device)
+    for number, level in enumerate(pyramid.levels):
+        index = torch.from_numpy(np.flatnonzero(candidates.level == number)).to(device)
+        if len(index):
+            to_level = boxes.new_tensor([level.scale_x, level.scale_y] * 2)
+            around = _grow(boxes[index] * to_level, SCENE_CELLS / VIEW_CELLS)
+            scene[index] = _crop(level.features, around / pyramid.stride, SCENE_CELLS)
+    views, weights = _view_grids(candidates.template, templates, channels, device)
+    scales = np.array([max(level.scale_x, level.scale_y) for level in pyramid.levels])
+    width, height = (candidates.boxes[:, 2:] - candidates.boxes[:, :2]).clip(1e-3).T
+    evidence = np.stack(
+        [
+            prior / 4,
+            candidates.similarity,
+            template_means[candidates.template],
+            np.log2(scales[candidates.level]),
+            np.log2(width / height),
+            np.log1p(inliers),
+        ],
+        1,
+    )
+    return Pairs(
+        scene,
+        views,
+        weights,
+        torch.from_numpy(prior).to(device).float(),
+        torch.from_numpy(evidence).to(device).float(),
+        boxes,
+    )
+
+
+def _view_grids(
+    chosen: NDArray[np.int64],
+    templates: Sequence[Template],
+    channels: int,
+    device: torch.device,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, C, 8, 8) features and (N, 8, 8) weights of the chosen templates."""
+    used, place = np.unique(chosen, return_inverse=True)
+    grids = torch.zeros(len(used), channels, VIEW_CELLS, VIEW_CELLS, device=device)
+    weights = torch.zeros(len(used), VIEW_CELLS, VIEW_CELLS, device=device)
+    for row, index in enumerate(used):
+        template = templates[index]
+        height, width = template.weights.shape
+        half_width = width * template.extent[0] / 2
+        half_height = height * template.extent[1] / 2
+        item = torch.tensor(
+            [
+                width / 2 - half_width,
+                height / 2 - half_height,
+                width / 2 + half_width,
+                height / 2 + half_height,
+            ],
+            device=device,
+        )[None]
+        grids[row] = _crop(template.features.to(device).float(), item, VIEW_CELLS)[0]
+        weights[row] = _crop(template.weights.to(device)[None], item, VIEW_CELLS)[0, 0]
+    order = torch.from_numpy(place).to(device)
+    return grids[order], weights[order]
+
+
+def _crop(features: torch.Tensor, boxes: torch.Tensor, size: int) -> torch.Tensor:
+    """(N, C, size, size) from a (C, h, w) map; boxes are (N, 4) xyxy in cells."""
+    return roi_align(features[None], [boxes.float()], size, sampling_ratio=1, aligned=True)
+
+
+def _grow(boxes: torch.Tensor, factor: float) -> torch.Tensor:
+    center, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
+    return torch.cat([center - half * factor, center + half * factor], 1)

@@ -1,0 +1,101 @@
+"""A picture seen by the backbone at several scales."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import torch
+
+from visionkit.models.backbone import Backbone
+from visionkit.types import Image
+
+
+@dataclass(frozen=True)
+class PyramidSettings:
+    """Which scales a scene is seen at.
+
+    Attributes:
+        stride: of the backbone's map that is searched, in pixels.
+        max_upscale: how much larger than itself a scene is seen at most. Templates are 128
+            to 180 px on their longest side, so 2 finds items from about 50 px.
+        max_side: longest side of the largest scale, in pixels; bounds time and memory.
+        min_side: scales whose longest side is under this are left out, in pixels.
+    """
+
+    stride: int = 16
+    max_upscale: float = 2.0
+    max_side: int = 1600
+    min_side: int = 120
+
+
+@dataclass(frozen=True)
+class Level:
+    """One scale of a scene.
+
+    Attributes:
+        features: (C, h, w) float32 map, not normalised.
+        scale_x, scale_y: pixels of this scale a pixel of the scene.
+    """
+
+    features: torch.Tensor
+    scale_x: float
+    scale_y: float
+
+
+@dataclass(frozen=True)
+class ScenePyramid:
+    """All scales of one scene, the most detailed first.
+
+    Attributes:
+        levels: at least one.
+        image_size: (height, width) of the scene in pixels.
+        stride: pixels of a level a cell of its map.
+    """
+
+    levels: tuple[Level, ...]
+    image_size: tuple[int, int]
+    stride: int
+
+
+def scene_pyramid(image: Image, backbone: Backbone, settings: PyramidSettings) -> ScenePyramid:
+    """The scene's feature maps at scales that halve, one backbone pass a scale.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        backbone: gives the map of `settings.stride`.
+        settings: which scales.
+
+    Returns:
+        Maps on the backbone's device, computed without gradients.
+    """
+    height, width = image.shape[:2]
+    longest = max(height, width)
+    side = min(longest * settings.max_upscale, settings.max_side)
+    sides = [side]
+    while sides[-1] / 2 >= settings.min_side:
+        sides.append(sides[-1] / 2)
+    levels = tuple(_level(image, side / longest, backbone, settings.stride) for side in sides)
+    return ScenePyramid(levels, (height, width), settings.stride)
+
+
+def to_input(image: Image, device: torch.device) -> torch.Tensor:
+    """(1, 3, H, W) float32 in 0..1 on `device`, from a (H, W, 3) uint8 RGB picture."""
+    return torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
+
+
+def _level(image: Image, scale: float, backbone: Backbone, stride: int) -> Level:
+    height, width = image.shape[:2]
+    # A strip of 4000x1 px must not vanish: no side under two cells.
+    new_height = max(2 * stride, round(height * scale))
+    new_width = max(2 * stride, round(width * scale))
+    shrinks = new_height * new_width < height * width
+    resized = cv2.resize(
+        image,
+        (new_width, new_height),
+        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+    )
+    device = next(backbone.parameters()).device
+    with torch.no_grad():
+        features = backbone(to_input(resized, device)).maps[stride][0]
+    return Level(features, new_width / width, new_height / height)

@@ -1,0 +1,221 @@
+"""Search by correlation: where in the scene do the features look like a view's?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from visionkit.heads.exemplar import ExemplarHead
+from visionkit.matching.pyramid import Level, ScenePyramid
+from visionkit.matching.templates import Template
+from visionkit.types import BoxArray
+
+_PAD = 1
+"""Cells that a template may reach beyond the scene, for items at its rim."""
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """How densely is searched.
+
+    Attributes:
+        template_cells: lengths of the templates' longer side in cells, searched at every
+            scale. The factor between two should be the root of 2: the scales halve.
+        small_template_cells: further lengths, searched at the most detailed scale only, for
+            small items; at other scales they would only add false alarms.
+        peaks: best places kept for each template and scale.
+        dense_views: a gallery with more views than this is narrowed at each scale to so many
+            by a coarse search first, so that time does not grow with the gallery.
+    """
+
+    template_cells: tuple[float, ...] = (8.0, 11.3)
+    small_template_cells: tuple[float, ...] = (5.66,)
+    peaks: int = 3
+    dense_views: int = 128
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Places that resemble a view; N may be 0.
+
+    Attributes:
+        boxes: (N, 4) float32 xyxy, pixels of the scene; may reach beyond it.
+        similarity: (N,) float32, mean cosine similarity of the cells, -1..1.
+        template: (N,) int64, index of the template.
+        level: (N,) int64, index of the pyramid's level.
+    """
+
+    boxes: BoxArray
+    similarity: NDArray[np.float32]
+    template: NDArray[np.int64]
+    level: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.similarity)
+
+    def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Candidates:
+        """The candidates at `index`, in that order."""
+        return Candidates(*(value[index] for value in vars(self).values()))
+
+
+def no_candidates() -> Candidates:
+    """Candidates of a scene in which nothing was found."""
+    return Candidates(
+        np.zeros((0, 4), np.float32),
+        np.zeros(0, np.float32),
+        np.zeros(0, np.int64),
+        np.zeros(0, np.int64),
+    )
+
+
+def concatenate(parts: Sequence[Candidates]) -> Candidates:
+    """All candidates of the parts, in order; of no part: none."""
+    if not parts:
+        return no_candidates()
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    return Candidates(*(np.concatenate(column) for column in columns))
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Templates of one shape: one convolution finds them all."""
+
+    kernels: torch.Tensor  # (T, D, h, w), weighted so that the response is the mean cosine
+    extents: NDArray[np.float32]  # (T, 2) width and height in parts of the patch
+    template: NDArray[np.int64]  # (T,)
+    view: NDArray[np.int64]  # (T,)
+    is_small: NDArray[np.bool_]  # (T,) searched at the most detailed scale only
+
+
+class TemplateIndex:
+    """Templates embedded and grouped by shape.
+
+    Args:
+        templates: of all views of a gallery.
+        head: its embedding is used; embeddings are made once, here.
+        settings: which sizes are small ones, how many views are searched densely.
+    """
+
+    def __init__(
+        self, templates: Sequence[Template], head: ExemplarHead, settings: SearchSettings
+    ) -> None:
+        self.settings = settings
+        by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for index, template in enumerate(templates):
+            by_shape[tuple(template.weights.shape)].append(index)  # type: ignore[index]
+        self.groups = [_group(templates, members, head, settings) for members in by_shape.values()]
+        self.view_count = len({template.view for template in templates})
+
+    def search(self, pyramid: ScenePyramid, head: ExemplarHead) -> Candidates:
+        """The best places of each template at each scale, in no particular order."""
+        with torch.no_grad():
+            parts = [
+                part
+                for number, level in enumerate(pyramid.levels)
+                for part in self._search_level(level, number, pyramid, head)
+            ]
+        return concatenate(parts)
+
+    def _search_level(
+        self, level: Level, number: int, pyramid: ScenePyramid, head: ExemplarHead
+    ) -> list[Candidates]:
+        embedded = head.embed(level.features[None])
+        embedded = F.pad(embedded, (_PAD,) * 4)
+        cell = (pyramid.stride / level.scale_x, pyramid.stride / level.scale_y)
+        return [
+            self._search_group(embedded, cell, group, number)
+            for group in self._narrow(embedded, number)
+            if embedded.shape[2] >= group.kernels.shape[2]
+            and embedded.shape[3] >= group.kernels.shape[3]
+        ]
+
+    def _narrow(self, embedded: torch.Tensor, number: int) -> list[_Group]:
+        """The groups to search at this level: without small templates but for the first."""
+        if number == 0:
+            return self.groups
+        return [kept for group in self.groups if (kept := _take(group, ~group.is_small))]
+
+    def _search_group(
+        self,
+        embedded: torch.Tensor,
+        cell: tuple[float, float],
+        group: _Group,
+        number: int,
+    ) -> Candidates:
+        response = F.conv2d(embedded, group.kernels)[0]  # (T, h', w')
+        similarity, rows, columns = _peaks(response, self.settings.peaks)
+        height, width = group.kernels.shape[2:]
+        center_x = (columns - _PAD + width / 2) * cell[0]
+        center_y = (rows - _PAD + height / 2) * cell[1]
+        half_width = group.extents[:, :1] * width * cell[0] / 2
+        half_height = group.extents[:, 1:] * height * cell[1] / 2
+        boxes = np.stack(
+            [
+                center_x - half_width,
+                center_y - half_height,
+                center_x + half_width,
+                center_y + half_height,
+            ],
+            -1,
+        )
+        count = similarity.shape[1]
+        return Candidates(
+            boxes.reshape(-1, 4).astype(np.float32),
+            similarity.reshape(-1),
+            group.template.repeat(count),
+            np.full(similarity.size, number, np.int64),
+        )
+
+
+def _group(
+    templates: Sequence[Template],
+    members: Sequence[int],
+    head: ExemplarHead,
+    settings: SearchSettings,
+) -> _Group:
+    device = head.center.device
+    chosen = [templates[index] for index in members]
+    with torch.no_grad():
+        features = torch.stack([template.features for template in chosen]).to(device).float()
+        weights = torch.stack([template.weights for template in chosen]).to(device)
+        weights = weights / weights.sum((1, 2), keepdim=True)
+        kernels = head.embed(features) * weights[:, None]
+    return _Group(
+        kernels,
+        np.array([template.extent for template in chosen], np.float32),
+        np.array(members, np.int64),
+        np.array([template.view for template in chosen], np.int64),
+        np.array([template.cells in settings.small_template_cells for template in chosen]),
+    )
+
+
+def _take(group: _Group, keep: NDArray[np.bool_]) -> _Group | None:
+    if keep.all():
+        return group
+    if not keep.any():
+        return None
+    return _Group(
+        group.kernels[torch.from_numpy(keep).to(group.kernels.device)],
+        group.extents[keep],
+        group.template[keep],
+        group.view[keep],
+        group.is_small[keep],
+    )
+
+
+def _peaks(
+    response: torch.Tensor, count: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+    """Values, rows and columns, each (T, count), of the highest local maxima of (T, h, w)."""
+    highest = F.max_pool2d(response[None], 3, stride=1, padding=1)[0]
+    peaks = torch.where(response == highest, response, -1.0).flatten(1)
+    values, places = peaks.topk(min(count, peaks.shape[1]), 1)
+    places = places.cpu().numpy()
+    width = response.shape[2]
+    return values.cpu().numpy(), places // width, places % width
