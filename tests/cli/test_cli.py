@@ -1,0 +1,237 @@
+"""What a user sees of the command line, with a job that only writes a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.conftest import Job, record
+from visionkit.cli import main
+from visionkit.cli.describe import conf_folder
+from visionkit.config import GalleryConfig, TrainConfig
+
+ROOT = conf_folder().parent
+
+
+def test_no_words_list_the_commands_and_are_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    out = capsys.readouterr().out
+    for name in ("train", "evaluate", "predict", "gallery", "check"):
+        assert f"\n  {name} " in out
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "gallery"])
+def test_help_lists_every_key_with_its_sentence(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main([name, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert f"Usage: visionkit {name}" in out
+    assert "Whether an error shows where in the code it came from." in out
+    assert max(len(line) for line in out.splitlines()) <= 120
+
+
+def test_help_lists_groups_and_options_and_the_keys_of_the_option_chosen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["train", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "task (must be chosen)" in out
+    assert "resnet50" in out
+    assert "trainer.max_epochs=20" in out
+    assert "task.learned" not in out
+    assert main(["train", "task=exemplar", "--help"]) == 0
+    assert "task.learned.learning_rate=0.001" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "trian is not a command; did you mean train?"),
+        (["train", "--halp"], "--halp is not a flag of train; did you mean --help?"),
+        (["train", "task=exemplar", "sed=1"], "sed is not an option of train; did you mean seed?"),
+        (["train", "task=exmplar", "--help"], "did you mean exemplar?"),
+        (["gallery", "lst", "bundle=b"], "action must be one of add, remove, list, audit"),
+        (["gallery", "list", "bundle=b", "-m"], "gallery makes no runs to compare"),
+        (["train", "task=exemplar", "--config-dir"], "--config-dir must be followed by"),
+        (["train", "resume=nowhere"], "resume=nowhere must be the folder of a run"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(
+    words: list[str], message: str, job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.startswith(f"visionkit {words[0]}: ")
+    assert len(err.splitlines()) == 1
+    assert job.calls == []
+
+
+def test_a_run_has_a_folder_with_its_config_and_record(job: Job, tmp_path: Path) -> None:
+    assert main(["train", "task=exemplar", "seed=3"]) == 0
+    ((config, folder),) = job.calls
+    assert isinstance(config, TrainConfig)
+    assert folder.parent == Path("runs/exemplar")
+    written = yaml.safe_load((folder / "config.yaml").read_text())
+    assert (written["seed"], written["task"]["name"]) == (3, "exemplar")
+    found = record(folder)
+    assert found["status"] == "finished"
+    assert found["metrics"] == {"ap50": 0.5}
+    assert found["overrides"] == ["task=exemplar", "seed=3"]
+    assert main(["train", "task=exemplar", "seed=3"]) == 0
+    assert len({call[1] for call in job.calls}) == 2
+
+
+def test_gallery_takes_its_action_as_first_word_and_makes_no_run(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    assert main(["gallery", "add", "bundle=b", "item=milk", "images=a b.png"]) == 0
+    ((config, folder),) = job.calls
+    assert config == GalleryConfig("add", "b", "milk", ["a b.png"], "auto", False)
+    assert folder == Path("b")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_output_folder_is_never_overwritten_unless_asked_to(
+    job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "task=exemplar", "output=out"]
+    assert main(words) == 0
+    (tmp_path / "out" / "mine").touch()
+    assert main(words) == 2
+    assert "out holds a run already" in capsys.readouterr().err
+    assert (tmp_path / "out" / "mine").exists()
+    assert main([*words, "overwrite=true"]) == 0
+    assert not (tmp_path / "out" / "mine").exists()
+
+
+def test_a_folder_that_is_not_a_run_is_never_deleted(
+    job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").touch()
+    assert main(["train", "task=exemplar", "output=photos", "overwrite=true"]) == 2
+    assert "holds files that are not a run" in capsys.readouterr().err
+    assert (tmp_path / "photos" / "cat.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (FileNotFoundError("data.items: no folder x"), 2),
+        (ValueError("item a has no picture"), 2),
+        (RuntimeError("the disk is full"), 1),
+    ],
+)
+def test_an_error_of_the_job_is_told_without_a_traceback(
+    error: Exception, status: int, job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(config: Any, folder: Path) -> None:
+        raise error
+
+    job.action = fail
+    assert main(["train", "task=exemplar"]) == status
+    err = capsys.readouterr().err
+    assert err.startswith(f"visionkit train: {error}\n")
+    assert "Traceback" not in err
+    folder = job.calls[0][1]
+    assert str(folder / "error.txt") in err
+    assert "Traceback" in (folder / "error.txt").read_text()
+    assert record(folder)["status"] == "failed"
+    assert main(["train", "task=exemplar", "debug=true"]) == status
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(1)])
+def test_a_stopped_run_says_how_to_go_on_and_does(
+    stop: BaseException, job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(config: Any, folder: Path) -> None:
+        (folder / "half").touch()
+        raise stop
+
+    job.action = fail
+    assert main(["train", "task=exemplar", "seed=4", "output=out", "overwrite=true"]) == 130
+    assert "go on with: visionkit train resume=out" in capsys.readouterr().err
+    assert record(Path("out"))["status"] == "stopped"
+    job.action = lambda config, folder: None
+    assert main(["train", "resume=out", "trainer.max_epochs=50"]) == 0
+    config, folder = job.calls[-1]
+    assert (config.seed, config.resume, config.trainer.max_epochs) == (4, "out", 50)
+    assert folder == Path("out")
+    assert (folder / "half").exists()
+    assert record(folder)["status"] == "finished"
+
+
+def test_a_run_that_was_killed_can_be_resumed(job: Job, tmp_path: Path) -> None:
+    assert main(["train", "task=exemplar", "output=out"]) == 0
+    killed = record(Path("out")) | {"status": "running"}  # as kill -9 leaves it
+    (tmp_path / "out" / "run.json").write_text(json.dumps(killed))
+    assert main(["train", "task=exemplar", "output=out"]) == 2
+    assert main(["train", "resume=out"]) == 0
+
+
+def test_a_damaged_record_is_named(job: Job, tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "run.json").write_text("{half")
+    assert main(["train", "resume=out"]) == 2
+    assert "run.json is damaged" in capsys.readouterr().err
+
+
+def test_print_shows_the_config_with_its_origins_and_runs_nothing(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "task=exemplar", "seed=9", "--print"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.split() == ["seed:", "9", "#", "command", "line"] for line in lines)
+    assert any(line.startswith("task.name: exemplar ") for line in lines)
+    assert job.calls == []
+
+
+def test_a_further_rank_joins_the_run_of_the_first(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start_rank(config: Any, folder: Path) -> None:
+        if len(job.calls) == 1:  # what Lightning does: the same words, another LOCAL_RANK
+            monkeypatch.setenv("LOCAL_RANK", "1")
+            assert main(["train", "task=exemplar", "seed=2"]) == 0
+            monkeypatch.delenv("LOCAL_RANK")
+
+    job.action = start_rank
+    assert main(["train", "task=exemplar", "seed=2"]) == 0
+    (first, first_folder), (second, second_folder) = job.calls
+    assert (first, first_folder) == (second, second_folder)
+    assert "VISIONKIT_RUN" not in os.environ
+
+
+def test_help_and_errors_need_neither_torch_nor_a_job() -> None:
+    code = (
+        "import sys; from visionkit.cli import main; "
+        "main(sys.argv[1:]); print('torch' in sys.modules)"
+    )
+    words = ["train", "task=exemplar", "sed=1"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "predict", "gallery"])
+def test_the_script_of_each_command_is_that_command(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, f"scripts/{name}.py", "--help"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert f"Usage: visionkit {name}" in done.stdout

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from visionkit.cli.compose import ConfigError, compose, expand_sweep, path_keys, quote_path
+from visionkit.config import ExemplarConfig, GalleryConfig, PredictConfig, TrainConfig
+
+
+def train(*words: str, config_folder: Path | None = None) -> TrainConfig:
+    return compose("train", TrainConfig, words, config_folder=config_folder).config
+
+
+def test_the_defaults_of_a_task_are_typed() -> None:
+    config = train("task=exemplar")
+    assert isinstance(config.task, ExemplarConfig)
+    assert config.task.correlation.enabled is True
+    assert config.backbone.weights == "starter"
+    assert config.data.items is None
+    assert isinstance(config.trainer.max_epochs, int)
+
+
+def test_overrides_win_over_files() -> None:
+    config = train("task=exemplar", "task.learned.learning_rate=1e-4", "trainer=gpu", "seed=7")
+    assert isinstance(config.task, ExemplarConfig)
+    assert config.task.learned.learning_rate == 1e-4
+    assert config.trainer.accelerator == "gpu"
+    assert config.trainer.patience == train("task=exemplar").trainer.patience
+    assert config.seed == 7
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "task must be chosen: task=exemplar"),
+        (["task=exmplar"], "there is no such task; did you mean exemplar?"),
+        (["tsk=exemplar"], "tsk is not an option of train; did you mean task?"),
+        (["task=exemplar", "data.itms=x"], "did you mean data.items?"),
+        (["task=exemplar", "max_epoch=3"], "did you mean trainer.max_epochs?"),
+        (["task=exemplar", "zzz=3"], r"zzz is not an option of train \(--help lists them\)"),
+        (["task=exemplar", "backbone=resnet5"], "did you mean resnet50?"),
+        (
+            ["task=exemplar", "+task.learnd.enabled=true"],
+            "task.learnd is not an option.*did you mean task.learned?",
+        ),
+        (["task=exemplar", "trainer.max_epochs=many"], "trainer.max_epochs: .*'many'.*Integer"),
+        (["task=exemplar", "trainer.max_epochs=-1"], "trainer.max_epochs must be at least 0"),
+        (["task=exemplar", "data.format=cocoo"], "must be one of auto.*did you mean coco?"),
+        (["task=exemplar", "task.iou_threshold=nan"], "at least 0 and at most 1, got nan"),
+        (["task=exemplar", "data.splits.train=0.5"], "data.splits.train, val and test must sum"),
+        (["task=exemplar", "seed=1,2"], "add -m to run each"),
+        (["task=exemplar", "seed=[1"], "the value of seed can't be read"),
+        (["task=exemplar", "seed"], "options are written key=value, got 'seed'"),
+        (["task=exemplar", "~seed=0"], "can't be taken away"),
+        (["task=exemplar", "task.name=other"], "task.name must be one of exemplar, got other"),
+        (["task=exemplar", "hydra.run.dir=x"], "output=PATH"),
+        (["task=exemplar", "experiment=nothing_like_it"], "there is no such experiment"),
+    ],
+)
+def test_what_can_not_be_is_named_with_the_nearest_that_can(words: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train(*words)
+
+
+def test_a_required_value_that_is_not_given_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"source must be given: source=\.\.\."):
+        compose("predict", PredictConfig, ["bundle=b"])
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "my pictures/logo (2).png",
+        "[brackets]/a,b=c.png",
+        "C:\\photos\\",
+        "it's/~tilde #1 & 100%/{x}",
+        "ünïcode/日本.png",
+        "photos/**/*.jpg",
+        "  spaces  ",
+    ],
+)
+def test_any_path_means_itself(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if path.startswith("["):  # would be a list if there were no file of that name
+        (tmp_path / "[brackets]").mkdir()
+        (tmp_path / path).touch()
+    config = compose("predict", PredictConfig, ["bundle=b", f"source={path}"]).config
+    assert config.source == path
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("a b.png", ["a b.png"]), ("[a.png,b.png]", ["a.png", "b.png"]), ("[]", [])],
+)
+def test_one_path_is_a_list_of_one_where_several_may_stand(value: str, expected: list[str]) -> None:
+    words = ["action=add", "bundle=b", f"images={value}"]
+    assert compose("gallery", GalleryConfig, words).config.images == expected
+
+
+def test_values_that_hydra_gives_a_meaning_keep_it_in_paths() -> None:
+    assert quote_path("data.items=null", {"data.items"}) == "data.items=null"
+    assert quote_path("data.items='a b'", {"data.items"}) == "data.items='a b'"
+    assert quote_path("seed=a b", {"data.items"}) == "seed=a b"
+    assert {"data.items", "data.demo.folder", "backbone.file", "output"} <= path_keys(TrainConfig)
+
+
+def test_an_empty_sweep_is_one_run() -> None:
+    assert expand_sweep([], TrainConfig) == [[]]
+
+
+def test_a_sweep_is_the_product_of_its_lists() -> None:
+    runs = expand_sweep(["task=exemplar", "seed=1,2", "trainer=cpu,quick"], TrainConfig)
+    assert runs == [
+        ["task=exemplar", "seed=1", "trainer=cpu"],
+        ["task=exemplar", "seed=1", "trainer=quick"],
+        ["task=exemplar", "seed=2", "trainer=cpu"],
+        ["task=exemplar", "seed=2", "trainer=quick"],
+    ]
+
+
+def test_ranges_and_globs_of_a_group_can_be_swept() -> None:
+    assert expand_sweep(["seed=range(1,4)"], TrainConfig) == [["seed=1"], ["seed=2"], ["seed=3"]]
+    assert expand_sweep(["trainer=glob([c*,q*])"], TrainConfig) == [
+        ["trainer=cpu"],
+        ["trainer=quick"],
+    ]
+
+
+def test_lists_are_values_in_a_sweep() -> None:
+    runs = expand_sweep(["backbone.strides=[8],[8,16]"], TrainConfig)
+    assert runs == [["backbone.strides=[8]"], ["backbone.strides=[8,16]"]]
+
+
+def test_a_folder_of_ones_own_adds_options_and_is_checked_too(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.write_text(
+        "# @package _global_\n# visionkit train experiment=mine\n"
+        "defaults:\n  - override /task: exemplar\n  - override /trainer: quick\nseed: 3\n"
+    )
+    composed = compose("train", TrainConfig, ["experiment=mine"], config_folder=tmp_path)
+    assert (composed.config.seed, composed.config.trainer.max_epochs) == (3, 1)
+    assert composed.origins["seed"] == "conf/experiment/mine.yaml"
+    assert composed.origins["trainer.max_epochs"] == "conf/trainer/quick.yaml"
+    file.write_text("# @package _global_\ndefaults:\n  - override /task: exemplar\nsed: 3\n")
+    with pytest.raises(ConfigError, match=r"sed is not an option.*did you mean seed\?"):
+        train("experiment=mine", config_folder=tmp_path)
+    with pytest.raises(ConfigError, match="--config-dir must be a folder"):
+        train("task=exemplar", config_folder=tmp_path / "missing")
+
+
+def test_every_value_says_where_it_came_from() -> None:
+    words = ["task=exemplar", "data=demo_large", "trainer.patience=2", "+augment.mine=1"]
+    composed = compose("train", TrainConfig, words)
+    expected: dict[str, Any] = {
+        "seed": "conf/train.yaml",
+        "task.image_size": "conf/task/exemplar.yaml",
+        "data.demo.items": "conf/data/demo_large.yaml",
+        "data.demo.seed": "conf/data/default.yaml",
+        "trainer.patience": "command line",
+        "augment.mine": "command line",
+    }
+    assert {key: composed.origins[key] for key in expected} == expected
+    assert "" not in composed.origins.values()

@@ -1,0 +1,52 @@
+"""Every file of conf/ is a config that works and says what it is for."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from visionkit.cli.commands import COMMANDS
+from visionkit.cli.compose import compose
+from visionkit.cli.describe import conf_folder, defaults_of, entries_of, headline, options_of
+from visionkit.config import TrainConfig
+
+FILES = sorted(file.relative_to(conf_folder()).as_posix() for file in conf_folder().rglob("*.yaml"))
+GROUPS = defaults_of(conf_folder() / "train.yaml")
+OPTIONS = [(group, option) for group in GROUPS for option in options_of(group, None)]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_and_every_key_has_a_sentence(name: str) -> None:
+    sentences = {"the file": headline(name, None)}
+    for key, entry in entries_of(name, "", None).items():
+        if entry.file == f"conf/{name}":
+            sentences[key] = entry.sentence
+    without = [key for key, text in sentences.items() if not re.search(r"\w.*[.:]$", text)]
+    assert without == []
+
+
+@pytest.mark.parametrize(("group", "option"), OPTIONS)
+def test_every_option_of_every_group_composes(group: str, option: str) -> None:
+    words = [f"{group}={option}"]
+    if group not in ("task", "experiment"):
+        words.append("task=exemplar")
+    if group == "backbone" and "file=???" in _required(group, option):
+        words.append("backbone.file=weights.safetensors")
+    composed = compose("train", TrainConfig, words)
+    assert "" not in composed.origins.values()
+
+
+@pytest.mark.parametrize("option", options_of("experiment", None))
+def test_every_experiment_opens_with_its_command_and_the_figure_to_expect(option: str) -> None:
+    text = headline(f"experiment/{option}.yaml", None)
+    assert f"visionkit train experiment={option}" in text
+    assert re.search(r"[Ee]xpect.*\d", text)
+
+
+def test_every_command_has_a_file() -> None:
+    assert {f"{name}.yaml" for name in COMMANDS} <= set(FILES)
+
+
+def _required(group: str, option: str) -> list[str]:
+    return [f"{k}={e.value}" for k, e in entries_of(f"{group}/{option}.yaml", "", None).items()]
