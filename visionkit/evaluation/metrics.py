@@ -15,6 +15,7 @@ from visionkit.evaluation.average_precision import (
 )
 from visionkit.evaluation.bootstrap import Interval, interval, picture_weights
 from visionkit.evaluation.counts import (
+    Counts,
     confusion_counts,
     counts_by_picture,
     is_empty,
@@ -110,6 +111,7 @@ class BoxMetrics:
         class_names: in the order of the class ids.
         pictures: how many were evaluated.
         empty_pictures: how many of them hold no item at all.
+        thresholds_assumed: whether the thresholds were chosen on these pictures, which flatters.
         truths: true boxes in all.
         ap, ap50, ap75: means over the classes that have true boxes.
         ap50_pooled: AP at IoU 0.5 of all finds ranked together, classes still told apart. Lower
@@ -133,6 +135,7 @@ class BoxMetrics:
     class_names: tuple[str, ...]
     pictures: int
     empty_pictures: int
+    thresholds_assumed: bool
     truths: int
     ap: float
     ap50: float
@@ -211,6 +214,7 @@ def evaluate_boxes(
         class_names=names,
         pictures=outcomes.pictures,
         empty_pictures=int(counts.empty.sum()),
+        thresholds_assumed=thresholds is None,
         truths=len(outcomes.truth_class_id),
         ap=_mean([one.ap for one in per_class]),
         ap50=_mean([one.ap50 for one in per_class]),
@@ -225,13 +229,9 @@ def evaluate_boxes(
         f1=headline["f1"],
         false_alarms=headline["false_alarms"],
         clean_pictures=headline["clean_pictures"],
-        intervals={
-            name: interval(figures)
-            for name, figures in {
-                **_ap50_rounds(outcomes, weights, len(names)),
-                **ratios(counts, weights),
-            }.items()
-        },
+        intervals=_intervals(
+            {**_ap50_rounds(outcomes, weights, len(names)), **ratios(counts, weights)}, counts
+        ),
         per_class=per_class,
         confusion=confusion,
         outcome_counts={name: int((kept == kind).sum()) for kind, name in enumerate(OUTCOMES)},
@@ -328,6 +328,19 @@ def _ap50_rounds(
     total = np.where(defined, stacked, 0.0).sum(axis=0)
     everything = np.ones(len(outcomes.score), bool), np.ones(len(outcomes.truth_picture), bool)
     return {"ap50": ratio(total, defined.sum(axis=0)), "ap50_pooled": rounds(*everything)}
+
+
+def _intervals(rounds: dict[str, FloatArray], counts: Counts) -> dict[str, Interval]:
+    """The interval of each figure; `rounds` holds its values, (rounds,) each."""
+    empty, finds = int(counts.empty.sum()), int((counts.finds > 0).sum())
+    pictures = {"precision": finds, "false_alarms": empty, "clean_pictures": empty}
+    with_items = len(counts.empty) - empty
+    return {
+        name: interval(
+            figures, pictures=pictures.get(name, with_items), rate=name == "false_alarms"
+        )
+        for name, figures in rounds.items()
+    }
 
 
 def _recall_at_false_alarms(outcomes: Outcomes) -> float:

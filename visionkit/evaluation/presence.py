@@ -135,11 +135,12 @@ def presence_metrics(
     once = _figures(present, said, answered, np.ones((1, len(present))))
     weights = picture_weights(len(present), rounds=bootstrap_rounds, seed=seed)
     rounds = _figures(present, said, answered, weights)
+    none = int((~present.any(axis=1)).sum())
     aucs = [one.auc for one in per_class if np.isfinite(one.auc)]
     return PresenceMetrics(
         class_names=names,
         pictures=len(present),
-        none_pictures=int((~present.any(axis=1)).sum()),
+        none_pictures=none,
         precision=float(once["precision"][0]),
         recall=float(once["recall"][0]),
         f1=float(once["f1"][0]),
@@ -147,7 +148,10 @@ def presence_metrics(
         auc=float(np.mean(aucs)) if aucs else float("nan"),
         none_accuracy=float(once["none_accuracy"][0]),
         answer_accuracy=float(once["answer_accuracy"][0]),
-        intervals={name: interval(figures) for name, figures in rounds.items()},
+        intervals={
+            name: interval(figures, pictures=none if name == "none_accuracy" else len(present))
+            for name, figures in rounds.items()
+        },
         per_class=per_class,
     )
 

@@ -1,0 +1,264 @@
+"""The report: one HTML file that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Protocol
+
+import jinja2
+import numpy as np
+import supervision as sv
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from visionkit.evaluation import charts, summary, wall
+from visionkit.evaluation.charts import LearningCurve
+from visionkit.evaluation.metrics import BoxMetrics
+from visionkit.evaluation.presence import PresenceMetrics
+from visionkit.files import write_bytes
+from visionkit.types import Image
+
+__all__ = ["LearningCurve", "Report", "TrainingScene", "write_report"]
+
+_PAGE = "report_page"
+_CARDS = 18  # in each part of the wall; the first nine are open
+_SCENES = 12
+_SCENE_SIZE = (360, 270)  # width, height
+_THUMBNAIL = (64, 44)
+_THUMBNAILS = 300  # items beyond these have no thumbnail, so that the file stays small
+_CHARTS = 24  # precision-recall curves
+_STRIPS = 40  # threshold charts
+_CONFUSION_CLASSES = 40  # a larger matrix can't be read; the pairs are listed instead
+_PAIRS = 30
+_PROBLEMS = 200
+
+
+class ProblemLine(Protocol):
+    """Something wrong in the data that was left out or used with a warning."""
+
+    @property
+    def file(self) -> str:
+        """The file it stands in."""
+
+    @property
+    def line(self) -> int | None:
+        """The line, or None where the whole file is meant."""
+
+    @property
+    def reason(self) -> str:
+        """What is wrong and what to do."""
+
+    @property
+    def level(self) -> str:
+        """Either "error": left out, or "warning": used."""
+
+
+@dataclass(frozen=True)
+class TrainingScene:
+    """One composed scene as the network saw it.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        boxes: (N, 4) xyxy in its pixels; N may be 0.
+        labels: the item of each box.
+    """
+
+    image: Image
+    boxes: NDArray[np.floating]
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report tells of one evaluation.
+
+    Attributes:
+        title: heading of the page, for instance "exemplar on fridge, test split".
+        metrics: of `evaluate_boxes`.
+        predictions: the finds as evaluated. Of `data`, the evidence `view`, `similarity`,
+            `inliers`, `runner_up`, `runner_up_similarity` and `quad` is shown where it is there.
+        image_names: the name of each picture.
+        read_image: the picture of a number, (H, W, 3) uint8 RGB; called only for those shown.
+        views: the pictures of each item by the id of the view.
+        presence: of `presence_metrics`, or None.
+        thresholds_from: how the thresholds were set, a sentence.
+        training_scenes: composed scenes as seen in training; the first twelve are shown.
+        learning: figures over the steps of the training.
+        problems: what was wrong in the data.
+        config: the composed config as text.
+        versions: of the code, the data and the packages, and the command.
+        created: when, as text.
+    """
+
+    title: str
+    metrics: BoxMetrics
+    predictions: Sequence[sv.Detections]
+    image_names: Sequence[str]
+    read_image: Callable[[int], Image]
+    views: wall.Views = field(default_factory=dict)
+    presence: PresenceMetrics | None = None
+    thresholds_from: str = ""
+    training_scenes: Sequence[TrainingScene] = ()
+    learning: Sequence[LearningCurve] = ()
+    problems: Sequence[ProblemLine] = ()
+    config: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+
+
+def write_report(path: str | Path, report: Report) -> Path:
+    """Path of the report: one HTML file with its pictures inside, which loads nothing.
+
+    Names from the data are escaped, and a content security policy inside the page forbids
+    any other script and every connection.
+
+    Raises:
+        ValueError: predictions or names are not one a picture.
+        RuntimeError: the disk is full.
+    """
+    metrics = report.metrics
+    for name in ("predictions", "image_names"):
+        given = len(getattr(report, name))
+        if given != metrics.pictures:
+            raise ValueError(
+                f"{name} must have one entry a picture evaluated, got {given} for "
+                f"{metrics.pictures} pictures; give them in the order evaluated."
+            )
+    page = files("visionkit.evaluation") / _PAGE
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        number=summary.number,
+        percent=summary.percent,
+        interval=summary.interval_text,
+    )
+    environment.globals.update(counted=summary.counted)
+    template = environment.from_string((page / "report.html.jinja").read_text(encoding="utf-8"))
+    script = (page / "report.js").read_text(encoding="utf-8")
+    html = template.render(
+        report=report,
+        metrics=metrics,
+        style=Markup((page / "report.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=_script_hash(script),
+        **_content(report),
+    )
+    # A file name that is no UTF-8 must not keep the report from being written.
+    write_bytes(path, html.encode("utf-8", errors="backslashreplace"))
+    return Path(path)
+
+
+def _content(report: Report) -> dict[str, Any]:
+    """Everything that the page shows and that is not in the report already."""
+    metrics = report.metrics
+    pictures = wall.Pictures(
+        report.image_names, report.read_image, report.predictions, report.views
+    )
+    weakest = _weakest_first(metrics)
+    axis = charts.score_axis(metrics)
+    return {
+        "headline": summary.headline(metrics),
+        "remarks": summary.remarks(metrics),
+        "thumbnails": _thumbnails(report),
+        "wall": [
+            ("missed", "Missed", wall.missed_cards(metrics, pictures, _CARDS)),
+            ("wrong", "Surest wrong finds", wall.worst_cards(metrics, pictures, _CARDS)),
+            ("right", "Surest right finds", wall.best_cards(metrics, pictures, _CARDS)),
+        ],
+        "missed_count": sum(one.missed for one in metrics.per_class),
+        "curves": [
+            (metrics.per_class[index], charts.precision_recall_chart(metrics.per_class[index]))
+            for index in weakest[:_CHARTS]
+        ],
+        "axis": axis,
+        "strips": [
+            (metrics.per_class[index], charts.threshold_chart(metrics, index, axis))
+            for index in weakest[:_STRIPS]
+        ],
+        "confusion": _confusion(metrics),
+        "pairs": _pairs(metrics)[:_PAIRS],
+        "scenes": [_scene(scene) for scene in report.training_scenes[:_SCENES]],
+        "learning": [(curve.name, charts.learning_chart(curve)) for curve in report.learning],
+        "problems": list(report.problems)[:_PROBLEMS],
+    }
+
+
+def _weakest_first(metrics: BoxMetrics) -> list[int]:
+    """Class ids from the lowest F1 up; those that can't be judged come last."""
+    f1 = [one.f1 if math.isfinite(one.f1) else 2.0 for one in metrics.per_class]
+    return sorted(range(len(f1)), key=lambda index: f1[index])
+
+
+def _thumbnails(report: Report) -> dict[str, str]:
+    """The first view of each item as a data URI."""
+    shown: dict[str, str] = {}
+    for name in report.metrics.class_names[:_THUMBNAILS]:
+        views = report.views.get(name)
+        if views:
+            small = wall.fitted(next(iter(views.values())), _THUMBNAIL)
+            shown[name] = wall.data_uri(small)
+    return shown
+
+
+def _confusion(metrics: BoxMetrics) -> list[tuple[str, list[tuple[int, float, str]]]]:
+    """Rows of the matrix: name, then count, share of its row and kind of each cell."""
+    names = [*metrics.class_names, "none of them"]
+    if not 0 < len(metrics.class_names) <= _CONFUSION_CLASSES:
+        return []
+    last = len(names) - 1
+    return [
+        (name, [_cell(row, column, last, metrics.confusion) for column in range(len(names))])
+        for row, name in enumerate(names)
+    ]
+
+
+def _cell(row: int, column: int, last: int, confusion: NDArray[np.int64]) -> tuple[int, float, str]:
+    count, total = int(confusion[row, column]), int(confusion[row].sum())
+    kind = "right" if row == column else "missed" if column == last else "wrong"
+    return count, count / total if total else 0.0, kind
+
+
+def _pairs(metrics: BoxMetrics) -> list[tuple[str, str, int]]:
+    """What is there, what it was taken for, how often: most often first."""
+    between = metrics.confusion[:-1, :-1].copy()
+    np.fill_diagonal(between, 0)
+    rows, columns = np.nonzero(between)
+    pairs = [
+        (metrics.class_names[row], metrics.class_names[column], int(between[row, column]))
+        for row, column in zip(rows, columns, strict=True)
+    ]
+    return sorted(pairs, key=lambda pair: -pair[2])
+
+
+def _scene(scene: TrainingScene) -> dict[str, Any]:
+    small = wall.fitted(scene.image, _SCENE_SIZE, enlarge=2.0)
+    scale = small.shape[1] / scene.image.shape[1]
+    return {
+        "uri": wall.data_uri(small),
+        "width": small.shape[1],
+        "height": small.shape[0],
+        "marks": [wall.mark(box, "truth", scale=scale) for box in np.asarray(scene.boxes)],
+        "words": _scene_words(scene.labels),
+    }
+
+
+def _scene_words(labels: Iterable[str]) -> str:
+    counts: dict[str, int] = {}
+    for label in labels:
+        counts[label] = counts.get(label, 0) + 1
+    if not counts:
+        return "no item: an empty scene"
+    return ", ".join(name if count == 1 else f"{name} × {count}" for name, count in counts.items())
+
+
+def _script_hash(script: str) -> str:
+    """The source expression that lets the page run this script and no other."""
+    digest = hashlib.sha256(script.encode("utf-8")).digest()
+    return "sha256-" + base64.b64encode(digest).decode("ascii")
