@@ -14,7 +14,7 @@ from typing import Annotated, Any, get_type_hints
 
 @dataclass(frozen=True)
 class Limits:
-    """What a field may hold beside its type.
+    """What a field, or each entry of a field that is a list, may hold beside its type.
 
     Attributes:
         minimum, maximum: bounds of a number, both included; None is no bound.
@@ -51,7 +51,7 @@ class BackboneConfig:
     name: str
     weights: Annotated[str, Limits(choices=("starter", "hub", "file", "random"))]
     file: OptionalPath
-    strides: list[int]
+    strides: Annotated[list[int], Limits(minimum=1)]
     image_size: Annotated[int | None, Limits(minimum=16)]
     mean: list[float] | None
     std: list[float] | None
@@ -105,20 +105,27 @@ class CorrelationConfig:
     """Finding by similarity of feature patches, without training."""
 
     enabled: bool
-    strides: list[int]
-    template_cells: Positive
-    scales: list[float]
-    candidates: Positive
+    stride: Positive
+    max_upscale: Rate
+    max_side: Positive
+    min_side: Positive
+    template_cells: Annotated[list[float], Limits(minimum=1)]
+    small_template_cells: Annotated[list[float], Limits(minimum=1)]
+    peaks: Positive
+    dense_views: Positive
 
 
 @dataclass
 class GeometryConfig:
-    """Verification of candidates by local features and a homography."""
+    """Finding and verification by local features and a homography."""
 
     enabled: bool
     keypoints: Annotated[int, Limits(minimum=8)]
+    scene_side: Positive
+    ratio: Fraction
     min_inliers: Annotated[int, Limits(minimum=4)]
-    candidates: Count
+    instances: Positive
+    reprojection: Rate
 
 
 @dataclass
@@ -126,7 +133,9 @@ class LearnedConfig:
     """Embedding, box refinement and re-scoring that are trained on top."""
 
     enabled: bool
-    embedding_size: Annotated[int, Limits(minimum=8)]
+    embedding_size: Positive
+    adapter_size: Positive
+    hidden: Positive
     learning_rate: Rate
     weight_decay: Rate
     batch_size: Positive
@@ -139,7 +148,7 @@ class ScenesConfig:
     train: Count
     val: Count
     calibration: Positive
-    image_size: list[int]
+    image_size: Annotated[list[int], Limits(minimum=32)]
     max_items: Positive
     empty_fraction: Fraction
 
@@ -148,11 +157,10 @@ class ScenesConfig:
 class ExemplarConfig(TaskConfig):
     """Finding items from a few pictures of each (conf/task/exemplar.yaml)."""
 
-    image_size: Annotated[int, Limits(minimum=32)]
-    tiles: bool
-    max_candidates: Positive
+    candidates: Positive
+    per_item: Positive
     iou_threshold: Fraction
-    false_alarm_rate: Rate
+    false_alarm_rate: Fraction
     correlation: CorrelationConfig
     geometry: GeometryConfig
     learned: LearnedConfig
@@ -280,8 +288,9 @@ def check_values(config: Any, prefix: str = "") -> None:
         if is_dataclass(value):
             check_values(value, name + ".")
         elif value is not None and entry.name in limits:
-            _check_choice(name, value, limits[entry.name].choices)
-            _check_range(name, value, limits[entry.name])
+            for single in value if isinstance(value, list) else [value]:
+                _check_choice(name, single, limits[entry.name].choices)
+                _check_range(name, single, limits[entry.name])
     if isinstance(config, SplitConfig) and abs(config.train + config.val + config.test - 1) > 1e-6:
         raise ValueError(
             f"{prefix}train, val and test must sum to 1, "

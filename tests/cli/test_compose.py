@@ -47,6 +47,7 @@ def test_overrides_win_over_files() -> None:
         ),
         (["task=exemplar", "trainer.max_epochs=many"], "trainer.max_epochs: .*'many'.*Integer"),
         (["task=exemplar", "trainer.max_epochs=-1"], "trainer.max_epochs must be at least 0"),
+        (["task=exemplar", "backbone.strides=[8,0]"], "backbone.strides must be at least 1, got 0"),
         (["task=exemplar", "data.format=cocoo"], "must be one of auto.*did you mean coco?"),
         (["task=exemplar", "task.iou_threshold=nan"], "at least 0 and at most 1, got nan"),
         (["task=exemplar", "data.splits.train=0.5"], "data.splits.train, val and test must sum"),
@@ -156,7 +157,7 @@ def test_every_value_says_where_it_came_from() -> None:
     composed = compose("train", TrainConfig, words)
     expected: dict[str, Any] = {
         "seed": "conf/train.yaml",
-        "task.image_size": "conf/task/exemplar.yaml",
+        "task.candidates": "conf/task/exemplar.yaml",
         "data.demo.items": "conf/data/demo_large.yaml",
         "data.demo.seed": "conf/data/default.yaml",
         "trainer.patience": "command line",

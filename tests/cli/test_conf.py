@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,11 @@ from visionkit.cli.commands import COMMANDS
 from visionkit.cli.compose import compose
 from visionkit.cli.describe import conf_folder, defaults_of, entries_of, headline, options_of
 from visionkit.config import TrainConfig
+from visionkit.matching.finder import FinderSettings
+from visionkit.matching.geometry import GeometrySettings
+from visionkit.matching.pyramid import PyramidSettings
+from visionkit.matching.search import SearchSettings
+from visionkit.training.fit import FitSettings
 
 FILES = sorted(file.relative_to(conf_folder()).as_posix() for file in conf_folder().rglob("*.yaml"))
 GROUPS = defaults_of(conf_folder() / "train.yaml")
@@ -46,6 +53,31 @@ def test_every_experiment_opens_with_its_command_and_the_figure_to_expect(option
 
 def test_every_command_has_a_file() -> None:
     assert {f"{name}.yaml" for name in COMMANDS} <= set(FILES)
+
+
+@pytest.mark.parametrize(
+    ("settings", "part"),
+    [
+        (FinderSettings(), "task"),
+        (PyramidSettings(), "task.correlation"),
+        (SearchSettings(), "task.correlation"),
+        (GeometrySettings(), "task.geometry"),
+        (FitSettings(), "trainer"),
+        (FitSettings(), "task.learned"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_the_configs_and_the_library_have_the_same_defaults(settings: Any, part: str) -> None:
+    config: Any = compose("train", TrainConfig, ["task=exemplar"]).config
+    for name in part.split("."):
+        config = getattr(config, name)
+    shared = {entry.name for entry in fields(settings)} & {entry.name for entry in fields(config)}
+    values = {name for name in shared if not is_dataclass(getattr(config, name))}
+    assert values
+    for name in values:
+        expected = getattr(settings, name)
+        expected = list(expected) if isinstance(expected, tuple) else expected
+        assert getattr(config, name) == expected, f"{part}.{name}"
 
 
 def _required(group: str, option: str) -> list[str]:
