@@ -171,20 +171,24 @@ class ExemplarHead(Head[Pairs, PairOutputs, PairTargets, PairResults]):
         self.center.copy_(mean)
         self.projection.copy_((directions * scale).T)
 
-    def embed(self, features: torch.Tensor) -> torch.Tensor:
+    def embed(self, features: torch.Tensor, *, adapted: bool = False) -> torch.Tensor:
         """(B, D, h, w) embeddings, L2-normalised at every location.
 
         Args:
             features: (B, C, h, w) float backbone features.
+            adapted: whether with the learned adapter. The dense search goes without: a view
+                that is added after training is then found as one that was there before.
         """
         centred = features.permute(0, 2, 3, 1) - self.center
         embedded = centred @ self.projection.T
-        embedded = embedded + self.adapter(embedded)
+        if adapted:
+            embedded = embedded + self.adapter(embedded)
         return F.normalize(embedded, dim=-1).permute(0, 3, 1, 2)
 
     def forward(self, inputs: Pairs) -> PairOutputs:
         """Logits and box offsets of pairs."""
-        scene, view = self.embed(inputs.scene), self.embed(inputs.view)
+        scene = self.embed(inputs.scene, adapted=True)
+        view = self.embed(inputs.view, adapted=True)
         # (N, 9, 8, 8): each cell of the view against the 3x3 scene cells around its place,
         # so that the network sees where a better fit lies.
         shifts = [

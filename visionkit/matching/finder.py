@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -124,40 +124,44 @@ class Finder:
         self.head = head
         self.settings = settings
         self.reference = tuple(reference)
-        self.gallery = Gallery()
-        self.templates: list[Template] = []
-        self.thresholds: dict[str, float] = {}
-        self.refresh()
+        nothing = BackgroundStatistics(np.zeros(0, np.float32), np.ones(0, np.float32))
+        self.restore(Gallery(), [], nothing, {})
+
+    def restore(
+        self,
+        gallery: Gallery,
+        templates: Sequence[Template],
+        statistics: BackgroundStatistics,
+        thresholds: Mapping[str, float],
+    ) -> None:
+        """Takes over what was measured before, as a bundle keeps it."""
+        self.gallery = gallery
+        self.templates = list(templates)
+        self.statistics = statistics
+        self.thresholds = dict(thresholds)
+        self._embed()
 
     def add(
-        self,
-        views: Sequence[View],
-        *,
-        templates: Sequence[Template] | None = None,
-        progress: Callable[[int], None] | None = None,
+        self, views: Sequence[View], *, progress: Callable[[int], None] | None = None
     ) -> None:
         """Adds views, calibrates them on the reference and sets thresholds anew.
 
         Args:
             views: of new or known items; copies are left out.
-            templates: of the gallery that results, where they are known already.
             progress: called with 1 after each view.
         """
         before = len(self.gallery.views)
         self.gallery = self.gallery.add(views)
-        if templates is not None:
-            self.templates = list(templates)
-        else:
-            search = self.settings.search
-            self.templates += build_templates(
-                self.gallery.views[before:],
-                self.backbone,
-                stride=self.settings.pyramid.stride,
-                cells=(*search.template_cells, *search.small_template_cells),
-                first_view=before,
-                progress=progress,
-            )
-        self.refresh()
+        search = self.settings.search
+        self.templates += build_templates(
+            self.gallery.views[before:],
+            self.backbone,
+            stride=self.settings.pyramid.stride,
+            cells=(*search.template_cells, *search.small_template_cells),
+            first_view=before,
+            progress=progress,
+        )
+        self.calibrate()
 
     def remove(self, item: str) -> None:
         """Removes an item with all its views.
@@ -173,10 +177,17 @@ class Finder:
             for t in self.templates
             if id(old[t.view]) in place
         ]
-        self.refresh()
+        self.calibrate()
 
-    def refresh(self) -> None:
-        """Embeds and calibrates anew; to be called after the head has learned."""
+    def calibrate(self) -> None:
+        """Measures all templates on the reference and sets the thresholds by it."""
+        self._embed()
+        found = [self._index.search(pyramid, self.head) for pyramid in self.reference]
+        if self.templates:
+            self.statistics = background_statistics(found, len(self.templates))
+        self.thresholds = self._reference_thresholds(found)
+
+    def _embed(self) -> None:
         views = self.gallery.views
         self._item_names = list(self.gallery.items)
         number = {item: index for index, item in enumerate(self._item_names)}
@@ -186,13 +197,6 @@ class Finder:
         self._points: GeometryIndex | None = None
         if self.settings.use_geometry:
             self._points = GeometryIndex(views, self.settings.geometry)
-        found = [self._index.search(pyramid, self.head) for pyramid in self.reference]
-        self.statistics = (
-            background_statistics(found, len(self.templates))
-            if self.templates
-            else BackgroundStatistics(np.zeros(0, np.float32), np.ones(0, np.float32))
-        )
-        self.thresholds = self._reference_thresholds(found)
 
     @property
     def item_names(self) -> list[str]:
@@ -203,21 +207,26 @@ class Finder:
         """The scene as the backbone sees it."""
         return scene_pyramid(image, self.backbone, self.settings.pyramid)
 
-    def propose(self, image: Image) -> Proposals:
+    def propose(self, image: Image, *, without: Collection[int] = ()) -> Proposals:
         """The places worth a close look, the best first, before anything learned.
 
         Args:
             image: (H, W, 3) uint8 RGB.
+            without: indices of views that are not used: those that a composed scene shows,
+                lest they match themselves.
         """
         pyramid = self.pyramid(image)
         candidates = no_candidates()
         if self.settings.use_correlation and self.templates:
             candidates = self._index.search(pyramid, self.head)
+        if without and len(candidates):
+            hidden = np.isin(self._view_of_template[candidates.template], list(without))
+            candidates = candidates.take(~hidden)
         prior = self.statistics.standardise(candidates)
         candidates, prior = self._thin(candidates, prior)
         verified = None
         if self._points is not None:
-            verified = self._points.verify(image, self._views_to_verify(candidates))
+            verified = self._points.verify(image, self._views_to_verify(candidates, without))
         return self._merge(candidates, prior, verified, pyramid)
 
     def pairs(self, proposals: Proposals) -> Pairs:
@@ -238,11 +247,12 @@ class Finder:
         return self._item_of_view[self._view_of_template[candidates.template]]
 
     @torch.no_grad()
-    def find(self, image: Image) -> sv.Detections:
+    def find(self, image: Image, *, without: Collection[int] = ()) -> sv.Detections:
         """What is found in a picture, whatever the threshold, the best first.
 
         Args:
             image: (H, W, 3) uint8 RGB.
+            without: indices of views that are not used.
 
         Returns:
             Boxes in pixels of the picture, `confidence` 0..1, `class_id` into `item_names`,
@@ -250,7 +260,7 @@ class Finder:
             inliers, quad (4, 2), runner_up (the other item that fits best at this place, or "")
             and runner_up_score.
         """
-        proposals = self.propose(image)
+        proposals = self.propose(image, without=without)
         boxes, scores = self._judge(proposals)
         items = self.items_of(proposals.candidates)
         boxes = _clip(boxes, proposals.pyramid.image_size)
@@ -320,12 +330,14 @@ class Finder:
         ).numpy()[: self.settings.candidates]
         return candidates.take(kept), prior[kept]
 
-    def _views_to_verify(self, candidates: Candidates) -> NDArray[np.int64] | None:
+    def _views_to_verify(
+        self, candidates: Candidates, without: Collection[int]
+    ) -> NDArray[np.int64]:
         """All views of a small gallery, of a large one those that correlation proposes."""
-        if len(self.gallery.views) <= self.settings.search.dense_views:
-            return None
-        views = self._view_of_template[candidates.template]
-        return np.unique(views[: self.settings.search.dense_views])
+        views = np.arange(len(self.gallery.views))
+        if len(views) > self.settings.search.dense_views and self.settings.use_correlation:
+            views = np.unique(self._view_of_template[candidates.template])
+        return np.setdiff1d(views, list(without)).astype(np.int64)
 
     def _merge(
         self,

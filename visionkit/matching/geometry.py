@@ -101,15 +101,14 @@ class GeometryIndex:
         descriptors = np.concatenate([entry.descriptors for entry in points] or [empty_descriptors])
         self._descriptors = torch.from_numpy(descriptors)
 
-    def verify(self, image: Image, views: NDArray[np.int64] | None = None) -> Verified:
+    def verify(self, image: Image, views: NDArray[np.int64]) -> Verified:
         """Where the views lie in the scene.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            views: (K,) indices of the views to look for; None is all.
+            views: (K,) different indices of the views to look for, ascending.
         """
-        chosen = np.arange(len(self._sizes)) if views is None else np.unique(views)
-        chosen = chosen[np.diff(self._starts)[chosen] >= _MIN_POINTS]
+        chosen = views[np.diff(self._starts)[views] >= _MIN_POINTS]
         if not len(chosen):
             return _nothing()
         scene = scene_points(image, self.settings)

@@ -1,0 +1,171 @@
+"""A finder on disk: what the files of its part of a bundle hold."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from visionkit.heads.exemplar import ExemplarHead
+from visionkit.matching.calibration import BackgroundStatistics
+from visionkit.matching.finder import Finder, FinderSettings
+from visionkit.matching.gallery import load_gallery, save_gallery
+from visionkit.matching.geometry import GeometrySettings
+from visionkit.matching.pyramid import Level, PyramidSettings, ScenePyramid
+from visionkit.matching.search import SearchSettings
+from visionkit.matching.templates import Template
+from visionkit.models.backbone import build_backbone
+
+_WEIGHTS = "weights.safetensors"
+_TEMPLATES = "gallery/templates.safetensors"
+_REFERENCE = "reference/pyramids.safetensors"
+
+
+def save_finder(finder: Finder, folder: Path) -> None:
+    """Writes weights, gallery, templates and reference into a folder."""
+    weights = {f"backbone.{k}": v for k, v in finder.backbone.network.state_dict().items()}
+    weights |= {f"head.{k}": v for k, v in finder.head.state_dict().items()}
+    for name in ("gallery", "reference"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, folder / _WEIGHTS)
+    save_gallery(finder.gallery, folder / "gallery")
+    save_file(_pack_templates(finder.templates, finder.statistics), folder / _TEMPLATES)
+    save_file(_pack_reference(finder.reference), folder / _REFERENCE)
+
+
+def describe_finder(finder: Finder) -> dict[str, Any]:
+    """Plain JSON values from which, with the files, `load_finder` makes the same finder."""
+    head = finder.head
+    return {
+        "backbone": finder.backbone.spec,
+        "head": {
+            "channels": head.center.shape[0],
+            "embedding_size": head.projection.shape[0],
+            "adapter_size": head.adapter[0].weight.shape[0],
+            "hidden": head.look[0].weight.shape[0],
+        },
+        "settings": asdict(finder.settings),
+        "items": finder.item_names,
+        "thresholds": finder.thresholds,
+    }
+
+
+def load_finder(folder: Path, description: Mapping[str, Any], device: torch.device) -> Finder:
+    """The finder that `save_finder` wrote and `describe_finder` described.
+
+    Raises:
+        ValueError: files and description don't belong together; names what is missing.
+    """
+    try:
+        weights = load_file(folder / _WEIGHTS)
+        backbone = build_backbone(**description["backbone"], weights="random")
+        backbone.network.load_state_dict(_part(weights, "backbone."))
+        head = ExemplarHead(**description["head"])
+        head.load_state_dict(_part(weights, "head."))
+        reference = _unpack_reference(load_file(folder / _REFERENCE), device)
+        templates, statistics = _unpack_templates(load_file(folder / _TEMPLATES))
+        settings = settings_from(description["settings"])
+        thresholds = {str(k): float(v) for k, v in description["thresholds"].items()}
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise ValueError(
+            f"the bundle's parts must belong together, got {type(error).__name__}: {error} "
+            f"[{folder}]; take the bundle from its source again"
+        ) from error
+    backbone = backbone.freeze().to(device).eval()
+    finder = Finder(backbone, head.to(device).eval(), settings, reference)
+    finder.restore(load_gallery(folder / "gallery"), templates, statistics, thresholds)
+    return finder
+
+
+def settings_from(values: Mapping[str, Any]) -> FinderSettings:
+    """Settings from the plain values that `dataclasses.asdict` gave."""
+    parts = dict(values)
+    search = dict(parts.pop("search"))
+    for name in ("template_cells", "small_template_cells"):
+        search[name] = tuple(search[name])
+    return FinderSettings(
+        pyramid=PyramidSettings(**parts.pop("pyramid")),
+        search=SearchSettings(**search),
+        geometry=GeometrySettings(**parts.pop("geometry")),
+        **parts,
+    )
+
+
+def _part(weights: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+
+
+def _pack_templates(
+    templates: Sequence[Template], statistics: BackgroundStatistics
+) -> dict[str, torch.Tensor]:
+    """Templates of one shape in one tensor: thousands of views need few entries."""
+    shapes: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, template in enumerate(templates):
+        shapes[tuple(template.weights.shape)].append(index)
+    packed = {
+        "mean": torch.from_numpy(statistics.mean),
+        "spread": torch.from_numpy(statistics.spread),
+    }
+    for (height, width), members in shapes.items():
+        name, chosen = f"{height}x{width}", [templates[index] for index in members]
+        packed[f"{name}.index"] = torch.tensor(members)
+        packed[f"{name}.view"] = torch.tensor([t.view for t in chosen])
+        packed[f"{name}.cells"] = torch.tensor([t.cells for t in chosen], dtype=torch.float64)
+        packed[f"{name}.extent"] = torch.tensor([t.extent for t in chosen], dtype=torch.float64)
+        packed[f"{name}.weights"] = torch.stack([t.weights for t in chosen])
+        packed[f"{name}.features"] = torch.stack([t.features for t in chosen])
+    return packed
+
+
+def _unpack_templates(
+    packed: Mapping[str, torch.Tensor],
+) -> tuple[list[Template], BackgroundStatistics]:
+    found: dict[int, Template] = {}
+    for name in {key.partition(".")[0] for key in packed if "." in key}:
+        for row, index in enumerate(packed[f"{name}.index"].tolist()):
+            width, height = packed[f"{name}.extent"][row].tolist()
+            found[index] = Template(
+                view=int(packed[f"{name}.view"][row]),
+                cells=float(packed[f"{name}.cells"][row]),
+                features=packed[f"{name}.features"][row],
+                weights=packed[f"{name}.weights"][row],
+                extent=(width, height),
+            )
+    statistics = BackgroundStatistics(packed["mean"].numpy(), packed["spread"].numpy())
+    return [found[index] for index in range(len(found))], statistics
+
+
+def _pack_reference(reference: Sequence[ScenePyramid]) -> dict[str, torch.Tensor]:
+    packed = {}
+    for number, pyramid in enumerate(reference):
+        packed[f"{number:04d}.shape"] = torch.tensor([*pyramid.image_size, pyramid.stride])
+        for place, level in enumerate(pyramid.levels):
+            name = f"{number:04d}.{place}"
+            packed[f"{name}.features"] = level.features.half().cpu().contiguous()
+            packed[f"{name}.scale"] = torch.tensor(
+                [level.scale_x, level.scale_y], dtype=torch.float64
+            )
+    return packed
+
+
+def _unpack_reference(
+    packed: Mapping[str, torch.Tensor], device: torch.device
+) -> tuple[ScenePyramid, ...]:
+    pyramids = []
+    for key in sorted(key for key in packed if key.endswith(".shape")):
+        number = key.partition(".")[0]
+        height, width, stride = packed[key].tolist()
+        count = sum(k.startswith(f"{number}.") and k.endswith(".scale") for k in packed)
+        levels = []
+        for place in range(count):
+            scale_x, scale_y = packed[f"{number}.{place}.scale"].tolist()
+            features = packed[f"{number}.{place}.features"].to(device).float()
+            levels.append(Level(features, scale_x, scale_y))
+        pyramids.append(ScenePyramid(tuple(levels), (height, width), stride))
+    return tuple(pyramids)

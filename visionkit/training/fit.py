@@ -1,0 +1,224 @@
+"""Training the exemplar head: Lightning runs it, a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch.utils.data import DataLoader
+
+from visionkit.files import atomic_path
+from visionkit.matching.finder import Finder
+from visionkit.training.module import ExemplarTraining
+from visionkit.training.pairs import PairDataset, SceneSource, join
+
+_LAST = "last.ckpt"
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How the head is trained.
+
+    Attributes:
+        max_epochs: 0 trains nothing.
+        patience: epochs without a better validation loss after which training ends.
+        batch_size: scenes a step.
+        learning_rate, weight_decay: of AdamW.
+        gradient_clip: largest norm of the gradient; 0 clips nothing.
+        accelerator, devices, precision: as Lightning's Trainer takes them.
+        workers: processes that prepare scenes; 0 is the main process.
+        progress: whether to show a progress bar.
+        seed: of everything random.
+    """
+
+    max_epochs: int = 12
+    patience: int = 4
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    gradient_clip: float = 1.0
+    accelerator: str = "auto"
+    devices: int = 1
+    precision: Any = "32-true"
+    workers: int = 0
+    progress: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What training came to.
+
+    Attributes:
+        untrained_loss: validation loss of the head that changes nothing.
+        best_loss: validation loss of the head that was kept.
+        epochs: trained, those of a resumed run included.
+        seconds: of each epoch of this process, validation included.
+        curve: a dict an epoch with the mean losses, e.g. "train/loss", "val/loss".
+    """
+
+    untrained_loss: float
+    best_loss: float
+    epochs: int
+    seconds: tuple[float, ...]
+    curve: tuple[dict[str, float], ...]
+
+    @property
+    def learned(self) -> bool:
+        """Whether training made the validation loss smaller."""
+        return self.best_loss < self.untrained_loss
+
+
+def fit(
+    finder: Finder,
+    train: SceneSource,
+    val: SceneSource,
+    folder: Path,
+    settings: FitSettings,
+) -> FitResult:
+    """Trains the finder's head in place and keeps the best epoch; learning only adds.
+
+    A head that ends up worse on the validation scenes than one that changes nothing is set
+    back to changing nothing.
+
+    Args:
+        finder: with its gallery filled; its backbone must be frozen.
+        train: scenes to learn from.
+        val: scenes to choose the epoch on.
+        folder: of the run: checkpoints, logs and cached pairs. What lies there from a killed
+            run is used: training goes on after its last whole epoch.
+        settings: how.
+
+    Raises:
+        ValueError: there are no scenes.
+        RuntimeError: the loss is not finite.
+    """
+    if not len(train) or not len(val):
+        raise ValueError(
+            f"training must have scenes, got {len(train)} to train and {len(val)} to validate on"
+        )
+    L.seed_everything(settings.seed, verbose=False)
+    loaders = [
+        _loader(finder, scenes, folder / "cache" / name, settings, shuffle=name == "train")
+        for name, scenes in (("train", train), ("val", val))
+    ]
+    module = ExemplarTraining(
+        finder.head, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val/loss", save_last=True)
+    clock = _Clock()
+    trainer = _trainer(folder, settings, [best, clock])
+    last = folder / "checkpoints" / _LAST
+    untrained = _untrained_loss(trainer, module, loaders[1])
+    finder.head.train()
+    trainer.fit(module, *loaders, ckpt_path=last if last.is_file() else None)
+    _require_finite(trainer, settings)
+    if best.best_model_path:
+        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+        module.load_state_dict(state["state_dict"])
+    best_loss = float(best.best_model_score) if best.best_model_score is not None else untrained
+    if best_loss >= untrained:
+        finder.head.reset_to_identity()
+    finder.head.eval()
+    return FitResult(
+        untrained, best_loss, trainer.current_epoch, tuple(clock.seconds), tuple(clock.curve)
+    )
+
+
+class _AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, whenever the process is killed."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        with atomic_path(Path(path)) as partial:
+            super().save_checkpoint(checkpoint, partial, storage_options)
+
+
+class _Clock(Callback):
+    """Seconds and losses of each epoch."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.curve: list[dict[str, float]] = []
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._start = _now()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self.seconds.append(_now() - self._start)
+        self.curve.append(
+            {name: float(value) for name, value in trainer.callback_metrics.items()}
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"curve": self.curve}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.curve = list(state_dict["curve"])
+
+
+def _now() -> float:
+    import time
+
+    return time.monotonic()
+
+
+def _loader(
+    finder: Finder, scenes: SceneSource, cache: Path, settings: FitSettings, *, shuffle: bool
+) -> DataLoader[Any]:
+    return DataLoader(
+        PairDataset(finder, scenes, cache),
+        batch_size=settings.batch_size,
+        shuffle=shuffle,
+        num_workers=settings.workers,
+        collate_fn=join,
+    )
+
+
+def _trainer(folder: Path, settings: FitSettings, callbacks: list[Callback]) -> L.Trainer:
+    stop = EarlyStopping("val/loss", patience=settings.patience, check_finite=True)
+    bar: list[Callback] = [TQDMProgressBar(leave=False)] if settings.progress else []
+    return L.Trainer(
+        max_epochs=settings.max_epochs,
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        precision=settings.precision,
+        gradient_clip_val=settings.gradient_clip or None,
+        callbacks=[*callbacks, stop, *bar],
+        logger=[CSVLogger(folder, name="logs", version=""), TensorBoardLogger(folder, name="logs", version="")],
+        plugins=[_AtomicCheckpoints()],
+        enable_progress_bar=settings.progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        default_root_dir=folder,
+    )
+
+
+def _untrained_loss(
+    trainer: L.Trainer, module: ExemplarTraining, loader: DataLoader[Any]
+) -> float:
+    """Validation loss of a head that changes nothing; also fills the validation cache."""
+    learned = {name: value.clone() for name, value in module.head.state_dict().items()}
+    module.head.reset_to_identity()
+    metrics = trainer.validate(module, loader, verbose=False)
+    module.head.load_state_dict(learned)
+    return float(metrics[0]["val/loss"])
+
+
+def _require_finite(trainer: L.Trainer, settings: FitSettings) -> None:
+    loss = trainer.callback_metrics.get("val/loss")
+    if loss is not None and not torch.isfinite(loss):
+        raise RuntimeError(
+            f"the validation loss must be finite, got {float(loss)} in epoch "
+            f"{trainer.current_epoch}; try a smaller learning rate than {settings.learning_rate}"
+        )

@@ -1,0 +1,149 @@
+"""Scenes with known items become pairs to learn from, computed once and kept on disk.
+
+The backbone is frozen, so what it sees in a scene never changes: the first epoch computes and
+stores, later epochs only read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import supervision as sv
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch.utils.data import Dataset
+
+from visionkit.files import atomic_path
+from visionkit.heads.exemplar import Pairs, PairTargets
+from visionkit.matching.finder import Finder, Proposals
+from visionkit.types import BoxArray, Image
+
+PAIRS_PER_SCENE = 48
+_MATCH_IOU, _MISS_IOU, _REFINE_IOU = 0.5, 0.4, 0.3
+"""From 0.5 on a candidate shows the item, as AP50 counts it; below 0.4 it does not; between
+them nothing is taught. A box that overlaps by 0.3 can still be drawn to its place."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledScene:
+    """A picture in which every place of every item is known.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        boxes: (N, 4) float32 xyxy in pixels; N may be 0.
+        items: N names, one a box.
+        shown_views: indices of the gallery's views that were pasted in. Their templates are not
+            used on this scene, lest they match themselves.
+    """
+
+    image: Image
+    boxes: BoxArray
+    items: tuple[str, ...]
+    shown_views: frozenset[int] = field(default=frozenset())
+
+
+class SceneSource(Protocol):
+    """Scenes by number; the same number always gives the same scene."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> LabelledScene: ...
+
+
+class PairDataset(Dataset[tuple[Pairs, PairTargets]]):
+    """Pairs of each scene.
+
+    Args:
+        finder: proposes the candidates; its backbone must be frozen.
+        scenes: what to learn from.
+        cache: folder for the pairs, or None to compute them each time.
+    """
+
+    def __init__(self, finder: Finder, scenes: SceneSource, cache: Path | None) -> None:
+        self._finder, self._scenes, self._cache = finder, scenes, cache
+
+    def __len__(self) -> int:
+        return len(self._scenes)
+
+    def __getitem__(self, index: int) -> tuple[Pairs, PairTargets]:
+        path = self._cache / f"{index:06d}.safetensors" if self._cache else None
+        if path is not None and path.is_file():
+            try:
+                return _unpack(load_file(path))
+            except SafetensorError:
+                path.unlink()  # damaged on disk; it can be computed anew
+        pairs, targets = scene_pairs(self._finder, self._scenes[index])
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path) as partial:
+                save_file(_pack(pairs, targets), partial)
+        return pairs, targets
+
+
+@torch.no_grad()
+def scene_pairs(finder: Finder, scene: LabelledScene) -> tuple[Pairs, PairTargets]:
+    """The candidates that teach most about a scene, with what is true of them, on the CPU.
+
+    Those are all that show their item and the best of the others, `PAIRS_PER_SCENE` together.
+    """
+    proposals = finder.propose(scene.image, without=scene.shown_views)
+    matches, boxes, has_box = _truth(finder, proposals, scene)
+    first = np.argsort(-(matches > 0).astype(int), kind="stable")[:PAIRS_PER_SCENE]
+    pairs = finder.pairs(proposals.take(first)).to("cpu")
+    targets = PairTargets(
+        torch.from_numpy(matches[first]),
+        torch.from_numpy(boxes[first]),
+        torch.from_numpy(has_box[first]),
+    )
+    return pairs, targets
+
+
+def join(batch: Sequence[tuple[Pairs, PairTargets]]) -> tuple[Pairs, PairTargets]:
+    """All pairs of several scenes as one batch."""
+    pairs = [vars(pair) for pair, _ in batch]
+    targets = [vars(target) for _, target in batch]
+    return (
+        Pairs(**{name: torch.cat([entry[name] for entry in pairs]) for name in pairs[0]}),
+        PairTargets(**{name: torch.cat([entry[name] for entry in targets]) for name in targets[0]}),
+    )
+
+
+def _truth(
+    finder: Finder, proposals: Proposals, scene: LabelledScene
+) -> tuple[NDArray[np.float32], BoxArray, NDArray[np.bool_]]:
+    """(N,) matches, (N, 4) true boxes and (N,) whether they may teach, of the proposals."""
+    count = len(proposals.candidates)
+    number = {item: index for index, item in enumerate(finder.item_names)}
+    true_items = np.array([number.get(item, -1) for item in scene.items], np.int64)
+    if not count or not len(true_items):
+        empty = np.zeros((count, 4), np.float32)
+        return np.zeros(count, np.float32), empty, np.zeros(count, bool)
+    overlap = sv.box_iou_batch(proposals.candidates.boxes, scene.boxes)
+    same = finder.items_of(proposals.candidates)[:, None] == true_items[None]
+    overlap = np.where(same, overlap, 0.0)
+    best, iou = overlap.argmax(1), overlap.max(1)
+    matches = np.where(iou >= _MATCH_IOU, 1.0, np.where(iou < _MISS_IOU, 0.0, -1.0))
+    return matches.astype(np.float32), scene.boxes[best].astype(np.float32), iou >= _REFINE_IOU
+
+
+def _pack(pairs: Pairs, targets: PairTargets) -> dict[str, torch.Tensor]:
+    """Half precision for the features, which are most of it."""
+    packed = {f"pairs.{name}": value.contiguous() for name, value in vars(pairs).items()}
+    packed |= {f"targets.{name}": value.contiguous() for name, value in vars(targets).items()}
+    for name in ("pairs.scene", "pairs.view", "pairs.weights"):
+        packed[name] = packed[name].half()
+    return packed
+
+
+def _unpack(packed: dict[str, torch.Tensor]) -> tuple[Pairs, PairTargets]:
+    values: dict[str, dict[str, torch.Tensor]] = {"pairs": {}, "targets": {}}
+    for name, value in packed.items():
+        part, _, entry = name.partition(".")
+        values[part][entry] = value if value.dtype == torch.bool else value.float()
+    return Pairs(**values["pairs"]), PairTargets(**values["targets"])
