@@ -29,6 +29,7 @@ LAYERS = {
     "monitoring": 4,
     "jobs": 5,
     "cli": 6,
+    "__main__": 7,
 }
 
 # Within the order, what still must not know of what.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -235,3 +237,42 @@ def test_the_script_of_each_command_is_that_command(name: str) -> None:
     )
     assert done.returncode == 0
     assert f"Usage: visionkit {name}" in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT between processes")
+@pytest.mark.parametrize(
+    ("number", "exit_status", "run_status"),
+    [(signal.SIGINT, 130, "stopped"), (signal.SIGKILL, -signal.SIGKILL, "running")],
+)
+def test_a_run_stopped_from_outside_leaves_a_record_to_resume_from(
+    number: signal.Signals, exit_status: int, run_status: str, tmp_path: Path
+) -> None:
+    code = (
+        "import dataclasses, sys, time\n"
+        "from visionkit.cli import entry\n"
+        "def job(config, folder):\n"
+        "    (folder / 'started').touch()\n"
+        "    time.sleep(60)\n"
+        "train = dataclasses.replace(entry.COMMANDS['train'], job=job)\n"
+        "entry.COMMANDS['train'] = train\n"
+        "sys.exit(entry.main(['train', 'task=exemplar', 'output=out']))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "out" / "started").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert process.wait(60) == exit_status
+    assert record(tmp_path / "out")["status"] == run_status
+
+
+def test_the_package_can_be_run_as_a_module(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "visionkit", "predict", "--help"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith("Finds a bundle's items in pictures")
