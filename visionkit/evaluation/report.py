@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from visionkit.evaluation import charts, summary, wall
 from visionkit.evaluation.charts import LearningCurve
-from visionkit.evaluation.metrics import BoxMetrics
+from visionkit.evaluation.metrics import BoxMetrics, ClassMetrics
 from visionkit.evaluation.presence import PresenceMetrics
 from visionkit.files import write_bytes
 from visionkit.types import Image
@@ -135,9 +135,7 @@ def write_report(path: str | Path, report: Report) -> Path:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        number=summary.number,
-        percent=summary.percent,
-        interval=summary.interval_text,
+        number=summary.number, percent=summary.percent, interval=summary.interval_text
     )
     environment.globals.update(counted=summary.counted)
     template = environment.from_string((page / "report.html.jinja").read_text(encoding="utf-8"))
@@ -166,7 +164,7 @@ def _content(report: Report) -> dict[str, Any]:
     return {
         "headline": summary.headline(metrics),
         "remarks": summary.remarks(metrics),
-        "thumbnails": _thumbnails(report),
+        "items": _items(report),
         "wall": [
             ("missed", "Missed", wall.missed_cards(metrics, pictures, _CARDS)),
             ("wrong", "Surest wrong finds", wall.worst_cards(metrics, pictures, _CARDS)),
@@ -196,15 +194,18 @@ def _weakest_first(metrics: BoxMetrics) -> list[int]:
     return sorted(range(len(f1)), key=lambda index: f1[index])
 
 
-def _thumbnails(report: Report) -> dict[str, str]:
-    """The first view of each item as a data URI."""
-    shown: dict[str, str] = {}
-    for name in report.metrics.class_names[:_THUMBNAILS]:
-        views = report.views.get(name)
-        if views:
-            small = wall.fitted(next(iter(views.values())), _THUMBNAIL)
-            shown[name] = wall.data_uri(small)
-    return shown
+def _items(report: Report) -> list[tuple[ClassMetrics, str, int]]:
+    """Each item with its first view as a data URI, or "", and how many views it has.
+
+    Joined here, since a template takes `views["keys"]` of an item named "keys" for a method.
+    """
+    rows = []
+    for row, one in enumerate(report.metrics.per_class):
+        views = report.views.get(one.name, {})
+        first = next(iter(views.values()), None) if row < _THUMBNAILS else None
+        uri = "" if first is None else wall.data_uri(wall.fitted(first, _THUMBNAIL))
+        rows.append((one, uri, len(views)))
+    return rows
 
 
 def _confusion(metrics: BoxMetrics) -> list[tuple[str, list[tuple[int, float, str]]]]:
@@ -244,7 +245,7 @@ def _scene(scene: TrainingScene) -> dict[str, Any]:
         "uri": wall.data_uri(small),
         "width": small.shape[1],
         "height": small.shape[0],
-        "marks": [wall.mark(box, "truth", scale=scale) for box in np.asarray(scene.boxes)],
+        "marks": [wall.mark(box, "drawn", scale=scale) for box in np.asarray(scene.boxes)],
         "words": _scene_words(scene.labels),
     }
 

@@ -99,17 +99,19 @@ def number(value: float, digits: int = 2) -> str:
 
 
 def percent(value: float) -> str:
-    """A share of 0..1 as whole percent, never rounded up to 100 or down to 0.
+    r"""A share of 0..1 as whole percent, never rounded up to 100 or down to 0.
+
+    The space does not break.
 
     >>> percent(0.5), percent(0.999), percent(1.0), percent(0.001)
-    ('50 %', '99 %', '100 %', '1 %')
+    ('50\xa0%', '99\xa0%', '100\xa0%', '1\xa0%')
     """
     if not math.isfinite(value):
         return "–"
     whole = round(100 * value)
     if 0 < value < 1:
         whole = min(max(whole, 1), 99)
-    return f"{whole} %"
+    return f"{whole}\N{NO-BREAK SPACE}%"
 
 
 def interval_text(interval: Interval | None, digits: int = 2) -> str:
