@@ -1,0 +1,229 @@
+"""Data sets of other tools, read into visionkit's table and written from it.
+
+A format is one file here with `find` (its files in a folder), `collect` (what they state) and
+`write`. `border.py` checks what any of them states.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import pyarrow as pa
+
+from visionkit.data.formats import (
+    cntk,
+    coco,
+    csv_rows,
+    folders,
+    groundtruth,
+    items,
+    voc,
+    yolo,
+)
+from visionkit.data.formats.border import Border, NothingLeftError
+from visionkit.data.formats.items import ItemView, item_views
+from visionkit.data.formats.sidecar import write_sidecar
+from visionkit.data.images import MAX_PIXELS
+from visionkit.data.problems import Problem
+from visionkit.data.table import to_samples
+from visionkit.files import atomic_folder
+from visionkit.types import Sample
+
+__all__ = [
+    "FORMATS",
+    "ItemView",
+    "NothingLeftError",
+    "Read",
+    "detect",
+    "item_views",
+    "read",
+    "write",
+]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a format is read and written.
+
+    Attributes:
+        find: its files in a folder; none if the folder is not of this format.
+        collect: adds what a file or folder states to a border.
+        write: writes annotations to a folder, and returns where in it each picture goes, by id;
+            None where the format is read only.
+        suffixes: of a file that is one set by itself.
+        carries_boxes: whether it holds boxes.
+        path_decides: whether the path of a picture says split and label.
+    """
+
+    find: Callable[[Path], list[Path]]
+    collect: Callable[[Path, Border], None]
+    write: Callable[[Sequence[Sample], Path], dict[str, str]] | None
+    suffixes: tuple[str, ...] = ()
+    carries_boxes: bool = True
+    path_decides: bool = False
+
+
+# In the order of asking: the surest sign first.
+FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        "coco": Format(coco.find, coco.collect, coco.write, (".json",)),
+        "voc": Format(voc.find, voc.collect, voc.write, (".xml",)),
+        "cntk": Format(cntk.find, cntk.collect, None),
+        "groundtruth": Format(
+            groundtruth.find, groundtruth.collect, groundtruth.write, (".manifest", ".jsonl")
+        ),
+        "yolo": Format(
+            yolo.find, yolo.collect, yolo.write, (".yaml", ".yml", ".names"), path_decides=True
+        ),
+        "csv": Format(csv_rows.find, csv_rows.collect, csv_rows.write, (".csv", ".tsv")),
+        "folders": Format(
+            folders.find, folders.collect, folders.write, carries_boxes=False, path_decides=True
+        ),
+        "items": Format(lambda _: [], items.collect, items.write, path_decides=True),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was read.
+
+    Attributes:
+        table: of `visionkit.data.table.SCHEMA`, sorted by id; uris are absolute, ids are paths
+            within `root`.
+        problems: what was wrong; what is an error was left out.
+        root: the folder that the pictures lie in.
+        format: the format it was read as.
+    """
+
+    table: pa.Table
+    problems: tuple[Problem, ...]
+    root: Path
+    format: str
+
+
+def read(
+    path: str | Path,
+    format: str = "auto",
+    *,
+    image_root: str | Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Read:
+    """The usable pictures of a data set with their boxes and labels, and what was wrong.
+
+    Args:
+        path: a folder, or an annotation file.
+        format: one of `FORMATS`, or "auto". A folder of folders of pictures is taken as class
+            folders; say "items" to have them as items. With "items", a file or folder of any
+            other format is a set whose boxes are the items.
+        image_root: the folder of the pictures, where they don't lie beside the annotations. No
+            path is followed out of it.
+        max_pixels: larger pictures are left out.
+
+    Raises:
+        FileNotFoundError: there is no such path.
+        NothingLeftError: nothing could be used; it holds the problems.
+        ValueError: the format is unknown, or can't be told.
+    """
+    source = Path(os.path.abspath(Path(path).expanduser()))
+    if not source.exists():
+        raise FileNotFoundError(f"{path} must be a data set, but there is none; check the path")
+    name = detect(source) if format == "auto" else _known(format)
+    if name == "items" and source.is_file():
+        name = detect(source)
+    pictures = None if image_root is None else Path(os.path.abspath(image_root))
+    if pictures is not None and not pictures.is_dir():
+        raise FileNotFoundError(f"image_root must be a folder, got {image_root}; check the path")
+    chosen = FORMATS[name]
+    border = Border(pictures or _root_of(source), image_root=pictures)
+    chosen.collect(source, border)
+    table = border.finish(
+        source,
+        carries_boxes=chosen.carries_boxes,
+        path_decides=chosen.path_decides,
+        max_pixels=max_pixels,
+    )
+    return Read(table, tuple(border.problems), border.root, name)
+
+
+def detect(path: str | Path) -> str:
+    """The format of a data set, told by its files.
+
+    Raises:
+        ValueError: it can't be told.
+    """
+    source = Path(path)
+    for name, format in FORMATS.items():
+        if source.is_file():
+            if source.suffix.lower() in format.suffixes or format.find(source.parent) == [source]:
+                return name
+        elif format.find(source):
+            return name
+    raise ValueError(
+        f"the format of {path} can't be told; say which it is with format=, one of "
+        f"{', '.join(FORMATS)}"
+    )
+
+
+def write(
+    table: pa.Table,
+    path: str | Path,
+    format: str,
+    *,
+    image_root: str | Path = ".",
+    overwrite: bool = False,
+) -> None:
+    """Writes a folder with a copy of all pictures and their annotations, whole or not at all.
+
+    What the format itself can't carry is in `visionkit.json` beside it, so that `read` gives
+    back the same table but for `uri`.
+
+    Args:
+        table: of `visionkit.data.table.SCHEMA`.
+        path: the folder to make.
+        format: one of `FORMATS`; class folders need a label for every picture.
+        image_root: what relative uris are relative to.
+        overwrite: whether a folder that is there is replaced.
+
+    Raises:
+        ValueError: the format can't be written, or not with these pictures.
+        FileNotFoundError: a picture is gone.
+        FileExistsError: `path` is there and `overwrite` is false.
+        RuntimeError: the disk is full.
+    """
+    write_format = FORMATS[_known(format)].write
+    if write_format is None:
+        writable = ", ".join(name for name, each in FORMATS.items() if each.write)
+        raise ValueError(f"{format} can only be read; write one of {writable}")
+    samples = to_samples(table)
+    if not samples:
+        raise ValueError("a data set must have at least one picture, got an empty table")
+    with atomic_folder(path, overwrite=overwrite) as folder:
+        names = write_format(samples, folder)
+        for sample in samples:
+            _copy(Path(image_root) / sample.uri, folder / names[sample.id])
+        write_sidecar(folder, samples, names)
+
+
+def _known(format: str) -> str:
+    if format not in FORMATS:
+        raise ValueError(f"format must be auto or one of {', '.join(FORMATS)}, got {format!r}")
+    return format
+
+
+def _root_of(source: Path) -> Path:
+    """The folder that holds the pictures of a set as well as its annotations."""
+    folder = source if source.is_dir() else source.parent
+    return folder.parent if folder.name.lower() == "annotations" else folder
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise FileNotFoundError(f"the picture {source} of the table is gone; read the set again")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)

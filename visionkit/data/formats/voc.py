@@ -1,0 +1,188 @@
+"""Pascal VOC: an XML file a picture.
+
+Everingham et al., "The Pascal Visual Object Classes Challenge", IJCV 2010. Corners are taken
+as they stand, in pixels; no 1 is subtracted, because hardly any tool but the first counts
+from 1. Parts, poses and the flags difficult and truncated are not carried.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import get_args
+
+from visionkit.data.formats.border import Border
+from visionkit.data.formats.entry import Entry, EntryBox
+from visionkit.data.formats.paths import is_file, split_in_path
+from visionkit.data.formats.place import by_split, place, short
+from visionkit.data.formats.text import Element, TextError, read_text, read_xml
+from visionkit.data.images import IMAGE_SUFFIXES, is_junk
+from visionkit.files import write_bytes, write_text
+from visionkit.types import ObjectBox, Sample, Split
+
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_LISTS = Path("ImageSets") / "Main"
+
+
+def find(folder: Path) -> list[Path]:
+    """XML files in a folder and below it."""
+    return sorted(file for file in folder.rglob("*.xml") if not is_junk(file.name))
+
+
+def collect(source: Path, border: Border) -> None:
+    """Adds what an XML file, or all XML files of a folder, state."""
+    files = find(source) if source.is_dir() else [source]
+    splits = _read_splits(border)
+    for file in files:
+        try:
+            root = read_xml(file)
+            if root.tag != "annotation":
+                raise TextError(f"the XML must begin with <annotation>, got <{root.tag}>", 1)
+        except TextError as error:
+            border.report(file, error.line, f"{error.reason}; left out")
+            continue
+        path = _find_picture(root, file, border)
+        if path is not None:
+            split = splits.get(file.stem) or split_in_path(border.inside(file))
+            border.add(_entry(root, path, file, split, border))
+    if source.is_dir() and files:
+        _report_unlisted(source, border)
+
+
+def write(samples: Sequence[Sample], folder: Path) -> dict[str, str]:
+    """Writes Annotations/ and ImageSets/Main/; returns the picture's path by id."""
+    names = place(samples, lambda _: "JPEGImages", flat=True)
+    for sample in samples:
+        picture = Path(names[sample.id])
+        root = _to_xml(sample, picture.name)
+        ET.indent(root)
+        content = ET.tostring(root, encoding="utf-8")
+        write_bytes(folder / "Annotations" / f"{picture.stem}.xml", content + b"\n")
+    for split, part in by_split(samples).items():
+        if split:
+            stems = [Path(names[sample.id]).stem for sample in part]
+            write_text(folder / _LISTS / f"{split}.txt", "\n".join(stems) + "\n")
+    return names
+
+
+def _to_xml(sample: Sample, filename: str) -> ET.Element:
+    root = ET.Element("annotation")
+    _add(root, {"folder": "JPEGImages", "filename": filename})
+    size = ET.SubElement(root, "size")
+    _add(size, {"width": str(sample.width), "height": str(sample.height), "depth": "3"})
+    for entry in sample.objects:
+        root.append(_object_to_xml(entry))
+    return root
+
+
+def _object_to_xml(entry: ObjectBox) -> ET.Element:
+    element = ET.Element("object")
+    _add(element, {"name": entry.label, "pose": "Unspecified", "truncated": "0", "difficult": "0"})
+    corners = (f"{short(value):.9g}" for value in entry.box)  # 9 digits hold any float32
+    _add(ET.SubElement(element, "bndbox"), dict(zip(_CORNERS, corners, strict=True)))
+    return element
+
+
+def _add(parent: ET.Element, values: Mapping[str, str]) -> None:
+    for tag, text in values.items():
+        ET.SubElement(parent, tag).text = text
+
+
+def _read_splits(border: Border) -> dict[str, Split]:
+    """Name of a picture without its ending -> split, from ImageSets/Main."""
+    splits: dict[str, Split] = {}
+    for split in filter(None, get_args(Split)):
+        file = border.root / _LISTS / f"{split}.txt"
+        if not file.is_file():
+            continue
+        try:
+            stems = read_text(file).split("\n")
+        except TextError as error:
+            border.report(file, error.line, error.reason, "warning")
+            continue
+        for line, stem in enumerate(stems, start=1):
+            name = stem.removesuffix("\r")
+            known = splits.setdefault(name, split)
+            if name and known != split:
+                reason = f"{name} must be in one split, but is in {known} too, and stays there"
+                border.report(file, line, reason, "warning")
+    return splits
+
+
+def _find_picture(root: Element, file: Path, border: Border) -> Path | None:
+    """The picture of an XML file: the one it names, else the one of its own name."""
+    above = file.parent.parent
+    folders = [above / "JPEGImages", above / "images", file.parent, file.parent / "images", above]
+    stated = root.value("folder").strip()
+    if stated and stated not in (".", ".."):
+        folders += [file.parent / stated, above / stated]
+    relative = border.inside(file)
+    if "Annotations" in relative.parts[:-2]:  # Annotations/train/a.xml
+        folders.append(border.root / "JPEGImages" / relative.parent.relative_to("Annotations"))
+    names = [file.stem + suffix for suffix in sorted(IMAGE_SUFFIXES)]
+    name = root.value("filename")
+    if not name.strip() or not any(is_file(folder / name.strip()) for folder in folders):
+        own = (each for each in names if any(is_file(folder / each) for folder in folders))
+        name = next(own, name)
+    filename = root.child("filename")
+    return border.resolve(name, folders, file, filename.line if filename else None)
+
+
+def _entry(root: Element, path: Path, file: Path, split: Split, border: Border) -> Entry:
+    entry = Entry(path, file, split=split, size=_size(root, file, border))
+    for element in root.children:
+        if element.tag != "object":
+            continue
+        box = _box(element, file, border)
+        if box is None:
+            entry.lost += 1
+        else:
+            entry.boxes.append(box)
+    return entry
+
+
+def _size(root: Element, file: Path, border: Border) -> tuple[int, int] | None:
+    element = root.child("size")
+    if element is None:
+        return None
+    try:
+        width, height = (int(float(element.value(tag))) for tag in ("width", "height"))
+    except (ValueError, OverflowError):
+        width = height = 0
+    if width > 0 and height > 0:
+        return width, height
+    border.report(
+        file, element.line, "the size must be above 0; that of the picture is used", "warning"
+    )
+    return None
+
+
+def _box(element: Element, file: Path, border: Border) -> EntryBox | None:
+    corners = element.child("bndbox")
+    if corners is None:
+        border.report(file, element.line, "an object must have a bndbox; left out")
+        return None
+    texts = [corners.value(tag) for tag in _CORNERS]
+    try:
+        x_min, y_min, x_max, y_max = (float(text) for text in texts)
+    except ValueError:
+        reason = f"xmin, ymin, xmax and ymax must be numbers, got {texts}; left out"
+        border.report(file, corners.line, reason)
+        return None
+    return EntryBox(element.value("name"), (x_min, y_min, x_max, y_max), corners.line)
+
+
+def _report_unlisted(source: Path, border: Border) -> None:
+    """Says which pictures beside annotated ones have no XML file."""
+    folders = {path.parent for path in border.entries}
+    pictures = (file for folder in sorted(folders) for file in sorted(folder.iterdir()))
+    stated = {path.with_suffix("") for path in border.entries}
+    unlisted = [
+        file
+        for file in pictures
+        if file.suffix.lower() in IMAGE_SUFFIXES
+        and file.with_suffix("") not in stated
+        and not is_junk(file.name)
+    ]
+    border.report_many(source, unlisted, "pictures without a usable XML file are left out")
