@@ -37,10 +37,43 @@ _FONT_FILES = (
 _PILLOW_FONT = ""  # Pillow's own, which has no file
 FONTS = (*_FONT_FILES, _PILLOW_FONT)
 
-_ONSETS = (
-    "b c d f g h k l m n p r s t v w z br cr dr fl gr kl pl pr sk sp st tr sh ch qu y x".split()
-)
-_VOWELS = "a e i o u a e i o y ai ea oo io".split()
+_ONSETS = [
+    "b",
+    "c",
+    "d",
+    "f",
+    "g",
+    "h",
+    "k",
+    "l",
+    "m",
+    "n",
+    "p",
+    "r",
+    "s",
+    "t",
+    "v",
+    "w",
+    "z",
+    "br",
+    "cr",
+    "dr",
+    "fl",
+    "gr",
+    "kl",
+    "pl",
+    "pr",
+    "sk",
+    "sp",
+    "st",
+    "tr",
+    "sh",
+    "ch",
+    "qu",
+    "y",
+    "x",
+]
+_VOWELS = ["a", "e", "i", "o", "u", "a", "e", "i", "o", "y", "ai", "ea", "oo", "io"]
 _CODAS = ["", "", "", "n", "r", "s", "x", "l", "m", "t", "k", "nd", "rt", "sk"]
 _OTHER_LETTERS = {
     "greek": "ΑΒΓΔΕΖΗΘΚΛΜΝΞΠΡΣΤΦΨΩ",
