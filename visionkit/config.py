@@ -19,12 +19,14 @@ class Limits:
     Attributes:
         minimum, maximum: bounds of a number, both included; None is no bound.
         choices: the only values; empty is any.
+        length: how many entries a list must have; None is any number.
         path: whether it holds paths, whose special characters mean themselves.
     """
 
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    length: int | None = None
     path: bool = False
 
 
@@ -53,8 +55,8 @@ class BackboneConfig:
     file: OptionalPath
     strides: Annotated[list[int], Limits(minimum=1)]
     image_size: Annotated[int | None, Limits(minimum=16)]
-    mean: list[float] | None
-    std: list[float] | None
+    mean: Annotated[list[float] | None, Limits(minimum=0, maximum=1, length=3)]
+    std: Annotated[list[float] | None, Limits(minimum=0, length=3)]
     options: dict[str, Any]
 
 
@@ -143,14 +145,11 @@ class LearnedConfig:
 
 @dataclass
 class ScenesConfig:
-    """How many scenes are composed from the items, and of which kind."""
+    """How many scenes are composed from the items; how is said by AugmentConfig."""
 
     train: Count
     val: Count
     calibration: Positive
-    image_size: Annotated[list[int], Limits(minimum=32)]
-    max_items: Positive
-    empty_fraction: Fraction
 
 
 @dataclass
@@ -169,6 +168,25 @@ class ExemplarConfig(TaskConfig):
 
 TASKS: dict[str, type[TaskConfig]] = {"exemplar": ExemplarConfig}
 """Name of a task (`task.name`) -> the type of its options."""
+
+
+@dataclass
+class AugmentConfig:
+    """How scenes are composed (conf/augment); fields as of `visionkit.data.compose`."""
+
+    image_size: Annotated[list[int], Limits(minimum=32, length=2)]
+    items: Annotated[list[int], Limits(minimum=0, length=2)]
+    empty: Fraction
+    item_side: Annotated[list[float], Limits(minimum=0, length=2)]
+    min_visible: Fraction
+    roll: Rate
+    tilt: Rate
+    bend: Fraction
+    mount: Fraction
+    cover: Fraction
+    distractors: Annotated[list[int], Limits(minimum=0, length=2)]
+    patches: Annotated[list[int], Limits(minimum=0, length=2)]
+    camera: Rate
 
 
 @dataclass
@@ -192,7 +210,7 @@ class TrainConfig:
     task: TaskConfig
     backbone: BackboneConfig
     data: DataConfig
-    augment: dict[str, Any]
+    augment: AugmentConfig
     trainer: TrainerConfig
     seed: Count
     output: OptionalPath
@@ -288,6 +306,7 @@ def check_values(config: Any, prefix: str = "") -> None:
         if is_dataclass(value):
             check_values(value, name + ".")
         elif value is not None and entry.name in limits:
+            _check_length(name, value, limits[entry.name].length)
             for single in value if isinstance(value, list) else [value]:
                 _check_choice(name, single, limits[entry.name].choices)
                 _check_range(name, single, limits[entry.name])
@@ -296,6 +315,11 @@ def check_values(config: Any, prefix: str = "") -> None:
             f"{prefix}train, val and test must sum to 1, "
             f"got {config.train} + {config.val} + {config.test}"
         )
+
+
+def _check_length(name: str, value: Any, length: int | None) -> None:
+    if length is not None and len(value) != length:
+        raise ValueError(f"{name} must be a list of {length} values, got {value}")
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

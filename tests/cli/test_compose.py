@@ -48,6 +48,8 @@ def test_overrides_win_over_files() -> None:
         (["task=exemplar", "trainer.max_epochs=many"], "trainer.max_epochs: .*'many'.*Integer"),
         (["task=exemplar", "trainer.max_epochs=-1"], "trainer.max_epochs must be at least 0"),
         (["task=exemplar", "backbone.strides=[8,0]"], "backbone.strides must be at least 1, got 0"),
+        (["task=exemplar", "augment.items=[1]"], r"augment.items must be a list of 2.*\[1\]"),
+        (["task=exemplar", "augment.items=3"], "augment.items: .*list"),
         (["task=exemplar", "data.format=cocoo"], "must be one of auto.*did you mean coco?"),
         (["task=exemplar", "task.iou_threshold=nan"], "at least 0 and at most 1, got nan"),
         (["task=exemplar", "data.splits.train=0.5"], "data.splits.train, val and test must sum"),
@@ -153,7 +155,7 @@ def test_a_folder_of_ones_own_adds_options_and_is_checked_too(tmp_path: Path) ->
 
 
 def test_every_value_says_where_it_came_from() -> None:
-    words = ["task=exemplar", "data=demo_large", "trainer.patience=2", "+augment.mine=1"]
+    words = ["task=exemplar", "data=demo_large", "trainer.patience=2", "+backbone.options.mine=1"]
     composed = compose("train", TrainConfig, words)
     expected: dict[str, Any] = {
         "seed": "conf/train.yaml",
@@ -161,7 +163,7 @@ def test_every_value_says_where_it_came_from() -> None:
         "data.demo.items": "conf/data/demo_large.yaml",
         "data.demo.seed": "conf/data/default.yaml",
         "trainer.patience": "command line",
-        "augment.mine": "command line",
+        "backbone.options.mine": "command line",
     }
     assert {key: composed.origins[key] for key in expected} == expected
     assert "" not in composed.origins.values()

@@ -12,6 +12,7 @@ from visionkit.cli.commands import COMMANDS
 from visionkit.cli.compose import compose
 from visionkit.cli.describe import conf_folder, defaults_of, entries_of, headline, options_of
 from visionkit.config import TrainConfig
+from visionkit.data.compose import ComposeSettings
 from visionkit.matching.finder import FinderSettings
 from visionkit.matching.geometry import GeometrySettings
 from visionkit.matching.pyramid import PyramidSettings
@@ -62,6 +63,7 @@ def test_every_command_has_a_file() -> None:
         (PyramidSettings(), "task.correlation"),
         (SearchSettings(), "task.correlation"),
         (GeometrySettings(), "task.geometry"),
+        (ComposeSettings(), "augment"),
         (FitSettings(), "trainer"),
         (FitSettings(), "task.learned"),
     ],
