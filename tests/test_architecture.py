@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import visionkit
 
@@ -128,3 +133,19 @@ def test_what_belongs_to_one_module_is_imported_only_there(module: str) -> None:
 def test_no_module_of_a_name_that_says_nothing() -> None:
     names = {part for module in modules() for part in module.split(".")}
     assert names & {"utils", "core", "engine", "registry", "helpers", "common", "misc"} == set()
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    declared_file = PACKAGE.parent / "pyproject.toml"
+    if not declared_file.is_file():
+        pytest.skip("needs a checkout: pyproject.toml is not part of the installed package")
+    project = tomllib.loads(declared_file.read_text("utf-8"))["project"]
+    declared = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    homes = packages_distributions()
+    imported = {name.split(".")[0] for module in modules() for name in imports_of(module)}
+    missing = {
+        name
+        for name in imported - set(sys.stdlib_module_names) - {"visionkit", ""}
+        if not {canonicalize_name(home) for home in homes.get(name, [name])} & declared
+    }
+    assert missing == set()
