@@ -102,7 +102,7 @@ def small_set() -> tuple[list[Truth], list[sv.Detections]]:
                 "similarity": np.array([0.77]),
                 "inliers": np.array([31]),
                 "runner_up": np.array([NAMES[1]]),
-                "runner_up_similarity": np.array([0.4]),
+                "runner_up_score": np.array([0.4]),
                 "quad": np.array([[[10, 10], [40, 12], [40, 40], [10, 40]]]),
             },
         )

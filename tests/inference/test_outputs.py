@@ -34,7 +34,7 @@ def two_finds() -> sv.Detections:
             "similarity": np.array([0.61, 0.93], np.float32),
             "inliers": np.array([0, 24]),
             "runner_up": np.array(["juice", "milk"]),
-            "runner_up_similarity": np.array([np.nan, 0.4], np.float32),
+            "runner_up_score": np.array([np.nan, 0.4], np.float32),
         },
     )
 
@@ -75,7 +75,7 @@ def test_rows_carry_box_score_and_evidence_from_the_best_down(tmp_path: Path) ->
     assert rows[1]["box"] == [5.0, 6.0, 30.5, 40.0]
     assert rows[0]["score"] == pytest.approx(0.9)
     assert (rows[0]["view"], rows[0]["inliers"], rows[0]["runner_up"]) == ("egg/2.png", 24, "milk")
-    assert rows[1]["runner_up_similarity"] is None
+    assert rows[1]["runner_up_score"] is None
     assert rows[0]["quad"] is None
     assert json.loads(pq.read_metadata(files.parquet).metadata[b"visionkit.settings"]) == SETTINGS
     line = json.loads(files.jsonl.read_text())

@@ -82,7 +82,7 @@ class Report:
         title: heading of the page, for instance "exemplar on fridge, test split".
         metrics: of `evaluate_boxes`.
         predictions: the finds as evaluated. Of `data`, the evidence `view`, `similarity`,
-            `inliers`, `runner_up`, `runner_up_similarity` and `quad` is shown where it is there.
+            `inliers`, `runner_up`, `runner_up_score` and `quad` is shown where it is there.
         image_names: the name of each picture.
         read_image: the picture of a number, (H, W, 3) uint8 RGB; called only for those shown.
         views: the pictures of each item by the id of the view.

@@ -253,7 +253,7 @@ def _evidence(metrics: BoxMetrics, detections: sv.Detections, find: int, positio
         parts.append(f"{inliers:.0f} inliers")
     runner_up = _text(detections, "runner_up", position)
     if runner_up:
-        nearest = _value(detections, "runner_up_similarity", position)
+        nearest = _value(detections, "runner_up_score", position)
         parts.append(f"runner-up {runner_up} {number(nearest)}")
     return " · ".join(parts)
 

@@ -109,6 +109,9 @@ class ExemplarHead(Head[Pairs, PairOutputs, PairTargets, PairResults]):
         embedding_size: D of an embedding; at most C.
         adapter_size: rank of the learned change of the embedding.
         hidden: channels of the network that looks at the similarities of a pair.
+
+    Attributes:
+        sizes: the arguments by name, from which a head of the same shape is made.
     """
 
     center: torch.Tensor
@@ -118,6 +121,12 @@ class ExemplarHead(Head[Pairs, PairOutputs, PairTargets, PairResults]):
         self, channels: int, *, embedding_size: int = 96, adapter_size: int = 16, hidden: int = 24
     ) -> None:
         super().__init__()
+        self.sizes = {
+            "channels": channels,
+            "embedding_size": embedding_size,
+            "adapter_size": adapter_size,
+            "hidden": hidden,
+        }
         size = min(channels, embedding_size)
         self.register_buffer("center", torch.zeros(channels))
         self.register_buffer("projection", torch.eye(size, channels))
@@ -222,9 +231,7 @@ class ExemplarHead(Head[Pairs, PairOutputs, PairTargets, PairResults]):
 
     def decode(self, outputs: PairOutputs, inputs: Pairs) -> PairResults:
         """Scores 0..1 and refined boxes."""
-        return PairResults(
-            outputs.logits.sigmoid(), refine_boxes(inputs.boxes, outputs.offsets)
-        )
+        return PairResults(outputs.logits.sigmoid(), refine_boxes(inputs.boxes, outputs.offsets))
 
 
 def refine_boxes(boxes: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:

@@ -35,14 +35,14 @@ FIND_SCHEMA = pa.schema(
         pa.field("similarity", pa.float32()),
         pa.field("inliers", pa.int32()),
         pa.field("runner_up", pa.string()),
-        pa.field("runner_up_similarity", pa.float32()),
+        pa.field("runner_up_score", pa.float32()),
     ]
 )
 """The columns of `predictions.parquet`; box is xyxy and quad four corners x, y in turn, in pixels
 of the upright picture. What a find does not carry is null."""
 
 _TEXTS = {"item": "class_name", "view": "view", "runner_up": "runner_up"}
-_NUMBERS = ("similarity", "inliers", "runner_up_similarity")
+_NUMBERS = ("similarity", "inliers", "runner_up_score")
 _PART_PICTURES = 64
 _DRAWN_QUALITY = 90
 
@@ -118,7 +118,7 @@ class PredictionWriter:
             name: what the picture is called in the results, usually its path.
             image: (H, W, 3) uint8 RGB, upright.
             detections: boxes in its pixels. Of `data`, `class_name`, `view`, `similarity`,
-                `inliers`, `runner_up`, `runner_up_similarity` and `quad` are kept.
+                `inliers`, `runner_up`, `runner_up_score` and `quad` are kept.
 
         Raises:
             ValueError: the picture was written before.

@@ -39,9 +39,7 @@ class BackgroundStatistics:
         return (candidates.similarity - self.mean[template]) / self.spread[template]
 
 
-def background_statistics(
-    found: Sequence[Candidates], template_count: int
-) -> BackgroundStatistics:
+def background_statistics(found: Sequence[Candidates], template_count: int) -> BackgroundStatistics:
     """Statistics of the best match a picture.
 
     Args:
@@ -106,10 +104,10 @@ def item_thresholds(
         raise ValueError(f"false_alarm_rate must be between 0 and 1, got {false_alarm_rate}")
     missing = [item for item, scores in best_scores.items() if not len(scores)]
     if missing:
-        raise ValueError(f"each item must have scores of pictures without it, got none for {missing}")
-    odds = {
-        item: logit(np.asarray(scores, np.float32)) for item, scores in best_scores.items()
-    }
+        raise ValueError(
+            f"each item must have scores of pictures without it, got none for {missing}"
+        )
+    odds = {item: logit(np.asarray(scores, np.float32)) for item, scores in best_scores.items()}
     # A picture in which nothing at all was found says "low", not "minus infinity".
     odds = {item: np.maximum(values, -8.0) for item, values in odds.items()}
     if not odds:

@@ -141,9 +141,7 @@ class Finder:
         self.thresholds = dict(thresholds)
         self._embed()
 
-    def add(
-        self, views: Sequence[View], *, progress: Callable[[int], None] | None = None
-    ) -> None:
+    def add(self, views: Sequence[View], *, progress: Callable[[int], None] | None = None) -> None:
         """Adds views, calibrates them on the reference and sets thresholds anew.
 
         Args:
@@ -349,9 +347,7 @@ class Finder:
         """Correlation's candidates and geometry's, whose evidence adds up where they agree."""
         blank = np.full((len(candidates), 4, 2), np.nan, np.float32)
         if verified is None or not len(verified):
-            return Proposals(
-                candidates, prior, np.zeros(len(candidates), np.int64), blank, pyramid
-            )
+            return Proposals(candidates, prior, np.zeros(len(candidates), np.int64), blank, pyramid)
         by_geometry = self._as_candidates(verified, pyramid)
         same_item = self.items_of(by_geometry)[:, None] == self.items_of(candidates)[None]
         overlap = sv.box_iou_batch(by_geometry.boxes, candidates.boxes)

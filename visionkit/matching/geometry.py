@@ -149,14 +149,14 @@ class GeometryIndex:
                 maxIters=2000,
                 confidence=0.999,
             )
-            if homography is None:
-                break
+            if homography is None:  # which the type stubs of OpenCV leave out
+                break  # type: ignore[unreachable]
             agrees = mask.ravel() > 0
             # Several points of the view on one point of the scene say no more than one.
             inliers = len(np.unique(target[agrees].round(), axis=0))
             if inliers < self.settings.min_inliers:
                 break
-            quad = _project(size, homography)
+            quad = _project(size, np.asarray(homography, np.float64))
             if _is_plausible(quad, size, image.shape):
                 planes.append((quad, inliers))
             source, target = source[~agrees], target[~agrees]
@@ -177,7 +177,8 @@ def view_points(view: View, settings: GeometrySettings) -> Points:
     crop = image[top : max(int(np.ceil(y_max)), top + 1), left : max(int(np.ceil(x_max)), left + 1)]
     scale = max(1.0, _VIEW_SIDE / max(crop.shape[:2]))
     points = _points(np.ascontiguousarray(crop), scale, settings.keypoints)
-    return Points(points.xy + np.float32([left - x_min, top - y_min]), points.descriptors)
+    offset = np.array([left - x_min, top - y_min], np.float32)
+    return Points(points.xy + offset, points.descriptors)
 
 
 def _points(image: Image, scale: float, limit: int) -> Points:
@@ -188,11 +189,11 @@ def _points(image: Image, scale: float, limit: int) -> Points:
         resized = cv2.resize(gray, size, interpolation=kind)
     else:
         resized = gray
-    sift = cv2.SIFT_create(nfeatures=limit, contrastThreshold=0.02)
+    sift = cv2.SIFT.create(nfeatures=limit, contrastThreshold=0.02)
     keypoints, descriptors = sift.detectAndCompute(resized, None)
-    if descriptors is None or not len(keypoints):
+    if not len(keypoints):
         return Points(np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32))
-    to_image = np.float32([gray.shape[1] / size[0], gray.shape[0] / size[1]])
+    to_image = np.array([gray.shape[1] / size[0], gray.shape[0] / size[1]], np.float32)
     xy = np.array([point.pt for point in keypoints], np.float32) * to_image
     root = np.sqrt(descriptors / (descriptors.sum(1, keepdims=True) + 1e-9))
     return Points(xy.astype(np.float32), root.astype(np.float32))
@@ -209,9 +210,7 @@ def _match(
     return places[:, 0].numpy(), is_clear.numpy()
 
 
-def _project(
-    size: tuple[float, float], homography: NDArray[np.float64]
-) -> NDArray[np.float32]:
+def _project(size: tuple[float, float], homography: NDArray[np.float64]) -> NDArray[np.float32]:
     width, height = size
     corners = np.array([[[0, 0], [width, 0], [width, height], [0, height]]], np.float32)
     return np.asarray(cv2.perspectiveTransform(corners, homography)[0], np.float32)
@@ -240,7 +239,7 @@ def _verified(found: Sequence[tuple[NDArray[np.float32], int, int]], image: Imag
     if not found:
         return _nothing()
     quads = np.stack([quad for quad, _, _ in found])
-    limit = np.float32([image.shape[1], image.shape[0]])
+    limit = np.array([image.shape[1], image.shape[0]], np.float32)
     low = np.clip(quads.min(1), 0, limit)
     high = np.clip(quads.max(1), 0, limit)
     return Verified(

@@ -100,7 +100,10 @@ def _view_grids(
 
 def _crop(features: torch.Tensor, boxes: torch.Tensor, size: int) -> torch.Tensor:
     """(N, C, size, size) from a (C, h, w) map; boxes are (N, 4) xyxy in cells."""
-    return roi_align(features[None], [boxes.float()], size, sampling_ratio=1, aligned=True)
+    cut: torch.Tensor = roi_align(
+        features[None], [boxes.float()], size, sampling_ratio=1, aligned=True
+    )
+    return cut
 
 
 def _grow(boxes: torch.Tensor, factor: float) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import cv2
+import numpy as np
 import torch
 
 from visionkit.models.backbone import Backbone
@@ -90,11 +91,8 @@ def _level(image: Image, scale: float, backbone: Backbone, stride: int) -> Level
     new_height = max(2 * stride, round(height * scale))
     new_width = max(2 * stride, round(width * scale))
     shrinks = new_height * new_width < height * width
-    resized = cv2.resize(
-        image,
-        (new_width, new_height),
-        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-    )
+    kind = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized = np.asarray(cv2.resize(image, (new_width, new_height), interpolation=kind), np.uint8)
     device = next(backbone.parameters()).device
     with torch.no_grad():
         features = backbone(to_input(resized, device)).maps[stride][0]

@@ -215,7 +215,7 @@ def _peaks(
     """Values, rows and columns, each (T, count), of the highest local maxima of (T, h, w)."""
     highest = F.max_pool2d(response[None], 3, stride=1, padding=1)[0]
     peaks = torch.where(response == highest, response, -1.0).flatten(1)
-    values, places = peaks.topk(min(count, peaks.shape[1]), 1)
-    places = places.cpu().numpy()
+    values, index = peaks.topk(min(count, peaks.shape[1]), 1)
+    places = index.cpu().numpy()
     width = response.shape[2]
     return values.cpu().numpy(), places // width, places % width

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -41,15 +40,9 @@ def save_finder(finder: Finder, folder: Path) -> None:
 
 def describe_finder(finder: Finder) -> dict[str, Any]:
     """Plain JSON values from which, with the files, `load_finder` makes the same finder."""
-    head = finder.head
     return {
         "backbone": finder.backbone.spec,
-        "head": {
-            "channels": head.center.shape[0],
-            "embedding_size": head.projection.shape[0],
-            "adapter_size": head.adapter[0].weight.shape[0],
-            "hidden": head.look[0].weight.shape[0],
-        },
+        "head": finder.head.sizes,
         "settings": asdict(finder.settings),
         "items": finder.item_names,
         "thresholds": finder.thresholds,
