@@ -164,7 +164,7 @@ def _check_sample(sample: Sample) -> None:
         if reason:
             raise ValueError(f"{reason} [sample {sample.id}]; rename it")
     for entry in sample.objects:
-        if len(entry.box) != 4 or not all(math.isfinite(value) for value in entry.box):
+        if not all(math.isfinite(value) for value in entry.box):
             raise ValueError(f"a box must be 4 finite numbers, got {entry.box} [{sample.id}]")
 
 
@@ -195,13 +195,15 @@ def _check_version(schema: pa.Schema, path: Path) -> None:
 
 def _check_schema(schema: pa.Schema, path: Path) -> None:
     if not schema.equals(SCHEMA):
-        wanted = {(field.name, str(field.type)) for field in SCHEMA}
-        found = {(field.name, str(field.type)) for field in schema}
-        missing = sorted(name for name, _ in wanted - found) or "none"
-        extra = sorted(name for name, _ in found - wanted) or "none"
+        unfit = [
+            field.name
+            for field in SCHEMA
+            if field.name not in schema.names or not schema.field(field.name).equals(field)
+        ]
+        unknown = sorted(set(schema.names) - set(SCHEMA.names))
         raise ValueError(
             f"{path} must have the columns of visionkit's table; "
-            f"missing or of another type: {missing}; unknown: {extra}"
+            f"missing or of another type: {unfit or 'none'}; unknown: {unknown or 'none'}"
         )
 
 

@@ -132,7 +132,7 @@ class Border:
         if escapes:
             reason = f"the path {name!r} must stay below {self.root}; left out"
         else:
-            looked = ", ".join(str(place) for place in places)
+            looked = " or ".join(str(place) for place in [p for p in places if p.is_dir()][:2])
             reason = (
                 f"the picture {name!r} must exist, but is not in {looked}; left out "
                 "(set image_root if the pictures lie elsewhere)"

@@ -48,11 +48,23 @@ def is_file(path: Path) -> bool:
 
 
 def candidates(name: str, folders: Sequence[Path]) -> Iterator[Path]:
-    """Absolute paths without `..` that a name may mean, likely ones first."""
-    names = [name, name.replace("\\", "/"), name.strip()]
-    names += [unicodedata.normalize(form, name) for form in ("NFC", "NFD")]
-    for spelling in dict.fromkeys(names):
+    """Absolute paths without `..` that a name may mean, likely ones first.
+
+    Args:
+        name: as a file states it; Windows separators and both Unicode forms are understood.
+        folders: what it may be relative to; one with `..` only to the first of them.
+    """
+    for spelling in _spellings(name):
         if PureWindowsPath(spelling).drive and not PurePosixPath(spelling).is_absolute():
             continue
-        for folder in folders:
+        climbs = ".." in PurePosixPath(spelling).parts
+        for folder in folders[:1] if climbs else folders:
             yield Path(os.path.normpath(folder / spelling))
+
+
+def _spellings(name: str) -> Iterator[str]:
+    for spelling in dict.fromkeys((name, name.replace("\\", "/"), name.strip())):
+        yield spelling
+        for form in ("NFC", "NFD"):
+            if not unicodedata.is_normalized(form, spelling):
+                yield unicodedata.normalize(form, spelling)
