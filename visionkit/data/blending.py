@@ -26,7 +26,7 @@ def lay_over(
     if rng.random() < 0.3:
         shadow = 1 - _shadow(rng, thin)
         ground *= cv2.merge([shadow, shadow, shadow])
-    if rng.random() < 0.25:  # printed on what lies beneath: its texture shows
+    if rng.random() < 0.15:  # printed on what lies beneath: its texture shows
         relief = _relief(ground)
         colour *= cv2.merge([relief, relief, relief])
     if crop and rng.random() < 0.35:
@@ -40,7 +40,7 @@ def _relief(ground: FloatMap) -> FloatMap:
     """(h, w) factors about 1: the fine texture of the ground."""
     brightness = cv2.transform(ground, np.full((1, 3), 1 / 3, np.float32))
     smooth = cv2.blur(brightness, (9, 9))
-    return np.clip((brightness + 20) / (smooth + 20), 0.7, 1.3).astype(np.float32)
+    return np.clip((brightness + 20) / (smooth + 20), 0.8, 1.2).astype(np.float32)
 
 
 def _light(rng: np.random.Generator, ground: FloatMap, shape: tuple[int, int]) -> FloatMap:

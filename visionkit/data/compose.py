@@ -201,7 +201,14 @@ def _check_background(background: Image) -> None:
 
 
 def _fitted(rng: np.random.Generator, photo: Image, image_size: tuple[int, int]) -> Image:
-    """A random crop of the photo in the scene's proportions, mirrored half the time."""
+    """A random crop of the photo in the scene's proportions, mirrored half the time.
+
+    Photos much smaller than the scene are continued by their mirror images half the time, so
+    that what is pasted can't be told by its sharpness alone.
+    """
+    if image_size[0] > 1.5 * photo.shape[0] and rng.random() < 0.5:
+        down, right = (min(side - 1, side // 2) for side in photo.shape[:2])
+        photo = cv2.copyMakeBorder(photo, down, down, right, right, cv2.BORDER_REFLECT_101)
     rows, columns = photo.shape[:2]
     height, width = image_size
     whole = min(rows / height, columns / width)

@@ -157,7 +157,7 @@ def sheet(
     image, alpha = _shrunk(cutout, side)
     if cutout.alpha is None:
         alpha = _crop_alpha(image.shape[0], image.shape[1], ellipse=ellipse, feather=feather)
-        item = np.ones_like(alpha)
+        item = alpha if ellipse else np.ones_like(alpha)
     else:
         item = alpha
     colour = image * alpha[..., None]

@@ -1,0 +1,331 @@
+"""The demo set: items drawn from nothing, and photos that come with visionkit.
+
+It has the form of a user's own data: a folder per item, scenes with boxes in COCO, and pictures
+that show none of the items. Training, validation and test use different photos, different
+warps and, as far as things that are not to be found go, different marks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from visionkit.data.compose import ComposedScene, ComposeSettings, Cutout, compose_scene
+from visionkit.data.drawn import draw_mark
+from visionkit.data.formats import coco
+from visionkit.data.images import find_images, read_image
+from visionkit.files import atomic_folder, write_json
+from visionkit.types import Image, ObjectBox, Sample, Split
+
+Part = Literal["train", "val", "test", "background"]
+
+VERSION = 1
+"""Raised when the same settings give other pictures; sets of another version are made again."""
+
+_MARKER = "demo.json"
+_PHOTOS = Path(__file__).parent / "demo_photos"
+_SHARES = {"val": 0.2, "test": 0.3}
+_ITEMS, _SCENES, _BACKGROUND = "items", "scenes", "background"
+
+_SCENE = ComposeSettings(tilt=15.0, camera=0.8)
+_VIEW = ComposeSettings(
+    image_size=(320, 320),
+    items=(1, 1),
+    empty=0.0,
+    item_side=(110.0, 0.65),
+    min_visible=1.0,
+    roll=4.0,
+    tilt=10.0,
+    bend=0.2,
+    mount=0.9,
+    cover=0.0,
+    distractors=(0, 0),
+    patches=(0, 0),
+    camera=0.5,
+)
+_NOTHING = ComposeSettings(empty=1.0, distractors=(2, 5), camera=0.8)
+
+
+@dataclass(frozen=True)
+class DemoSettings:
+    """What is in a demo set; equal settings give equal pictures.
+
+    Attributes:
+        seed: that everything follows from.
+        items: how many.
+        views: pictures of each item; the first is a clean cutout, the others look like photos.
+        scenes: pictures with boxes, over all splits.
+        background: pictures without items; every second one shows marks that are not among them.
+
+    Raises:
+        ValueError: a number is too small.
+    """
+
+    seed: int = 0
+    items: int = 8
+    views: int = 4
+    scenes: int = 60
+    background: int = 12
+
+    def __post_init__(self) -> None:
+        least = {"seed": 0, "items": 1, "views": 1, "scenes": 3, "background": 0}
+        for name, minimum in least.items():
+            if (value := getattr(self, name)) < minimum:
+                raise ValueError(f"{name} of the demo set must be at least {minimum}, got {value}")
+
+
+@dataclass(frozen=True)
+class DemoSet:
+    """Where the parts of a demo set lie.
+
+    Attributes:
+        items: folder with a folder per item.
+        scenes: folder with COCO files, one a split.
+        background: folder of pictures that show none of the items; may be empty.
+    """
+
+    items: Path
+    scenes: Path
+    background: Path
+
+
+def demo_photos(part: Part = "background") -> list[Image]:
+    """The photos of one part that come with visionkit, (H, W, 3) uint8 RGB.
+
+    No photo is in two parts, nor are two photos of one place, except for shops.
+
+    Args:
+        part: "train", "val" and "test" are the ground of the demo set's scenes, "background" of
+            its pictures without items.
+
+    Raises:
+        FileNotFoundError: the installation lacks them.
+    """
+    return [read_image(path) for path in find_images(_PHOTOS / part)]
+
+
+def make_demo_set(
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    items: int = 8,
+    views: int = 4,
+    scenes: int = 60,
+    background: int = 12,
+) -> DemoSet:
+    """The parts of the demo set in `folder`, made unless it is there already and whole.
+
+    A set that is damaged, of other settings or of another version is made again. Written whole
+    or not at all.
+
+    Args:
+        folder: where it lies; made if missing.
+        seed: that everything follows from.
+        items: how many.
+        views: pictures of each item.
+        scenes: pictures with boxes, over all splits; at least 3.
+        background: pictures without items.
+
+    Raises:
+        ValueError: a number is too small.
+        FileExistsError: the folder holds something that no demo set made.
+        RuntimeError: the disk is full.
+    """
+    settings = DemoSettings(seed, items, views, scenes, background)
+    target = Path(folder)
+    if not _is_whole(target, settings):
+        _refuse_others(target)
+        with atomic_folder(target, overwrite=True) as made:
+            _fill(made, settings)
+            write_json(made / _MARKER, _marker(made, settings))
+    return DemoSet(target / _ITEMS, target / _SCENES, target / _BACKGROUND)
+
+
+def _fill(folder: Path, settings: DemoSettings) -> None:
+    marks = _marks(settings)
+    names = [f"mark_{index + 1:02d}" for index in range(settings.items)]
+    cutouts = [_cutout(mark, name) for mark, name in zip(marks, names, strict=False)]
+    others = [_cutout(mark, "") for mark in marks[settings.items :]]
+    for index, cutout in enumerate(cutouts):
+        _write_views(folder / _ITEMS / names[index], cutout, index, settings)
+    half = len(others) // 2
+    _write_scenes(
+        folder / _SCENES, cutouts, {"train": others[:half], "test": others[half:]}, settings
+    )
+    _write_background(folder / _BACKGROUND, others[:half], settings)
+
+
+def _marks(settings: DemoSettings) -> list[NDArray[np.uint8]]:
+    """RGBA marks: first the items, chosen to differ, then those that are not to be found."""
+    spare = max(8, min(2 * settings.items, 24))
+    drawn = [draw_mark(_rng(settings, 0, index), 224) for index in range(settings.items + spare)]
+    looks = np.stack([_look(mark) for mark in drawn])
+    distances = np.linalg.norm(looks[:, None] - looks[None], axis=2)
+    chosen = [0]
+    while len(chosen) < settings.items:
+        to_chosen = distances[:, chosen].min(1)
+        chosen.append(int(to_chosen.argmax()))
+    rest = [index for index in range(len(drawn)) if index not in chosen]
+    return [drawn[index] for index in (*chosen, *rest)]
+
+
+def _look(mark: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Colours of the mark on grey at 12x12 pixels, for telling marks apart."""
+    small = cv2.resize(mark, (12, 12), interpolation=cv2.INTER_AREA).astype(np.float32)
+    alpha = small[..., 3:] / 255
+    return np.asarray(small[..., :3] * alpha + 128 * (1 - alpha), np.float32).ravel()
+
+
+def _cutout(mark: NDArray[np.uint8], label: str) -> Cutout:
+    return Cutout(np.ascontiguousarray(mark[..., :3]), np.ascontiguousarray(mark[..., 3]), label)
+
+
+def _write_views(folder: Path, cutout: Cutout, item: int, settings: DemoSettings) -> None:
+    alpha = cast(NDArray[np.uint8], cutout.alpha)
+    _write_picture(folder / "view_1.png", np.dstack([cutout.image, alpha]))
+    photos = demo_photos("train")
+    for view in range(1, settings.views):
+        rng = _rng(settings, 1, item, view)
+        _write_picture(folder / f"view_{view + 1}.jpg", _view(rng, cutout, photos))
+
+
+def _view(rng: np.random.Generator, cutout: Cutout, photos: Sequence[Image]) -> Image:
+    """The item as someone would cut it from a photo, with a little of what is around it."""
+    scene = _scene_with_item(rng, cutout, photos)
+    left, top, right, bottom = scene.boxes[0]
+    margin = rng.uniform(0, 0.06) * max(right - left, bottom - top)
+    rows = slice(max(int(top - margin), 0), int(bottom + margin) + 1)
+    columns = slice(max(int(left - margin), 0), int(right + margin) + 1)
+    return np.ascontiguousarray(scene.image[rows, columns])
+
+
+def _scene_with_item(
+    rng: np.random.Generator, cutout: Cutout, photos: Sequence[Image]
+) -> ComposedScene:
+    for _ in range(100):  # now and then no place is found that shows all of it
+        photo = photos[int(rng.integers(len(photos)))]
+        scene = compose_scene(rng, photo, [cutout], settings=_VIEW)
+        if scene.labels:
+            return scene
+    raise RuntimeError(
+        f"no view of {cutout.label!r} could be composed; choose another seed for the demo set"
+    )
+
+
+def _write_scenes(
+    folder: Path,
+    cutouts: Sequence[Cutout],
+    others: dict[str, list[Cutout]],
+    settings: DemoSettings,
+) -> None:
+    samples: list[Sample] = []
+    for split, count in _split_sizes(settings.scenes).items():
+        photos = demo_photos(cast(Part, split))
+        distractors = others["test" if split == "test" else "train"]
+        for index in range(count):
+            rng = _rng(settings, 2, len(samples))
+            photo = photos[index % len(photos)]
+            scene = compose_scene(rng, photo, cutouts, distractors, _SCENE)
+            name = f"images/{split}_{index + 1:03d}.jpg"
+            _write_picture(folder / name, scene.image)
+            samples.append(_sample(name, split, scene))
+    coco.write_annotations(samples, folder, {sample.id: sample.uri for sample in samples})
+
+
+def _split_sizes(scenes: int) -> dict[Split, int]:
+    val = max(1, round(_SHARES["val"] * scenes))
+    test = max(1, round(_SHARES["test"] * scenes))
+    return {"train": scenes - val - test, "val": val, "test": test}
+
+
+def _sample(name: str, split: Split, scene: ComposedScene) -> Sample:
+    boxes = [
+        ObjectBox(str(label), cast(tuple[float, float, float, float], tuple(box.tolist())))
+        for label, box in zip(scene.labels, scene.boxes, strict=True)
+    ]
+    height, width = scene.image.shape[:2]
+    return Sample(name, name, width, height, "", split, objects=tuple(boxes))
+
+
+def _write_background(folder: Path, others: Sequence[Cutout], settings: DemoSettings) -> None:
+    folder.mkdir(parents=True)
+    photos = demo_photos("background")
+    plain = ComposeSettings(empty=1.0, distractors=(0, 0), patches=(0, 0), camera=0.5)
+    for index in range(settings.background):
+        rng = _rng(settings, 3, index)
+        look = plain if index % 2 == 0 else _NOTHING
+        scene = compose_scene(rng, photos[index % len(photos)], [], others, look)
+        _write_picture(folder / f"nothing_{index + 1:03d}.jpg", scene.image)
+
+
+def _rng(settings: DemoSettings, *path: int) -> np.random.Generator:
+    return np.random.default_rng([settings.seed, *path])
+
+
+def _write_picture(path: Path, image: NDArray[np.uint8]) -> None:
+    """Writes RGB or RGBA as PNG or JPEG, by the name."""
+    order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 90] if path.suffix == ".jpg" else []
+    done, content = cv2.imencode(path.suffix, cv2.cvtColor(image, order), quality)
+    if not done:
+        raise RuntimeError(f"{path.name} could not be encoded; check the installation of OpenCV")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.tobytes())
+
+
+def _marker(folder: Path, settings: DemoSettings) -> dict[str, object]:
+    files = {name: _digest(folder / name) for name in _files(folder)}
+    return {"version": VERSION, "settings": asdict(settings), "files": files}
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path != folder / _MARKER
+    )
+
+
+def _digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+def _is_whole(folder: Path, settings: DemoSettings) -> bool:
+    marker = _read_marker(folder)
+    if marker.get("version") != VERSION or marker.get("settings") != asdict(settings):
+        return False
+    files = cast(dict[str, str], marker["files"])
+    return all(
+        (folder / name).is_file() and _digest(folder / name) == digest
+        for name, digest in files.items()
+    )
+
+
+def _read_marker(folder: Path) -> dict[str, object]:
+    """The marker, or nothing where there is none that can be read."""
+    try:
+        marker = json.loads((folder / _MARKER).read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return marker if isinstance(marker, dict) and isinstance(marker.get("files"), dict) else {}
+
+
+def _refuse_others(folder: Path) -> None:
+    """Raises unless all in the folder was made by a demo set, so that nothing else is lost."""
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"the demo set needs a folder, but {folder} is a file; name another")
+    known = set(cast(dict[str, str], _read_marker(folder).get("files", {})))
+    foreign = [name for name in _files(folder) if name not in known] if folder.exists() else []
+    if foreign:
+        raise FileExistsError(
+            f"{folder} must be empty or hold a demo set alone, but holds {foreign[0]}; "
+            "name another folder, or move that away"
+        )
