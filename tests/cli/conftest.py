@@ -30,7 +30,7 @@ class Job:
         self.calls.append((config, folder))
         self.action(config, folder)
         (folder / "report.html").write_text("report")
-        return Summary(folder, {"ap50": 0.5})
+        return Summary(folder, {"ap50": 0.5, "false_alarms": float("nan")})
 
 
 @pytest.fixture

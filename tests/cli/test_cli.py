@@ -87,7 +87,7 @@ def test_a_run_has_a_folder_with_its_config_and_record(job: Job, tmp_path: Path)
     assert (written["seed"], written["task"]["name"]) == (3, "exemplar")
     found = record(folder)
     assert found["status"] == "finished"
-    assert found["metrics"] == {"ap50": 0.5}
+    assert found["metrics"] == {"ap50": 0.5, "false_alarms": None}
     assert found["overrides"] == ["task=exemplar", "seed=3"]
     assert main(["train", "task=exemplar", "seed=3"]) == 0
     assert len({call[1] for call in job.calls}) == 2

@@ -34,7 +34,16 @@ def test_every_combination_has_a_folder_and_a_row(
     ]
     table = rows(sweep)
     assert [row["seed"] for row in table] == ["1", "1", "2", "2", "3", "3"]
-    assert list(table[0]) == ["run", "seed", "trainer.patience", "status", "seconds", "ap50"]
+    assert list(table[0]) == [
+        "run",
+        "seed",
+        "trainer.patience",
+        "status",
+        "seconds",
+        "ap50",
+        "false_alarms",
+    ]
+    assert [(row["ap50"], row["false_alarms"]) for row in table] == [("0.5", "")] * 6
     out = capsys.readouterr().out
     assert "ap50" in out
     assert str(sweep / "sweep.csv") in out

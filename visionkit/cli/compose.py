@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from visionkit.cli.describe import conf_folder, defaults_of, entries_of, options_of
-from visionkit.config import TASKS, check_values, did_you_mean, limits_of
+from visionkit.config import TASKS, check_values, did_you_mean, limits_of, nearest
 
 Config = TypeVar("Config")
 
@@ -89,22 +89,19 @@ def compose(
     return Composed(config, values, origins)
 
 
-def expand_sweep(
-    words: Sequence[str], config_type: type[Any], *, config_folder: Path | None = None
-) -> list[list[str]]:
+def expand_sweep(words: Sequence[str], config_type: type[Any]) -> list[list[str]]:
     """The overrides of each run of a sweep: the product of every word that lists choices.
 
     Args:
         words: overrides, some with several values (`a=1,2`, `range(1,4)`, `glob(*)` of a group).
         config_type: dataclass whose path keys stand for themselves where such a path exists.
-        config_folder: folder of one's own whose groups and options are found too.
 
     Raises:
         ConfigError: a word can't be read.
     """
     keys = path_keys(config_type)
     quoted = [quote_path(word, keys, sweep=True) for word in words]
-    with _hydra(config_folder):
+    with _hydra(None):
         axes = [_axis(override) for override in _parse(quoted)]
     return [list(run) for run in itertools.product(*axes)]
 
@@ -207,11 +204,10 @@ def _check_keys(overrides: Sequence[Override], known: Sequence[str], command: st
 
 def unknown_key(key: str, keys: Sequence[str], command: str) -> str:
     """A sentence that says that `key` is not an option and names the nearest of `keys`."""
-    hint = did_you_mean(key, keys)
-    if not hint:  # compare what stands behind the last dot, for `max_epoch` in trainer.max_epochs
-        ends = {name.rpartition(".")[2]: name for name in keys}
-        close = did_you_mean(key.rpartition(".")[2], ends)
-        hint = f"; did you mean {ends[close.split()[-1].rstrip('?')]}?" if close else ""
+    ends = {name.rpartition(".")[2]: name for name in keys}
+    # First as it stands, then what is behind the last dot: max_epoch is in trainer.max_epochs.
+    close = nearest(key, keys) or ends.get(nearest(key.rpartition(".")[2], ends) or "")
+    hint = f"; did you mean {close}?" if close else ""
     return f"{key} is not an option of {command}{hint} (--help lists them)"
 
 

@@ -25,7 +25,7 @@ class RunRecord:
         status: "running" also stands there after a kill -9.
         started: local time, ISO 8601.
         seconds: wall time until the end; 0 while it runs.
-        metrics: name -> value, as the job gave them.
+        metrics: name -> value, as the job gave them; None for what could not be measured.
         error: the error's sentence, or "".
     """
 
@@ -34,7 +34,7 @@ class RunRecord:
     status: Status = "running"
     started: str = ""
     seconds: float = 0.0
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float | None] = field(default_factory=dict)
     error: str = ""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -56,7 +57,11 @@ def execute(command: Command, config: Any, overrides: list[str], folder: Path) -
         raise
     finally:
         del os.environ["VISIONKIT_RUN"]
-    metrics = {name: float(value) for name, value in summary.metrics.items()}
+    # A figure that can't be had (no such pictures in the data) is NaN, which JSON does not have.
+    metrics = {
+        name: float(value) if math.isfinite(value) else None
+        for name, value in summary.metrics.items()
+    }
     return end_run(
         folder, record, status="finished", seconds=time.monotonic() - start, metrics=metrics
     )
@@ -99,9 +104,7 @@ def run_sweep(command: Command, words: Sequence[str], config_folder: Path | None
             combination,
             compose(command.name, command.config_type, combination, config_folder=config_folder),
         )
-        for combination in expand_sweep(
-            without_key(words, *OWN_KEYS), command.config_type, config_folder=config_folder
-        )
+        for combination in expand_sweep(without_key(words, *OWN_KEYS), command.config_type)
     ]
     folder = place or new_run_folder("runs", f"{command.run_name(runs[0][1].config)}/sweeps")
     folder.mkdir(parents=True, exist_ok=True)
@@ -200,7 +203,7 @@ class Sweep:
             {"run": folder.name.partition("_")[0]}
             | {key: words.get(key, "") for key in differing}
             | {"status": record.status, "seconds": record.seconds}
-            | {name: record.metrics.get(name, "") for name in metrics}
+            | {name: _or_blank(record.metrics.get(name)) for name in metrics}
             for folder, words, record in zip(self.folders, given, self.records, strict=True)
         ]
 
@@ -244,6 +247,10 @@ def _earlier_runs(folder: Path) -> dict[frozenset[str], Path]:
         if record is not None:
             runs[frozenset(record.overrides)] = run
     return runs
+
+
+def _or_blank(value: float | None) -> float | str:
+    return "" if value is None else value
 
 
 def _short(word: str) -> str:
