@@ -9,7 +9,13 @@ from visionkit.data.cutouts import FloatMap
 
 
 def lay_over(
-    rng: np.random.Generator, ground: FloatMap, colour: FloatMap, thin: FloatMap, *, crop: bool
+    rng: np.random.Generator,
+    ground: FloatMap,
+    colour: FloatMap,
+    thin: FloatMap,
+    *,
+    crop: bool,
+    printed: bool,
 ) -> None:
     """Lays a thing on `ground`, in place, in the light of the scene.
 
@@ -20,13 +26,14 @@ def lay_over(
         thin: (h, w) float32, 0..1, its opacity.
         crop: whether the thing is a crop with something of its own surroundings, whose colours
             may be made to meet the ground's.
+        printed: whether the ground's texture may show through.
     """
     opacity = cv2.merge([thin, thin, thin])
     colour = colour * _light(rng, ground, thin.shape)
     if rng.random() < 0.3:
         shadow = 1 - _shadow(rng, thin)
         ground *= cv2.merge([shadow, shadow, shadow])
-    if rng.random() < 0.15:  # printed on what lies beneath: its texture shows
+    if printed and rng.random() < 0.3:
         relief = _relief(ground)
         colour *= cv2.merge([relief, relief, relief])
     if crop and rng.random() < 0.35:

@@ -24,6 +24,7 @@ __all__ = ["ComposeSettings", "ComposedScene", "Cutout", "compose_scene", "photo
 
 _ATTEMPTS = 4
 _SMALLEST_SIDE = 10.0  # pixels; a wordmark thinner than this is a line
+_SMALLEST_AREA = 12  # pixels of ink
 _NOBODY = -1
 
 
@@ -170,7 +171,8 @@ def compose_scene(
     _check_background(background)
     table = _Table(_fitted(rng, background, settings.image_size))
     for _ in range(int(rng.integers(settings.patches[0], settings.patches[1] + 1))):
-        _lay_distractor(rng, table, photo_patch(rng, background), settings, bare=True)
+        patch = photo_patch(rng, background)
+        _lay_bare(rng, table, patch, settings, _pose(rng, patch, settings, table))
     things: list[tuple[Cutout, bool]] = []
     if distractors:
         count = int(rng.integers(settings.distractors[0], settings.distractors[1] + 1))
@@ -300,71 +302,70 @@ def _around(table: _Table, pose: Pose) -> FloatMap:
 def _lay_item(
     rng: np.random.Generator, table: _Table, cutout: Cutout, settings: ComposeSettings
 ) -> None:
+    """Lays an item on the table where enough of it and of the others shows, if that is found."""
+    # A little in hand, so that something may still cover it.
+    share = min(settings.min_visible + 0.1, 1.0)
     for _ in range(_ATTEMPTS):
         pose = _pose(rng, cutout, settings, table)
-        placed = place(
-            random_sheet(rng, cutout, pose.side, _around(table, pose), settings.mount), pose
-        )
+        mounted = random_sheet(rng, cutout, pose.side, _around(table, pose), settings.mount)
+        placed = place(mounted, pose)
         window = table.window(placed)
         if window is None:
             continue
         there, here = window
         inside = placed.item[here] > 0.5
         area = int((placed.item > 0.5).sum())
-        # A little in hand, so that something may still cover it.
-        if area < 12 or inside.sum() < max(settings.min_visible, 0.65) * area:
+        if area < _SMALLEST_AREA or inside.sum() < share * area:
             continue
-        covered = placed.opacity[here] > 0.5
-        if table.hides_too_much(covered, there, settings.min_visible):
-            continue
-        lay_over(
-            rng,
-            table.colour[there],
-            placed.colour[here],
-            placed.opacity[here],
-            crop=cutout.alpha is None,
-        )
-        owner = table.owner[there]
-        owner[covered] = _NOBODY
-        owner[inside] = len(table.areas)
-        table.areas.append(area)
-        table.cutouts.append(cutout)
-        table.quads.append(placed.quad)
-        return
+        if _lay(rng, table, cutout, placed, settings, printed=not mounted.mounted):
+            table.owner[there][inside] = len(table.areas)
+            table.areas.append(area)
+            table.cutouts.append(cutout)
+            table.quads.append(placed.quad)
+            return
 
 
 def _lay_distractor(
+    rng: np.random.Generator, table: _Table, cutout: Cutout, settings: ComposeSettings
+) -> None:
+    pose = _pose(rng, cutout, settings, table)
+    mounted = random_sheet(rng, cutout, pose.side, _around(table, pose), settings.mount)
+    _lay(rng, table, cutout, place(mounted, pose), settings, printed=not mounted.mounted)
+
+
+def _lay_bare(
+    rng: np.random.Generator, table: _Table, cutout: Cutout, settings: ComposeSettings, pose: Pose
+) -> None:
+    _lay(rng, table, cutout, place(sheet(cutout, pose.side), pose), settings, printed=False)
+
+
+def _lay(
     rng: np.random.Generator,
     table: _Table,
     cutout: Cutout,
+    placed: Placed,
     settings: ComposeSettings,
     *,
-    pose: Pose | None = None,
-    bare: bool = False,
-) -> None:
-    """Lays something on the table that is not to be found; `bare` puts it on no sign."""
-    pose = pose or _pose(rng, cutout, settings, table)
-    placed = place(
-        sheet(cutout, pose.side)
-        if bare
-        else random_sheet(rng, cutout, pose.side, _around(table, pose), settings.mount),
-        pose,
-    )
+    printed: bool,
+) -> bool:
+    """Whether it was laid on the table: not if it missed it, or hid too much of an item."""
     window = table.window(placed)
     if window is None:
-        return
+        return False
     there, here = window
     covered = placed.opacity[here] > 0.5
     if table.hides_too_much(covered, there, settings.min_visible):
-        return
+        return False
     lay_over(
         rng,
         table.colour[there],
         placed.colour[here],
         placed.opacity[here],
         crop=cutout.alpha is None,
+        printed=printed,
     )
     table.owner[there][covered] = _NOBODY
+    return True
 
 
 def _cover(
@@ -389,7 +390,7 @@ def _cover(
     )
     side = float(np.sqrt(width * height) * rng.uniform(0.35, 0.9))
     pose = Pose(centre, max(side, 6.0), roll=float(rng.uniform(-3, 3)), distance=3.0)
-    _lay_distractor(rng, table, cutout, settings, pose=pose, bare=True)
+    _lay_bare(rng, table, cutout, settings, pose)
 
 
 def _finish(rng: np.random.Generator, table: _Table, settings: ComposeSettings) -> ComposedScene:

@@ -93,12 +93,14 @@ class Sheet:
         opacity: (H, W) float32, 0..1, of item and mount.
         item: (H, W) float32, 0..1, of the item alone.
         corners: (4, 2) float32 x, y of the item's picture, clockwise from the top left.
+        mounted: whether it lies on a mount.
     """
 
     colour: FloatMap
     opacity: FloatMap
     item: FloatMap
     corners: FloatMap
+    mounted: bool
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def sheet(
         colour *= opacity[..., None]
     rows, columns = image.shape[:2]
     corners = np.array([(0, 0), (columns, 0), (columns, rows), (0, rows)], np.float32) + margin
-    return Sheet(colour, opacity, item, corners)
+    return Sheet(colour, opacity, item, corners, mount is not None)
 
 
 def place(mounted: Sheet, pose: Pose) -> Placed:

@@ -178,10 +178,12 @@ def _marks(settings: DemoSettings) -> list[NDArray[np.uint8]]:
 
 
 def _look(mark: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Colours of the mark on grey at 12x12 pixels, for telling marks apart."""
+    """Colours of the mark on grey at 12x12 pixels, as a unit vector, for telling marks apart."""
     small = cv2.resize(mark, (12, 12), interpolation=cv2.INTER_AREA).astype(np.float32)
     alpha = small[..., 3:] / 255
-    return np.asarray(small[..., :3] * alpha + 128 * (1 - alpha), np.float32).ravel()
+    colours = (small[..., :3] * alpha + 128 * (1 - alpha)).ravel()
+    colours -= colours.mean()
+    return np.asarray(colours / max(float(np.linalg.norm(colours)), 1e-6), np.float32)
 
 
 def _cutout(mark: NDArray[np.uint8], label: str) -> Cutout:
