@@ -47,7 +47,8 @@ def _relief(ground: FloatMap) -> FloatMap:
     """(h, w) factors about 1: the fine texture of the ground."""
     brightness = cv2.transform(ground, np.full((1, 3), 1 / 3, np.float32))
     smooth = cv2.blur(brightness, (9, 9))
-    return np.clip((brightness + 20) / (smooth + 20), 0.8, 1.2).astype(np.float32)
+    relief = (np.asarray(brightness, np.float32) + 20) / (np.asarray(smooth, np.float32) + 20)
+    return np.asarray(np.clip(relief, 0.8, 1.2), np.float32)
 
 
 def _light(rng: np.random.Generator, ground: FloatMap, shape: tuple[int, int]) -> FloatMap:
@@ -61,7 +62,7 @@ def _light(rng: np.random.Generator, ground: FloatMap, shape: tuple[int, int]) -
     x = np.linspace(-1, 1, shape[1], dtype=np.float32)[None, :] * np.float32(np.cos(angle))
     slope = np.clip(1 + np.float32(steep) * (x + y), 0.5, 1.5)
     return np.asarray(
-        cv2.merge([slope * factor for factor in np.float32(level * cast)]), np.float32
+        cv2.merge([slope * factor for factor in (level * cast).astype(np.float32)]), np.float32
     )
 
 

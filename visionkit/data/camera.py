@@ -27,7 +27,7 @@ def take_photo(rng: np.random.Generator, image: Image, strength: float = 1.0) ->
         raise ValueError(f"strength of the camera must be 0 or more, got {strength}")
     if strength == 0:
         return image
-    seen = cv2.LUT(image, _response(rng, strength))
+    seen = np.asarray(cv2.LUT(image, _response(rng, strength)), np.uint8)
     if rng.random() < 0.15 * strength:
         seen = _vignette(rng, seen)
     seen = _blurred(rng, seen, strength)
@@ -35,7 +35,7 @@ def take_photo(rng: np.random.Generator, image: Image, strength: float = 1.0) ->
         seen = _noisy(rng, seen, strength)
     if rng.random() < 0.8:
         seen = _stored(rng, seen, strength)
-    return np.asarray(seen, np.uint8)
+    return seen
 
 
 def _response(rng: np.random.Generator, strength: float) -> NDArray[np.uint8]:
@@ -45,7 +45,7 @@ def _response(rng: np.random.Generator, strength: float) -> NDArray[np.uint8]:
     gain = np.exp(strength * (rng.normal(0, 0.08) + rng.normal(0, 0.05, 3)))
     contrast = 1 + strength * rng.uniform(-0.25, 0.2)
     curve = ((levels**gamma) * gain - 0.5) * contrast + 0.5
-    return np.clip(curve * 255 + 0.5, 0, 255).astype(np.uint8)[None]
+    return np.asarray(np.clip(curve * 255 + 0.5, 0, 255), np.uint8)[None]
 
 
 def _vignette(rng: np.random.Generator, image: Image) -> Image:
@@ -53,7 +53,7 @@ def _vignette(rng: np.random.Generator, image: Image) -> Image:
     y = np.linspace(-1, 1, rows, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, columns, dtype=np.float32)[None, :]
     fall = 1 - rng.uniform(0.15, 0.45) * (x**2 + y**2) / 2
-    return cv2.multiply(image, cv2.merge([fall] * 3).astype(np.float32), dtype=cv2.CV_8U)  # type: ignore[return-value]
+    return np.asarray(image * fall.astype(np.float32)[..., None], np.uint8)
 
 
 def _blurred(rng: np.random.Generator, image: Image, strength: float) -> Image:
@@ -64,7 +64,7 @@ def _blurred(rng: np.random.Generator, image: Image, strength: float) -> Image:
     if kind < 0.45:
         return np.asarray(cv2.filter2D(image, -1, _motion(rng, strength)), np.uint8)
     if kind < 0.6:  # an enlarged small picture
-        scale = 1 - strength * rng.uniform(0.1, 0.45)
+        scale = max(1 - strength * rng.uniform(0.1, 0.45), 0.2)
         small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         size = (image.shape[1], image.shape[0])
         return np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_LINEAR), np.uint8)
@@ -95,6 +95,7 @@ def _noisy(rng: np.random.Generator, image: Image, strength: float) -> Image:
 
 
 def _stored(rng: np.random.Generator, image: Image, strength: float) -> Image:
+    # OpenCV takes the channels for BGR both ways, so they come back in their order.
     quality = round(95 - strength * 55 * float(rng.beta(1.3, 2.0)))
     packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, max(quality, 20)])[1]
     return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)

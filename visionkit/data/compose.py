@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from visionkit.data.blending import lay_over
 from visionkit.data.camera import take_photo
 from visionkit.data.cutouts import Cutout, FloatMap, Placed, Pose, photo_patch, place, sheet
-from visionkit.data.mounts import random_sheet
+from visionkit.data.mounts import fitted_ground, random_sheet
 from visionkit.types import BoxArray, Image
 
 __all__ = ["ComposeSettings", "ComposedScene", "Cutout", "compose_scene", "photo_patch"]
@@ -110,14 +110,15 @@ class _Table:
 
     def __init__(self, background: Image) -> None:
         self.colour = background.astype(np.float32)
-        self.owner = np.full(background.shape[:2], _NOBODY, np.int16)
+        self.size = background.shape[0], background.shape[1]
+        self.owner: NDArray[np.int16] = np.full(self.size, _NOBODY, np.int16)
         self.cutouts: list[Cutout] = []
         self.quads: list[FloatMap] = []
         self.areas: list[int] = []
 
     def window(self, placed: Placed) -> tuple[tuple[slice, slice], tuple[slice, slice]] | None:
         """Where the frame meets the scene: slices of the scene and of the frame."""
-        rows, columns = self.owner.shape
+        rows, columns = self.size
         height, width = placed.opacity.shape
         top, left = max(placed.top, 0), max(placed.left, 0)
         bottom, right = min(placed.top + height, rows), min(placed.left + width, columns)
@@ -169,7 +170,7 @@ def compose_scene(
     """
     settings = settings or ComposeSettings()
     _check_background(background)
-    table = _Table(_fitted(rng, background, settings.image_size))
+    table = _Table(fitted_ground(rng, background, settings.image_size))
     for _ in range(int(rng.integers(settings.patches[0], settings.patches[1] + 1))):
         patch = photo_patch(rng, background)
         _lay_bare(rng, table, patch, settings, _pose(rng, patch, settings, table))
@@ -202,36 +203,12 @@ def _check_background(background: Image) -> None:
         )
 
 
-def _fitted(rng: np.random.Generator, photo: Image, image_size: tuple[int, int]) -> Image:
-    """A random crop of the photo in the scene's proportions, mirrored half the time.
-
-    Photos much smaller than the scene are continued by their mirror images half the time, so
-    that what is pasted can't be told by its sharpness alone.
-    """
-    if image_size[0] > 1.5 * photo.shape[0] and rng.random() < 0.5:
-        down, right = (min(side - 1, side // 2) for side in photo.shape[:2])
-        photo = cv2.copyMakeBorder(photo, down, down, right, right, cv2.BORDER_REFLECT_101)
-    rows, columns = photo.shape[:2]
-    height, width = image_size
-    whole = min(rows / height, columns / width)
-    scale = whole * rng.uniform(0.6, 1.0)
-    crop_height, crop_width = max(2, int(height * scale)), max(2, int(width * scale))
-    y, x = int(rng.integers(rows - crop_height + 1)), int(rng.integers(columns - crop_width + 1))
-    crop = photo[y : y + crop_height, x : x + crop_width]
-    if rng.random() < 0.5:
-        crop = crop[:, ::-1]
-    how = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
-    return np.asarray(
-        cv2.resize(np.ascontiguousarray(crop), (width, height), interpolation=how), np.uint8
-    )
-
-
 def _pick(rng: np.random.Generator, cutouts: Sequence[Cutout], count: int) -> list[Cutout]:
     by_label: dict[str | int, list[Cutout]] = {}
     for cutout in cutouts:
         by_label.setdefault(cutout.label, []).append(cutout)
     groups = list(by_label.values())
-    picked = []
+    picked: list[Cutout] = []
     for _ in range(count):
         if picked and rng.random() < 0.15:  # the same item again
             group = by_label[picked[-1].label]
@@ -273,7 +250,7 @@ def _pose(
 
 def _free_place(rng: np.random.Generator, table: _Table, side: float) -> tuple[float, float]:
     """Of three random places the one that lies least on other items."""
-    rows, columns = table.owner.shape
+    rows, columns = table.size
     reach = 0.35 * side
     best, least = (columns / 2, rows / 2), np.inf
     for _ in range(3):
@@ -293,7 +270,7 @@ def _free_place(rng: np.random.Generator, table: _Table, side: float) -> tuple[f
 
 def _around(table: _Table, pose: Pose) -> FloatMap:
     """What lies where the item will be; at least one pixel."""
-    rows, columns = table.owner.shape
+    rows, columns = table.size
     x, y = int(np.clip(pose.centre[0], 0, columns - 1)), int(np.clip(pose.centre[1], 0, rows - 1))
     half = max(2, int(pose.side / 2))
     return table.colour[max(y - half, 0) : y + half, max(x - half, 0) : x + half]

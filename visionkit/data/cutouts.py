@@ -7,6 +7,7 @@ transparent pixels never shows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -164,10 +165,8 @@ def sheet(
         item = alpha
     colour = image * alpha[..., None]
     margin = 2 if mount is None else 2 + round(mount[0] * max(alpha.shape))
-    colour, opacity, item = (
-        cv2.copyMakeBorder(part, margin, margin, margin, margin, cv2.BORDER_CONSTANT)
-        for part in (colour, alpha, item)
-    )
+    colour = np.pad(colour, ((margin, margin), (margin, margin), (0, 0)))
+    opacity, item = np.pad(alpha, margin), np.pad(item, margin)
     if mount is not None:
         ground = _ground(mount[1], opacity.shape)
         colour = colour + ground * (1 - opacity[..., None])
@@ -200,14 +199,20 @@ def place(mounted: Sheet, pose: Pose) -> Placed:
         map_x, map_y, light = _bent_maps(local, size, (rows, columns), pose)
         packed = cv2.remap(packed, map_x, map_y, cv2.INTER_LINEAR)
         item = cv2.remap(mounted.item, map_x, map_y, cv2.INTER_LINEAR)
-        packed *= cv2.merge([light, light, light, np.ones_like(light)])
+        packed = cv2.multiply(packed, cv2.merge([light, light, light, np.ones_like(light)]))
     else:
         packed = cv2.warpPerspective(packed, local, size, flags=cv2.INTER_LINEAR)
         item = cv2.warpPerspective(mounted.item, local, size, flags=cv2.INTER_LINEAR)
     corners = _straightened(mounted.corners.astype(np.float64), (rows, columns), pose)
     quad = _project(homography, corners).astype(np.float32)
-    colour, opacity = np.ascontiguousarray(packed[..., :3]), np.ascontiguousarray(packed[..., 3])
-    return Placed(colour, opacity, item, int(left), int(top), quad)
+    return Placed(
+        colour=np.ascontiguousarray(packed[..., :3], np.float32),
+        opacity=np.ascontiguousarray(packed[..., 3], np.float32),
+        item=np.asarray(item, np.float32),
+        left=int(left),
+        top=int(top),
+        quad=quad,
+    )
 
 
 def _shrunk(cutout: Cutout, side: float) -> tuple[FloatMap, FloatMap]:
@@ -217,16 +222,21 @@ def _shrunk(cutout: Cutout, side: float) -> tuple[FloatMap, FloatMap]:
     size = (max(4, round(columns * scale)), max(4, round(rows * scale)))
     opaque = np.full((rows, columns), 255, np.uint8) if cutout.alpha is None else cutout.alpha
     if size == (columns, rows):
-        return cutout.image.astype(np.float32), opaque.astype(np.float32) / 255
+        return cutout.image.astype(np.float32), _unit(opaque)
     if cutout.alpha is None:
         small = cv2.resize(cutout.image, size, interpolation=cv2.INTER_AREA)
-        return small.astype(np.float32), np.ones((size[1], size[0]), np.float32)
-    alpha = cv2.resize(opaque, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        return np.asarray(small, np.float32), np.ones((size[1], size[0]), np.float32)
+    alpha = _unit(cv2.resize(opaque, size, interpolation=cv2.INTER_AREA))
     premultiplied = cv2.multiply(
         cutout.image, cv2.cvtColor(opaque, cv2.COLOR_GRAY2RGB), scale=1 / 255
     )
-    small = cv2.resize(premultiplied, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    return small / np.maximum(alpha, 1 / 255)[..., None], alpha
+    small = cv2.resize(premultiplied, size, interpolation=cv2.INTER_AREA)
+    straight = np.asarray(small, np.float32) / np.maximum(alpha, 1 / 255)[..., None]
+    return np.asarray(straight, np.float32), alpha
+
+
+def _unit(alpha: NDArray[Any]) -> FloatMap:
+    return np.asarray(alpha, np.float32) / np.float32(255)
 
 
 def _crop_alpha(rows: int, columns: int, *, ellipse: bool, feather: float) -> FloatMap:
@@ -239,7 +249,7 @@ def _crop_alpha(rows: int, columns: int, *, ellipse: bool, feather: float) -> Fl
         inside = np.minimum(1 - x, 1 - y)
     else:
         return np.ones((rows, columns), np.float32)
-    return np.clip(inside / soft, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(inside / soft, 0, 1), np.float32)
 
 
 def _ground(cover: FloatMap | tuple[float, float, float], shape: tuple[int, ...]) -> FloatMap:

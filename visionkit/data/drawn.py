@@ -16,16 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visionkit.data import lettering, shapes
+from visionkit.data.canvas import Canvas, Colour, both, either, minus
 from visionkit.data.lettering import Mask
 from visionkit.data.shapes import Shape
-
-Colour = tuple[float, float, float]
-"""RGB in 0..1."""
 
 _WHITE: Colour = (0.98, 0.98, 0.97)
 _BLACK: Colour = (0.07, 0.07, 0.08)
 _SHARPNESS = 2  # drawn this much larger than asked for, for smooth edges
-_SHIFT = 4  # fractional bits of OpenCV's polygon corners
 
 
 @dataclass(frozen=True)
@@ -35,68 +32,6 @@ class _Palette:
     main: Colour
     second: Colour
     third: Colour
-
-
-class _Canvas:
-    """A square to draw on: colours and opacity, both 0..1, with the centre at (0, 0)."""
-
-    def __init__(self, side: int) -> None:
-        self.side = side
-        self.rgb = np.zeros((side, side, 3), np.float32)
-        self.alpha = np.zeros((side, side), np.float32)
-
-    def mask(self, shape: Shape, size: float = 1.0) -> Mask:
-        """The inside of `shape`, shrunk to `size`."""
-        page = np.zeros((self.side, self.side), np.uint8)
-        half = (self.side - 1) / 2
-        outlines = [
-            np.round((half + outline * size * half * 0.97) * (1 << _SHIFT)).astype(np.int32)
-            for outline in shape
-        ]
-        cv2.fillPoly(page, outlines, 255, cv2.LINE_AA, _SHIFT)
-        return page
-
-    def placed(self, mask: Mask, x: float, y: float, width: float, height: float) -> Mask:
-        """`mask` fitted, with its proportions, into the box of half sizes about (x, y)."""
-        half = self.side / 2
-        scale = min(2 * width * half / mask.shape[1], 2 * height * half / mask.shape[0])
-        matrix = np.array([[scale, 0, 0], [0, scale, 0]])
-        middle = np.array([mask.shape[1], mask.shape[0]]) * scale / 2
-        matrix[:, 2] = [half + x * half, half + y * half] - middle
-        if scale < 0.5:  # bilinear sampling alone would skip thin strokes
-            size = (
-                max(1, round(mask.shape[1] * 2 * scale)),
-                max(1, round(mask.shape[0] * 2 * scale)),
-            )
-            matrix[0, 0] *= mask.shape[1] / size[0]
-            matrix[1, 1] *= mask.shape[0] / size[1]
-            mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.uint8)
-        return np.asarray(cv2.warpAffine(mask, matrix, (self.side, self.side)), np.uint8)
-
-    def paint(self, mask: Mask, colour: Colour | NDArray[np.float32]) -> None:
-        """Lays a colour, or a (side, side, 3) picture of 0..1, over what is there."""
-        cover = mask.astype(np.float32) / 255
-        seen = cover[..., None]
-        # Premultiplied, so that edges on transparency keep their colour.
-        self.rgb = self.rgb * (1 - seen) + np.asarray(colour, np.float32) * seen
-        self.alpha = self.alpha * (1 - cover) + cover
-
-    def erase(self, mask: Mask) -> None:
-        """Makes the inside of the mask transparent again."""
-        left = 1 - mask.astype(np.float32) / 255
-        self.rgb *= left[..., None]
-        self.alpha *= left
-
-    def picture(self, size: int) -> NDArray[np.uint8]:
-        """RGBA uint8, cut to what is opaque, its longest side `size`."""
-        x, y, width, height = cv2.boundingRect((self.alpha > 0.02).astype(np.uint8))
-        cut = np.dstack([self.rgb, self.alpha])[y : y + height, x : x + width]
-        scale = size / max(width, height)
-        shape = (max(1, round(width * scale)), max(1, round(height * scale)))
-        cut = cv2.resize(cut, shape, interpolation=cv2.INTER_AREA)
-        opacity = np.maximum(cut[..., 3:], 1e-3)
-        straight = np.concatenate([cut[..., :3] / opacity, cut[..., 3:]], axis=2)
-        return np.asarray(np.clip(straight * 255 + 0.5, 0, 255), np.uint8)
 
 
 def draw_mark(rng: np.random.Generator, size: int = 256) -> NDArray[np.uint8]:
@@ -113,16 +48,30 @@ def draw_mark(rng: np.random.Generator, size: int = 256) -> NDArray[np.uint8]:
     """
     if size < 16:
         raise ValueError(f"size must be at least 16 pixels, got {size}; ask for a larger mark")
-    canvas = _Canvas(_SHARPNESS * size)
+    canvas = Canvas(_SHARPNESS * size)
     palette = _palette(rng)
     weights = np.array([weight for weight, _ in _LAYOUTS])
     layout = _LAYOUTS[int(rng.choice(len(_LAYOUTS), p=weights / weights.sum()))][1]
     layout(canvas, rng, palette)
     if rng.random() < 0.15:
         _sheen(canvas, rng)
-    if (canvas.alpha > 0.5).mean() < 0.01:  # a shape erased itself; draw another
+    if _is_plain(canvas):
         return draw_mark(rng, size)
     return canvas.picture(size)
+
+
+def _is_plain(canvas: Canvas) -> bool:
+    """Whether there is next to nothing, or nothing but one colour in a bulging outline.
+
+    Such a mark could not be told from any ball or sign.
+    """
+    mask = (canvas.alpha > 0.5).astype(np.uint8)
+    area = cv2.countNonZero(mask)
+    if area < 0.01 * mask.size:
+        return True
+    hull = cv2.convexHull(cv2.findNonZero(mask))
+    spread = cv2.meanStdDev(canvas.rgb, mask=mask)[1].max()
+    return area > 0.93 * cv2.contourArea(hull) and float(spread) < 0.12
 
 
 def _palette(rng: np.random.Generator) -> _Palette:
@@ -153,7 +102,7 @@ def _luminance(colour: Colour) -> float:
     return 0.3 * colour[0] + 0.59 * colour[1] + 0.11 * colour[2]
 
 
-def _emblem_mask(canvas: _Canvas, rng: np.random.Generator, size: float) -> Mask:
+def _emblem_mask(canvas: Canvas, rng: np.random.Generator, size: float) -> Mask:
     """A shape, often cut into or doubled, about the centre."""
     shape = shapes.random_shape(rng)
     if rng.random() < 0.25:
@@ -161,17 +110,17 @@ def _emblem_mask(canvas: _Canvas, rng: np.random.Generator, size: float) -> Mask
     mask = canvas.mask(shape, size)
     extra = rng.random()
     if extra < 0.2:
-        mask = cv2.subtract(mask, canvas.mask(shapes.random_shape(rng), 0.5 * size))
+        mask = minus(mask, canvas.mask(shapes.random_shape(rng), 0.5 * size))
     elif extra < 0.35:
-        mask = cv2.subtract(mask, _stripes(canvas, rng))
+        mask = minus(mask, _stripes(canvas, rng))
     elif extra < 0.45:
-        mask = cv2.bitwise_xor(mask, canvas.mask(shapes.random_shape(rng), 0.8 * size))
+        mask = either(mask, canvas.mask(shapes.random_shape(rng), 0.8 * size))
     if rng.random() < 0.3:
         mask = _rounded(mask, canvas.side * 0.015)
     return np.asarray(mask, np.uint8)
 
 
-def _stripes(canvas: _Canvas, rng: np.random.Generator) -> Mask:
+def _stripes(canvas: Canvas, rng: np.random.Generator) -> Mask:
     count = int(rng.integers(1, 5))
     pitch = 2 / (count + 1)
     thick = pitch * rng.uniform(0.08, 0.2)
@@ -199,13 +148,14 @@ def _plate(rng: np.random.Generator, *, wide: bool = False) -> Shape:
     if wide:
         kind = int(rng.integers(4))
         height = rng.uniform(0.35, 0.6)
-        return [
+        bands: list[Callable[[], Shape]] = [
             lambda: shapes.box(1, height, rng.choice([0.0, 0.1, 0.2])),
             lambda: shapes.box(1, height, height),
             lambda: shapes.scaled(shapes.circle(), 1, height),
             lambda: [shapes.box(1, height)[0] + shapes.box(1, height)[0][:, 1:] * [[-0.25, 0]]],
-        ][kind]()
-    return [
+        ]
+        return bands[kind]()
+    plates: list[Callable[[], Shape]] = [
         shapes.circle,
         shapes.circle,
         lambda: shapes.seal(int(rng.integers(10, 30)), rng.uniform(0.03, 0.08)),
@@ -214,10 +164,11 @@ def _plate(rng: np.random.Generator, *, wide: bool = False) -> Shape:
         lambda: shapes.polygon(int(rng.choice([4, 5, 6, 8]))),
         lambda: shapes.scaled(shapes.circle(), 0.75, 1),
         lambda: shapes.blob(rng.uniform(0.8, 1, 7), mirrored=True),
-    ][int(rng.integers(8))]()
+    ]
+    return plates[int(rng.integers(len(plates)))]()
 
 
-def _shade(canvas: _Canvas, rng: np.random.Generator, colour: Colour) -> NDArray[np.float32]:
+def _shade(canvas: Canvas, rng: np.random.Generator, colour: Colour) -> NDArray[np.float32]:
     """The colour, or one time in four a gradient to a darker or other tone of it."""
     if rng.random() > 0.25:
         return np.asarray(colour, np.float32)
@@ -230,31 +181,31 @@ def _shade(canvas: _Canvas, rng: np.random.Generator, colour: Colour) -> NDArray
     return np.broadcast_to(mixed, (canvas.side, canvas.side, 3)).astype(np.float32)
 
 
-def _emblem(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> None:
+def _emblem(canvas: Canvas, rng: np.random.Generator, palette: _Palette) -> None:
     mask = _emblem_mask(canvas, rng, 1.0)
     if rng.random() < 0.2:
         canvas.paint(_outlined(mask, 0.02 * canvas.side), palette.third)
     canvas.paint(mask, _shade(canvas, rng, palette.main))
     for colour in (palette.second, palette.third)[: int(rng.choice([0, 1, 1, 2]))]:
         inner = _emblem_mask(canvas, rng, rng.uniform(0.35, 0.75))
-        canvas.paint(cv2.bitwise_and(inner, mask), colour)
+        canvas.paint(both(inner, mask), colour)
 
 
-def _pieces(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> None:
+def _pieces(canvas: Canvas, rng: np.random.Generator, palette: _Palette) -> None:
     """One outline divided among the colours."""
     mask = _emblem_mask(canvas, rng, 1.0)
     canvas.paint(mask, palette.main)
     angle = rng.uniform(0, np.pi)
     half_plane = shapes.turned(shapes.moved(shapes.box(2, 2), 2 + rng.uniform(-0.2, 0.2), 0), angle)
-    canvas.paint(cv2.bitwise_and(mask, canvas.mask(half_plane)), palette.third)
+    canvas.paint(both(mask, canvas.mask(half_plane)), palette.third)
     if rng.random() < 0.5:
         quarter = shapes.turned(shapes.moved(shapes.box(2, 2), 2, 2), angle)
-        canvas.paint(cv2.bitwise_and(mask, canvas.mask(quarter)), palette.second)
+        canvas.paint(both(mask, canvas.mask(quarter)), palette.second)
     if rng.random() < 0.4:
         canvas.erase(canvas.mask(shapes.turned(shapes.box(2, rng.uniform(0.02, 0.06)), angle)))
 
 
-def _wordmark(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> None:
+def _wordmark(canvas: Canvas, rng: np.random.Generator, palette: _Palette) -> None:
     text, font = lettering.random_text(rng)
     mask = canvas.placed(lettering.styled_mask(rng, text, font), 0, 0, 0.95, 0.6)
     style = rng.random()
@@ -267,7 +218,7 @@ def _wordmark(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> N
         canvas.paint(canvas.mask(shapes.moved(stroke, 0, 0.5)), colour)
 
 
-def _two_lines(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> None:
+def _two_lines(canvas: Canvas, rng: np.random.Generator, palette: _Palette) -> None:
     text, font = lettering.random_text(rng, 2)
     below, other_font = lettering.random_text(rng, 3)
     canvas.paint(
@@ -277,7 +228,7 @@ def _two_lines(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> 
     canvas.paint(canvas.placed(small, 0, 0.28, rng.uniform(0.5, 0.95), 0.11), palette.third)
 
 
-def _monogram(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> None:
+def _monogram(canvas: Canvas, rng: np.random.Generator, palette: _Palette) -> None:
     plate = _plate(rng)
     base = canvas.mask(plate)
     canvas.paint(base, _shade(canvas, rng, palette.main))
@@ -289,7 +240,7 @@ def _monogram(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> N
     canvas.paint(canvas.placed(mask, 0, 0, 0.55, 0.45), palette.second)
 
 
-def _badge(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> None:
+def _badge(canvas: Canvas, rng: np.random.Generator, palette: _Palette) -> None:
     """A round badge with lettering along its rim and an emblem in the middle."""
     rim = shapes.circle()
     if rng.random() < 0.4:
@@ -308,7 +259,7 @@ def _badge(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> None
     canvas.paint(_emblem_mask(canvas, rng, inner * 0.75), colour)
 
 
-def _ribbon(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> None:
+def _ribbon(canvas: Canvas, rng: np.random.Generator, palette: _Palette) -> None:
     """A plate with an emblem, and a ribbon with a word across it."""
     plate = _plate(rng)
     canvas.paint(canvas.mask(plate, 0.88), palette.main)
@@ -326,7 +277,7 @@ def _ribbon(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> Non
         ]
     )
     for side in (1, -1):
-        canvas.paint(canvas.mask([tail * [side, 1]]), tuple(0.6 * part for part in palette.third))
+        canvas.paint(canvas.mask([tail * [side, 1]]), 0.6 * np.asarray(palette.third, np.float32))
     band = shapes.moved(shapes.box(0.82, height), 0, y + height)
     canvas.paint(canvas.mask(band), palette.third)
     text, font = lettering.random_text(rng)
@@ -335,7 +286,7 @@ def _ribbon(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> Non
     canvas.paint(canvas.placed(word, 0, y + height, 0.7, height * 0.68), ink)
 
 
-def _lockup(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> None:
+def _lockup(canvas: Canvas, rng: np.random.Generator, palette: _Palette) -> None:
     """An emblem beside or above a word, on a plate half the time."""
     text, font = lettering.random_text(rng)
     word = lettering.styled_mask(rng, text, font)
@@ -356,7 +307,7 @@ def _lockup(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> Non
         canvas.paint(canvas.placed(word, 0, 0.5, 0.8, 0.2), word_ink)
 
 
-def _word_plate(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> None:
+def _word_plate(canvas: Canvas, rng: np.random.Generator, palette: _Palette) -> None:
     plate = _plate(rng, wide=True)
     mask = canvas.mask(plate)
     canvas.paint(mask, palette.third if rng.random() < 0.3 else palette.second)
@@ -366,16 +317,16 @@ def _word_plate(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) ->
     canvas.paint(canvas.placed(word, 0, 0, 0.74, 0.26), palette.second)
 
 
-def _label(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> None:
+def _label(canvas: Canvas, rng: np.random.Generator, palette: _Palette) -> None:
     """The front of a pack: ground, pattern, word, emblem and small print."""
     width = rng.uniform(0.55, 0.95)
     front = canvas.mask(shapes.box(width, 1, rng.choice([0.0, 0.06, 0.15])))
     canvas.paint(front, _shade(canvas, rng, palette.main))
     band = shapes.moved(shapes.box(1.2, rng.uniform(0.2, 0.5)), 0, rng.uniform(-0.6, 0.8))
     tilt = float(rng.choice([0, 0, -0.3, 0.3]))
-    canvas.paint(cv2.bitwise_and(front, canvas.mask(shapes.turned(band, tilt))), palette.third)
+    canvas.paint(both(front, canvas.mask(shapes.turned(band, tilt))), palette.third)
     disc = canvas.mask(shapes.moved(_plate(rng), 0, 0.5), 0.5)
-    canvas.paint(cv2.bitwise_and(front, disc), palette.second)
+    canvas.paint(both(front, disc), palette.second)
     emblem = lettering.trimmed(_emblem_mask(canvas, rng, 0.9))
     canvas.paint(canvas.placed(emblem, 0, 0.25, 0.28, 0.28), palette.main)
     text, font = lettering.random_text(rng)
@@ -390,19 +341,19 @@ def _label(canvas: _Canvas, rng: np.random.Generator, palette: _Palette) -> None
         )
 
 
-def _sheen(canvas: _Canvas, rng: np.random.Generator) -> None:
+def _sheen(canvas: Canvas, rng: np.random.Generator) -> None:
     """Light on the upper half, as on enamel."""
     gloss = shapes.moved(shapes.scaled(shapes.circle(), 1.3, 0.8), rng.uniform(-0.3, 0.3), -0.7)
     light = canvas.mask(gloss).astype(np.float32) / 255 * rng.uniform(0.15, 0.3)
     added = (light * canvas.alpha)[..., None]
-    canvas.rgb = canvas.rgb * (1 - light[..., None]) + added
+    canvas.rgb += added - canvas.rgb * light[..., None]
 
 
 def _apart(first: Colour, second: Colour) -> bool:
     return abs(_luminance(first) - _luminance(second)) > 0.25
 
 
-_Layout = Callable[[_Canvas, np.random.Generator, _Palette], None]
+_Layout = Callable[[Canvas, np.random.Generator, _Palette], None]
 _LAYOUTS: tuple[tuple[float, _Layout], ...] = (
     (0.20, _emblem),
     (0.09, _pieces),

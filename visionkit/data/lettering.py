@@ -129,8 +129,8 @@ def styled_mask(rng: np.random.Generator, text: str, font: str) -> Mask:
     mask = text_mask(text, font, spacing=float(rng.choice([0, 0, -0.05, 0.06, 0.15])))
     weight = int(rng.choice([0, 0, 3, 6, 9]))
     if weight:
-        mask = cv2.copyMakeBorder(mask, weight, weight, weight, weight, cv2.BORDER_CONSTANT)
-        mask = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (weight, weight)))
+        pen = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (weight, weight))
+        mask = np.asarray(cv2.dilate(np.pad(mask, weight), pen), np.uint8)
     slant = float(rng.choice([0, 0, 0, 0.2, 0.3, -0.15]))
     stretch = float(rng.choice([1, 1, 0.7, 0.8, 1.25, 1.5]))
     return trimmed(_sheared(mask, slant, stretch))

@@ -1,4 +1,4 @@
-"""What items lie on in composed scenes: signs, labels, posters."""
+"""What items lie on in composed scenes: photos, and in them signs, labels and posters."""
 
 from __future__ import annotations
 
@@ -7,6 +7,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visionkit.data.cutouts import Cutout, FloatMap, Sheet, sheet
+from visionkit.types import Image
+
+
+def fitted_ground(rng: np.random.Generator, photo: Image, image_size: tuple[int, int]) -> Image:
+    """A random crop of the photo in the scene's proportions, mirrored half the time.
+
+    Photos much smaller than the scene are continued by their mirror images half the time, so
+    that what is pasted can't be told by its sharpness alone.
+    """
+    if image_size[0] > 1.5 * photo.shape[0] and rng.random() < 0.5:
+        down, right = (min(side - 1, side // 2) for side in photo.shape[:2])
+        photo = np.pad(photo, ((down, down), (right, right), (0, 0)), mode="reflect")
+    rows, columns = photo.shape[:2]
+    height, width = image_size
+    whole = min(rows / height, columns / width)
+    scale = whole * rng.uniform(0.6, 1.0)
+    crop_height, crop_width = max(2, int(height * scale)), max(2, int(width * scale))
+    y, x = int(rng.integers(rows - crop_height + 1)), int(rng.integers(columns - crop_width + 1))
+    crop = photo[y : y + crop_height, x : x + crop_width]
+    if rng.random() < 0.5:
+        crop = crop[:, ::-1]
+    how = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
+    return np.asarray(
+        cv2.resize(np.ascontiguousarray(crop), (width, height), interpolation=how), np.uint8
+    )
 
 
 def random_sheet(
@@ -65,6 +90,7 @@ def _textured(
     rng: np.random.Generator, around: FloatMap, ground: tuple[float, float, float]
 ) -> FloatMap:
     """The ground with a faint texture and the light of what it covers."""
-    small = cv2.resize(around, (48, 48), interpolation=cv2.INTER_AREA).mean(2, keepdims=True)
-    relief = (small - small.mean()) * rng.uniform(0.1, 0.35)
-    return np.clip(np.asarray(ground, np.float32) + relief, 0, 255).astype(np.float32)
+    small = np.asarray(cv2.resize(around, (48, 48), interpolation=cv2.INTER_AREA), np.float32)
+    brightness = small.mean(2, keepdims=True)
+    relief = (brightness - brightness.mean()) * np.float32(rng.uniform(0.1, 0.35))
+    return np.asarray(np.clip(np.asarray(ground, np.float32) + relief, 0, 255), np.float32)

@@ -121,7 +121,7 @@ def chevrons(count: int, slope: float) -> Shape:
         top = -1 + index * pitch
         tip = [(-1, top + slope * pitch), (0, top), (1, top + slope * pitch)]
         upper = np.array(tip, float)
-        parts.append(np.concatenate([upper, upper[::-1] + [0, thick]]))
+        parts.append(np.concatenate([upper, *moved([upper[::-1]], 0, thick)]))
     return parts
 
 
@@ -148,7 +148,7 @@ def waves(count: int, humps: float) -> Shape:
     for index in range(count):
         upper = -1 + (index + 0.4) * pitch + 0.25 * pitch * np.sin(humps * np.pi * x)
         band = np.stack([x, upper], 1)
-        parts.append(np.concatenate([band, band[::-1] + [0, 0.45 * pitch]]))
+        parts.append(np.concatenate([band, *moved([band[::-1]], 0, 0.45 * pitch)]))
     return parts
 
 
@@ -236,7 +236,7 @@ def scaled(shape: Shape, x: float, y: float | None = None) -> Shape:
 
 def moved(shape: Shape, x: float, y: float) -> Shape:
     """The shape at another place."""
-    return [part + [x, y] for part in shape]
+    return [part + np.array([x, y]) for part in shape]
 
 
 def turned(shape: Shape, radians: float) -> Shape:
@@ -267,14 +267,15 @@ def _polar(radii: NDArray[np.float64], phase: float = 0.0) -> Outline:
 
 
 def _blades(rng: np.random.Generator) -> Shape:
-    blade = [
+    blades: list[Callable[[], Shape]] = [
         lambda: leaf(rng.uniform(0.2, 0.45), rng.uniform(-0.4, 0.4)),
         drop,
         lambda: polygon(3),
         lambda: box(rng.uniform(0.2, 0.4), 0.8, 0.2),
         lambda: circle(0.7),
         lambda: crescent(rng.uniform(0.4, 0.9)),
-    ][int(rng.integers(6))]()
+    ]
+    blade = blades[int(rng.integers(len(blades)))]()
     count = int(rng.integers(3, 9))
     size = float(np.clip(rng.uniform(2.0, 3.2) / count, 0.3, 0.55))
     shape = turned(blade, float(rng.choice([0.0, 0.5])) * rng.uniform(0, 2))
