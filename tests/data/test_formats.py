@@ -355,6 +355,41 @@ def test_problems_are_located(
     assert sum(len(sample.objects) for sample in to_samples(result.table)) == boxes_left
 
 
+PICTURE_A = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [], "categories": []}
+SIDECAR = '{"version": 1, "pictures": {"a.png": {"id": "a", "split": "", %s, "objects": []}}}'
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"x.json": json.dumps(PICTURE_A).replace('"id"', '"width": 1e999, "id"')}, None),
+        ({"x.json": json.dumps(PICTURE_A).replace("1", "9" * 5000)}, "can't be read"),
+        ({"x.json": json.dumps(PICTURE_A), NAME: SIDECAR % '"labels": ["\\ud800"]'}, "lost"),
+        ({"x.json": json.dumps(PICTURE_A), NAME: SIDECAR % '"labels": [" "]'}, "lost"),
+        ({"x.json": json.dumps(PICTURE_A), NAME: "[" * 100_000}, "lost"),
+        ({"data.yaml": f"names: [a]\ntrain: {'x' * 5000}"}, "not there"),
+        ({"data.yaml": "names: [a]\ntrain: [", "a.txt": ""}, "YAML is broken"),
+        ({"a.txt": "9" * 5000 + " .5 .5 .1 .1\n"}, "number of a class"),
+        ({"t.csv": 'path,label\na.png,"cola\n'}, "row is broken"),
+        (
+            {"x.manifest": MANIFEST.replace('"annotations"', '"image_size": [1], "annotations"')},
+            None,
+        ),
+    ],
+)
+def test_odd_content_is_reported_and_raises_nothing_else(
+    tmp_path: Path, files: dict[str, str], words: str | None
+) -> None:
+    """What mutating the files of sets at random has brought to light."""
+    write_files(tmp_path, {"a.png": "", **files})
+    try:
+        problems = read(tmp_path).problems
+    except NothingLeftError as error:
+        problems = error.problems
+    found = " | ".join(problem.reason for problem in problems)
+    assert found == "" if words is None else words in found
+
+
 def test_image_root_is_where_pictures_are_and_the_border(tmp_path: Path) -> None:
     write_files(tmp_path, {"labels/x.json": COCO_FILE, "pictures/a.png": "", "other/c.png": ""})
     file = tmp_path / "labels" / "x.json"

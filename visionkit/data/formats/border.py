@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import pyarrow as pa
 
 from visionkit.data.formats.entry import Entry, EntryBox, box_problem, clip, words
-from visionkit.data.formats.paths import candidates, is_file
+from visionkit.data.formats.paths import candidates, is_file, is_folder
 from visionkit.data.formats.sidecar import NAME, complete, read_sidecar
 from visionkit.data.images import MAX_PIXELS, WHITE, ImageError, content_hash, lay_on, read_picture
 from visionkit.data.problems import Problem, summarize
@@ -132,7 +132,7 @@ class Border:
         if escapes:
             reason = f"the path {name!r} must stay below {self.root}; left out"
         else:
-            looked = " or ".join(str(place) for place in [p for p in places if p.is_dir()][:2])
+            looked = " or ".join(str(place) for place in [p for p in places if is_folder(p)][:2])
             reason = (
                 f"the picture {name!r} must exist, but is not in {looked}; left out "
                 "(set image_root if the pictures lie elsewhere)"
@@ -160,7 +160,8 @@ class Border:
             NothingLeftError: nothing is usable.
         """
         known = self._sidecar()
-        samples = []
+        samples: list[Sample] = []
+        taken: set[str] = set()
         for entry, decoded in self._decode(max_pixels):
             sample = self._sample(entry, decoded)
             if sample is None:
@@ -172,6 +173,10 @@ class Border:
                     carries_boxes=carries_boxes,
                     path_decides=path_decides,
                 )
+            # A picture that was added since may be called as another was.
+            while sample.id in taken:
+                sample = replace(sample, id=f"{sample.id}_2")
+            taken.add(sample.id)
             samples.append(sample)
         if not samples:
             raise NothingLeftError(source, self.problems)

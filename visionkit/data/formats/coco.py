@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from visionkit.data.formats.border import Border
-from visionkit.data.formats.entry import Entry, EntryBox, numbers
+from visionkit.data.formats.entry import Entry, EntryBox, numbers, stated_size
 from visionkit.data.formats.paths import split_in_name
 from visionkit.data.formats.place import (
     by_split,
@@ -170,9 +170,8 @@ class _File:
         path = self.border.resolve(image.get("file_name"), self._folders(), self.file, line)
         if path is None:
             return None
-        size = numbers([image.get("width"), image.get("height")], 2)
-        stated = (int(size[0]), int(size[1])) if size and min(size) > 0 else None
-        return Entry(path, self.file, line, split=self._split(), size=stated)
+        size = stated_size(image.get("width"), image.get("height"))
+        return Entry(path, self.file, line, split=self._split(), size=size)
 
     def _folders(self) -> list[Path]:
         """Where pictures lie, in the layouts of COCO itself, of Roboflow and of CVAT."""

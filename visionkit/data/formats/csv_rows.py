@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import cast, get_args
 
 from visionkit.data.formats.border import Border
-from visionkit.data.formats.entry import Entry, EntryBox
+from visionkit.data.formats.entry import Entry, EntryBox, stated_size
 from visionkit.data.formats.paths import split_in_name
 from visionkit.data.formats.place import place, short
 from visionkit.data.formats.text import TextError, read_text
@@ -218,7 +218,7 @@ class _File:
 
 
 def _size(row: Mapping[str, str]) -> tuple[int, int] | None:
-    width, height = row.get("width", "").strip(), row.get("height", "").strip()
-    if not (width.isdecimal() and height.isdecimal()) or 0 in (int(width), int(height)):
+    try:
+        return stated_size(float(row.get("width", "")), float(row.get("height", "")))
+    except ValueError:
         return None
-    return int(width), int(height)

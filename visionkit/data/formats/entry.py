@@ -92,6 +92,18 @@ def numbers(values: object, count: int) -> tuple[float, ...] | None:
         return None
 
 
+def stated_size(width: object, height: object) -> tuple[int, int] | None:
+    """Width and height as a file states them; None where they are no numbers above 0.
+
+    >>> stated_size(640, 480.0), stated_size(0, 0), stated_size("640", None)
+    ((640, 480), None, None)
+    """
+    size = numbers([width, height], 2)
+    if size is None or not all(0 < value < math.inf for value in size):
+        return None
+    return int(size[0]), int(size[1])
+
+
 def clip(box: Box, size: tuple[int, int]) -> Box:
     """The part of a box (xyxy, pixels) that lies within a picture of `size` (width, height)."""
     width, height = float(size[0]), float(size[1])

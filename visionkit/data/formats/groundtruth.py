@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from visionkit.data.formats.border import Border
-from visionkit.data.formats.entry import Entry, EntryBox, numbers
+from visionkit.data.formats.entry import Entry, EntryBox, numbers, stated_size
 from visionkit.data.formats.paths import is_file, split_in_name
 from visionkit.data.formats.place import by_split, class_names, place, split_suffix, to_xywh
 from visionkit.data.formats.text import TextError, parse_json_line, read_text
@@ -154,8 +154,8 @@ class _Line:
         entry.size = _size(content.get("image_size"))
         source = "human"
         if metadata.get("human-annotated") == "no":
-            source = str(metadata.get("job-name") or "model")
-        created = str(metadata.get("creation-date") or "")
+            source = _text(metadata.get("job-name")) or "model"
+        created = _text(metadata.get("creation-date"))
         for annotation in annotations:
             stated = annotation if isinstance(annotation, dict) else {}
             box = numbers([stated.get(key) for key in ("left", "top", "width", "height")], 4)
@@ -191,9 +191,13 @@ def _local_name(reference: object, folder: Path) -> object:
     return next((end for end in ends if is_file(folder / end)), "/".join(parts[-1:]))
 
 
+def _text(stated: object) -> str:
+    """A string; JSON may hold half characters, which no file can."""
+    return stated.encode("utf-8", "replace").decode() if isinstance(stated, str) else ""
+
+
 def _size(stated: object) -> tuple[int, int] | None:
     first = stated[0] if isinstance(stated, list) and stated else None
     if not isinstance(first, dict):
         return None
-    size = numbers([first.get("width"), first.get("height")], 2)
-    return (int(size[0]), int(size[1])) if size and min(size) > 0 else None
+    return stated_size(first.get("width"), first.get("height"))

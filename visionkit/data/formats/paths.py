@@ -47,6 +47,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder; a name that no folder can have is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def candidates(name: str, folders: Sequence[Path]) -> Iterator[Path]:
     """Absolute paths without `..` that a name may mean, likely ones first.
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+from visionkit.data.table import to_table
 from visionkit.files import write_json
 from visionkit.types import ObjectBox, Sample, Split
 
@@ -60,7 +61,10 @@ def read_sidecar(folder: Path) -> dict[str, Sample]:
         content = json.loads(file.read_text("utf-8"))
         if content["version"] > _VERSION:
             raise ValueError(f"it has version {content['version']}; update visionkit")
-        return {name: _sample(name, entry) for name, entry in content["pictures"].items()}
+        json.dumps(content, ensure_ascii=False).encode()  # refuses half characters
+        known = {name: _sample(name, entry) for name, entry in content["pictures"].items()}
+        to_table(list(known.values()))  # refuses unfit labels and boxes, and ids that repeat
+        return known
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"it can't be used ({type(error).__name__}: {error})") from error
 

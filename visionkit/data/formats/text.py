@@ -102,6 +102,10 @@ class JsonObject:
                 "export it again",
                 error.lineno,
             ) from error
+        except TextError:
+            raise
+        except ValueError as error:  # an integer of thousands of digits
+            raise TextError(f"the JSON can't be read ({error}); export it again") from error
         except RecursionError as error:
             raise TextError("the JSON is nested too deeply; export it again") from error
 
@@ -160,6 +164,8 @@ def parse_json_line(text: str) -> dict[str, Any]:
         value = json.loads(text)
     except json.JSONDecodeError as error:
         raise TextError(f"the JSON is broken ({error.msg}, column {error.colno})") from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise TextError(f"the JSON can't be read ({error})") from error
     except RecursionError as error:
         raise TextError("the JSON is nested too deeply") from error
     if not isinstance(value, dict):

@@ -8,6 +8,7 @@ Polygons are read as their box.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -17,7 +18,7 @@ import yaml
 
 from visionkit.data.formats.border import Border
 from visionkit.data.formats.entry import Box, Entry, EntryBox
-from visionkit.data.formats.paths import split_in_path
+from visionkit.data.formats.paths import is_folder, split_in_path
 from visionkit.data.formats.place import by_split, class_names, place
 from visionkit.data.formats.text import TextError, read_text
 from visionkit.data.images import IMAGE_SUFFIXES, find_images
@@ -176,7 +177,7 @@ def _folder(base: Path, name: str, root: Path) -> Path | None:
     while inner.startswith("../"):
         inner = inner.removeprefix("../")
     paths = (Path(os.path.normpath(base / spelling)) for spelling in (name, inner))
-    return next((path for path in paths if path.is_relative_to(root) and path.is_dir()), None)
+    return next((path for path in paths if path.is_relative_to(root) and is_folder(path)), None)
 
 
 def _split(path: Path, described: _Set, border: Border) -> Split:
@@ -209,8 +210,8 @@ def _read_labels(entry: Entry, names: Mapping[int, str] | None, border: Border) 
 
 def _parse(words: Sequence[str], names: Mapping[int, str] | None) -> tuple[str, Box]:
     """Label and box, as fractions of width and height, of the words of a line."""
-    if not words[0].isascii() or not words[0].isdigit():
-        raise TextError(f"a line must begin with the number of a class, got {words[0]!r}")
+    if not re.fullmatch("[0-9]{1,9}", words[0]):
+        raise TextError(f"a line must begin with the number of a class, got {words[0]!r:.80}")
     label = words[0] if names is None else names.get(int(words[0]))
     if label is None:
         raise TextError(f"the class must be one of the {len(names or ())} names, got {words[0]}")
