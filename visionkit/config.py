@@ -150,6 +150,7 @@ class ScenesConfig:
     train: Count
     val: Count
     calibration: Positive
+    test: Positive
 
 
 @dataclass
@@ -247,6 +248,7 @@ class PredictConfig:
     accelerator: Accelerator
     output: OptionalPath
     overwrite: bool
+    resume: OptionalPath
     debug: bool
 
 

@@ -81,6 +81,18 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     return dict(manifest)
 
 
+def bundle_hash(folder: str | Path) -> str:
+    """SHA-256 of a bundle as hexadecimal digits: another one for any change of any file.
+
+    Raises:
+        FileNotFoundError: there is no bundle.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(f"a bundle must be a folder with {MANIFEST} in it, got {folder}")
+    return _sha256(path)  # it names every other file with its hash
+
+
 def _check_file(folder: Path, name: str, expected: str) -> None:
     if Path(name).is_absolute() or ".." in Path(name).parts:
         raise ValueError(f"a bundle's files must lie within it, got {name} [{folder}]")

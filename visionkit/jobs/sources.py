@@ -1,0 +1,380 @@
+"""Where pictures come from: views of items, scenes whose items are known, and backgrounds.
+
+Whatever is wrong with a picture or a line is a problem in a list, and left out; the rest goes
+on. Views are held in memory; scenes and backgrounds are checked once and decoded when they are
+asked for, so that sets larger than the memory can be used.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from visionkit.data.formats import ItemView, NothingLeftError, item_views, read
+from visionkit.data.formats.border import Border
+from visionkit.data.formats.entry import Entry
+from visionkit.data.images import MAX_PIXELS, ImageError, find_images, read_image, read_rgba
+from visionkit.data.problems import Problem
+from visionkit.data.splits import assign_splits
+from visionkit.data.table import to_samples
+from visionkit.matching.gallery import View, make_view
+from visionkit.training.pairs import LabelledScene
+from visionkit.types import Image, Sample
+
+NONE_LABEL = "none"
+"""Label of pictures, and name of class folders, that show none of the items."""
+
+
+def read_views(
+    path: str | Path,
+    *,
+    format: str = "auto",
+    image_root: str | Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> tuple[list[View], list[Problem]]:
+    """The views of all items at a path, sorted by item, and what was wrong.
+
+    Args:
+        path: a folder per item with crops, logos with transparency or pictures with boxes; or
+            a folder or file of any format, whose labelled boxes are the items.
+        format: one of `visionkit.data.formats.FORMATS`; "auto" is "items".
+        image_root: the folder of the pictures, where they don't lie beside the annotations.
+        max_pixels: larger pictures are left out.
+
+    Raises:
+        FileNotFoundError: there is no such path.
+        NothingLeftError: there is no usable view; it holds the problems.
+        ValueError: the format is unknown, or can't be told.
+    """
+    name = "items" if format == "auto" else format
+    found = read(path, name, image_root=image_root, max_pixels=max_pixels)
+    views, lost = _cut_out(item_views(found.table), max_pixels)
+    problems = [*found.problems, *lost]
+    if not views:
+        raise NothingLeftError(Path(path), problems)
+    if found.format == "items":
+        problems += _lost_items(Path(path), problems, {view.item for view in views})
+    return views, problems
+
+
+def read_item_views(
+    item: str,
+    sources: Iterable[str | Path],
+    *,
+    format: str = "auto",
+    max_pixels: int = MAX_PIXELS,
+) -> tuple[list[View], list[Problem]]:
+    """The views of one item from pictures, and what was wrong.
+
+    Args:
+        item: its name.
+        sources: pictures, folders or globs. Each picture is the item as a whole, unless the
+            format, or an annotation file that is named, says where in it the item is.
+        format: "auto", or the format of the sources; only boxes labelled `item` are taken, or
+            all where they have one label between them.
+        max_pixels: larger pictures are left out.
+
+    Raises:
+        FileNotFoundError: there is no such path.
+        NothingLeftError: there is no usable view; it holds the problems.
+    """
+    views: list[View] = []
+    problems: list[Problem] = []
+    given = [Path(source) for source in sources]
+    for source in given:
+        if format == "auto" and not _is_annotation(source):
+            wanted = [ItemView(item, _unread(path), None) for path in find_images(source)]
+        else:
+            found = read(source, "items" if format == "auto" else format, max_pixels=max_pixels)
+            problems += found.problems
+            wanted = _of_item(item, item_views(found.table), source)
+        cut, lost = _cut_out(wanted, max_pixels)
+        views += cut
+        problems += lost
+    if not views:
+        raise NothingLeftError(Path(", ".join(map(str, given))), problems)
+    return views, problems
+
+
+class Scenes(Sequence[LabelledScene]):
+    """Pictures whose items are known, decoded when they are asked for.
+
+    Args:
+        samples: one a picture; `uri` is where it lies.
+        shown: uri -> indices of the gallery's views that were cut from that picture. They are
+            not used on it, lest they match themselves.
+        max_pixels: larger pictures are refused.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        *,
+        shown: Mapping[str, frozenset[int]] | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.samples = tuple(samples)
+        self._shown = dict(shown or {})
+        self._max_pixels = max_pixels
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @overload
+    def __getitem__(self, index: int) -> LabelledScene: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Scenes: ...
+
+    def __getitem__(self, index: int | slice) -> LabelledScene | Scenes:
+        """A picture with its boxes, or a part of the scenes.
+
+        Raises:
+            ImageError: the picture was damaged since it was checked.
+            FileNotFoundError: it is gone.
+        """
+        if isinstance(index, slice):
+            return self._with(self.samples[index])
+        sample = self.samples[index]
+        boxes = np.array([entry.box for entry in sample.objects], np.float32).reshape(-1, 4)
+        items = tuple(entry.label for entry in sample.objects)
+        return LabelledScene(self.image(index), boxes, items, self.shown_views(index))
+
+    def image(self, index: int) -> Image:
+        """(H, W, 3) uint8 RGB: the picture of a scene; raises like reading a scene."""
+        return read_image(self.samples[index].uri, max_pixels=self._max_pixels)
+
+    def shown_views(self, index: int) -> frozenset[int]:
+        """Indices of the gallery's views that were cut from this picture."""
+        return self._shown.get(_place(self.samples[index].uri), frozenset())
+
+    @property
+    def names(self) -> list[str]:
+        """What each picture is called: unique, and stable when the folder moves."""
+        return [sample.id for sample in self.samples]
+
+    @property
+    def item_counts(self) -> dict[str, int]:
+        """Item -> its boxes, and pictures labelled with it as a whole; sorted by name."""
+        counts: dict[str, int] = {}
+        for sample in self.samples:
+            for label in (*(entry.label for entry in sample.objects), *sample.labels):
+                counts[label] = counts.get(label, 0) + 1
+        return dict(sorted(counts.items()))
+
+    def part(self, split: str) -> Scenes:
+        """The scenes of one split: "train", "val", "test", or "" for those in none."""
+        return self._with([sample for sample in self.samples if sample.split == split])
+
+    def boxed(self) -> Scenes:
+        """The scenes in which every box is known: not those that only have labels."""
+        return self._with([sample for sample in self.samples if has_boxes(sample)])
+
+    def and_then(self, others: Scenes) -> Scenes:
+        """These scenes and others; pictures of one name get a number behind it."""
+        names = {sample.id for sample in self.samples}
+        added = []
+        for sample in others.samples:
+            name, count = sample.id, 1
+            while name in names:
+                count += 1
+                name = f"{sample.id} ({count})"
+            names.add(name)
+            added.append(replace(sample, id=name))
+        merged = self._with([*self.samples, *added])
+        merged._shown |= others._shown
+        return merged
+
+    def hiding(self, views: Sequence[View]) -> Scenes:
+        """These scenes with the gallery's views hidden on the pictures they were cut from."""
+        shown: dict[str, set[int]] = {}
+        for index, view in enumerate(views):
+            if view.source:
+                shown.setdefault(_place(view.source), set()).add(index)
+        merged = dict(self._shown)
+        for place, indices in shown.items():
+            merged[place] = merged.get(place, frozenset()) | frozenset(indices)
+        return Scenes(self.samples, shown=merged, max_pixels=self._max_pixels)
+
+    def _with(self, samples: Sequence[Sample]) -> Scenes:
+        return Scenes(samples, shown=self._shown, max_pixels=self._max_pixels)
+
+
+class Pictures(Sequence[Image]):
+    """(H, W, 3) uint8 RGB pictures without any item, decoded when they are asked for."""
+
+    def __init__(self, scenes: Scenes) -> None:
+        self.scenes = scenes
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    @overload
+    def __getitem__(self, index: int) -> Image: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Pictures: ...
+
+    def __getitem__(self, index: int | slice) -> Image | Pictures:
+        """A picture, or a part of them; raises like `Scenes`."""
+        if isinstance(index, slice):
+            return Pictures(self.scenes[index])
+        return self.scenes.image(index)
+
+
+def read_scenes(
+    path: str | Path,
+    *,
+    format: str = "auto",
+    image_root: str | Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+    splits: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> tuple[Scenes, list[Problem]]:
+    """Pictures with labelled boxes, or with labels, and what was wrong.
+
+    Args:
+        path: a folder or annotation file of any format.
+        format: one of `visionkit.data.formats.FORMATS`, or "auto".
+        image_root: the folder of the pictures, where they don't lie beside the annotations.
+        max_pixels: larger pictures are left out.
+        splits: "train", "val", "test" -> share, for pictures without a split of their own;
+            None leaves those in none.
+        seed: of the splits.
+
+    Raises:
+        FileNotFoundError: there is no such path.
+        NothingLeftError: nothing could be used; it holds the problems.
+        ValueError: the format is unknown, or can't be told.
+    """
+    found = read(path, format, image_root=image_root, max_pixels=max_pixels)
+    table = found.table if splits is None else assign_splits(found.table, splits, seed=seed)
+    return Scenes(to_samples(table), max_pixels=max_pixels), list(found.problems)
+
+
+def read_backgrounds(
+    source: str | Path, *, max_pixels: int = MAX_PIXELS
+) -> tuple[Pictures, list[Problem]]:
+    """Pictures that are known to hold no item, and what was wrong.
+
+    Args:
+        source: a picture, a folder with all below it, or a glob.
+        max_pixels: larger pictures are left out.
+
+    Raises:
+        FileNotFoundError: there is no such path, or no picture.
+        NothingLeftError: no picture could be used; it holds the problems.
+    """
+    paths = [Path(os.path.abspath(path)) for path in find_images(source)]
+    border = Border(Path(os.path.commonpath([path.parent for path in paths])))
+    for path in paths:
+        border.add(Entry(path, path))
+    samples = to_samples(border.finish(Path(source), max_pixels=max_pixels))
+    plain = [replace(sample, labels=(), objects=()) for sample in samples]
+    return Pictures(Scenes(plain, max_pixels=max_pixels)), list(border.problems)
+
+
+def has_boxes(sample: Sample) -> bool:
+    """Whether all boxes of a picture are known: it has some, or shows no item at all."""
+    return bool(sample.objects) or set(sample.labels) <= {NONE_LABEL}
+
+
+def unknown_items(scenes: Scenes, items: Collection[str], source: str | Path) -> list[Problem]:
+    """Warnings of labels that no item of the gallery has.
+
+    Raises:
+        ValueError: the scenes have labels, and not one of them is an item.
+    """
+    counts = {name: count for name, count in scenes.item_counts.items() if name != NONE_LABEL}
+    if counts and not any(name in items for name in counts):
+        raise ValueError(
+            f"the pictures must show items of the gallery ({_some(items)}), got the labels "
+            f"{_some(counts)} [{source}]; name them alike, or add the items to the gallery"
+        )
+    return [
+        Problem(
+            str(source),
+            None,
+            f"{name!r} ({count} times) is no item of the gallery; not looked for",
+            "warning",
+        )
+        for name, count in counts.items()
+        if name not in items
+    ]
+
+
+def _cut_out(wanted: Sequence[ItemView], max_pixels: int) -> tuple[list[View], list[Problem]]:
+    """Views in the order wanted; a picture with many boxes is decoded once."""
+    by_picture: dict[str, list[int]] = {}
+    for number, entry in enumerate(wanted):
+        by_picture.setdefault(entry.sample.uri, []).append(number)
+    views: dict[int, View] = {}
+    problems: list[Problem] = []
+    for uri, numbers in by_picture.items():
+        try:
+            image, alpha = read_rgba(uri, max_pixels=max_pixels)
+        except ImageError as error:
+            problems.append(Problem(uri, None, f"{error.reason}; {error.way_out}; left out"))
+            continue
+        for number in numbers:
+            item, box = wanted[number].item, wanted[number].box
+            try:
+                views[number] = make_view(item, image, alpha=alpha, box=box, source=uri)
+            except ValueError as error:
+                problems.append(Problem(uri, None, f"{error}; left out"))
+    return [views[number] for number in sorted(views)], problems
+
+
+def _of_item(item: str, found: Sequence[ItemView], source: Path) -> list[ItemView]:
+    """The views of `item` among those found, or all where they have one label between them."""
+    labels = sorted({view.item for view in found})
+    if item not in labels and len(labels) > 1:
+        raise ValueError(
+            f"the boxes must be labelled {item!r}, or all be labelled alike, got the labels "
+            f"{_some(labels)} [{source}]"
+        )
+    return [replace(view, item=item) for view in found if len(labels) == 1 or view.item == item]
+
+
+def _lost_items(source: Path, problems: Sequence[Problem], items: set[str]) -> list[Problem]:
+    """Items that have a folder and were left out because none of their pictures can be used."""
+    if not source.is_dir():
+        return []
+    troubled = [Path(problem.file) for problem in problems if problem.level == "error"]
+    root = Path(os.path.abspath(source))
+    return [
+        Problem(
+            str(folder),
+            None,
+            f"none of the pictures of {folder.name!r} can be used; the item is left out",
+        )
+        for folder in sorted(root.iterdir())
+        if folder.name not in items and any(folder in file.parents for file in troubled)
+    ]
+
+
+def _is_annotation(source: Path) -> bool:
+    """Whether a path is one file that holds boxes, and no picture."""
+    suffixes = (".json", ".xml", ".csv", ".tsv", ".manifest", ".jsonl", ".yaml", ".yml")
+    return source.is_file() and source.suffix.lower() in suffixes
+
+
+def _unread(path: Path) -> Sample:
+    """A picture of which only the place is known."""
+    uri = Path(os.path.abspath(path)).as_posix()
+    return Sample(uri, uri, 0, 0, "")
+
+
+def _place(uri: str) -> str:
+    return Path(os.path.abspath(uri)).as_posix()
+
+
+def _some(names: Collection[str]) -> str:
+    """The first five names, and how many more there are."""
+    shown = ", ".join(sorted(names)[:5]) or "none"
+    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,20 @@
+"""What a job gives back to whoever called it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Where the results of a job lie, and its figures.
+
+    Attributes:
+        run_folder: of the results.
+        metrics: name -> value; all are finite.
+    """
+
+    run_folder: Path
+    metrics: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,92 @@
+"""What jobs say in a terminal: progress, tables, problems, and what to type next."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from visionkit.data.formats import NothingLeftError
+from visionkit.data.problems import Problem, summarize, write_problems
+
+PROBLEMS_NAME = "problems.csv"
+
+
+def say(*lines: str) -> None:
+    """Prints lines as they are: brackets in names are no markup, numbers get no colour."""
+    for line in lines:
+        _console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def say_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints a table; the first column leans left, the others right."""
+    table = Table(title=Text(title), title_justify="left", pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(Text(column), justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    _console().print(table)
+
+
+def say_next(*commands: Sequence[str]) -> None:
+    """Prints what to type next, one command a line, quoted for a shell."""
+    say("", "Next:", *("  " + shlex.join(words) for words in commands))
+
+
+@contextmanager
+def progress(words: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A function to call with the number of things done, which moves a bar.
+
+    The bar is gone when the block ends, and is not drawn where the output is no terminal.
+    """
+    console = _console()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(words, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def keep_problems(problems: Sequence[Problem], folder: Path) -> None:
+    """Writes `problems.csv` to a run's folder and says the first of them; nothing for none.
+
+    Raises:
+        RuntimeError: the disk is full.
+    """
+    if problems:
+        write_problems(folder / PROBLEMS_NAME, problems)
+        say(summarize(problems), f"  all of them: {folder / PROBLEMS_NAME}")
+
+
+@contextmanager
+def problems_kept(folder: Path) -> Iterator[None]:
+    """Writes `problems.csv` where reading ends because nothing is left.
+
+    Raises:
+        NothingLeftError: as it came, with a note that names the file.
+    """
+    try:
+        yield
+    except NothingLeftError as error:
+        if error.problems:
+            write_problems(folder / PROBLEMS_NAME, error.problems)
+            error.add_note(f"all problems: {folder / PROBLEMS_NAME}")
+        raise
+
+
+def _console() -> Console:
+    # Made when it is used: what stands for the terminal then, a test's capture too, is right.
+    return Console()
