@@ -69,13 +69,19 @@ def make_view(
         source: path of the picture, kept as evidence.
 
     Raises:
-        ValueError: the name is empty, or the box holds no pixel of the picture.
+        ValueError: the name is empty, or the box is not four numbers or holds no pixel of the
+            picture.
     """
     if not item.strip():
         raise ValueError(f"an item must have a name, got {item!r} [{source or 'picture'}]")
     extent = tuple(float(edge) for edge in box) if box is not None else _extent(image, alpha)
+    if len(extent) != 4:
+        raise ValueError(
+            f"the box of {item} must be four numbers, x_min, y_min, x_max, y_max, got {extent} "
+            f"[{source or 'picture'}]"
+        )
     x_min, y_min, x_max, y_max = _clip(extent, image.shape)
-    if x_max - x_min < 1 or y_max - y_min < 1:
+    if not (x_max - x_min >= 1 and y_max - y_min >= 1):  # written so that NaN does not pass
         raise ValueError(
             f"the box of {item} must hold at least one pixel of the picture, got "
             f"{extent} in {image.shape[1]}x{image.shape[0]} [{source or 'picture'}]"
@@ -154,7 +160,7 @@ def load_gallery(folder: Path) -> Gallery:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["views"]
         return Gallery(tuple(_read_view(folder, entry) for entry in entries))
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"the gallery must be whole, got: {error} [{path}]; take the bundle from its "
             f"source again"
