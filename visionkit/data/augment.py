@@ -143,7 +143,7 @@ def _pipeline(settings: AugmentSettings) -> Any:
 
 
 def _geometry(library: ModuleType, settings: AugmentSettings) -> list[Any]:
-    steps = []
+    steps = [library.NoOp()]  # albumentations warns where nothing takes the boxes
     if settings.flip:
         steps.append(library.HorizontalFlip(p=settings.flip))
     if settings.scale or settings.shift or settings.roll:

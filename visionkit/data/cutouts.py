@@ -30,6 +30,7 @@ class Cutout:
         alpha: (H, W) uint8, 255 is opaque; None where the crop is a plain rectangle.
         label: which item it is.
         view: which of the item's views it is.
+        mountable: whether it may lie on a sign; pieces of photos do not.
 
     Raises:
         ValueError: the arrays don't fit together, are smaller than 4 pixels, or nothing is opaque.
@@ -39,6 +40,7 @@ class Cutout:
     alpha: NDArray[np.uint8] | None
     label: str | int
     view: str = ""
+    mountable: bool = True
 
     def __post_init__(self) -> None:
         shape = self.image.shape
@@ -136,7 +138,7 @@ def photo_patch(rng: np.random.Generator, photo: Image, *, label: str | int = ""
     width = int(np.clip(columns * rng.uniform(0.12, 0.5), 4, columns))
     y, x = int(rng.integers(rows - height + 1)), int(rng.integers(columns - width + 1))
     crop = np.ascontiguousarray(photo[y : y + height, x : x + width])
-    return Cutout(crop, _patch_alpha(rng, height, width), label)
+    return Cutout(crop, _patch_alpha(rng, height, width), label, mountable=False)
 
 
 def sheet(

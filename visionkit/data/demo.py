@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,6 +33,10 @@ VERSION = 1
 
 _MARKER = "demo.json"
 _PHOTOS = Path(__file__).parent / "demo_photos"
+_OUR_NAMES = re.compile(
+    r"items/mark_\d+/view_\d+\.(png|jpg)|scenes/annotations_\w+\.json"
+    r"|scenes/images/(train|val|test)_\d+\.jpg|background/nothing_\d+\.jpg"
+)
 _SHARES = {"val": 0.2, "test": 0.3}
 _ITEMS, _SCENES, _BACKGROUND = "items", "scenes", "background"
 
@@ -324,8 +329,13 @@ def _refuse_others(folder: Path) -> None:
     """Raises unless all in the folder was made by a demo set, so that nothing else is lost."""
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"the demo set needs a folder, but {folder} is a file; name another")
-    known = set(cast(dict[str, str], _read_marker(folder).get("files", {})))
-    foreign = [name for name in _files(folder) if name not in known] if folder.exists() else []
+    known = cast(dict[str, str], _read_marker(folder).get("files", {}))
+    damaged = not known and (folder / _MARKER).exists()
+    foreign = [
+        name
+        for name in (_files(folder) if folder.exists() else [])
+        if name not in known and not (damaged and _OUR_NAMES.fullmatch(name))
+    ]
     if foreign:
         raise FileExistsError(
             f"{folder} must be empty or hold a demo set alone, but holds {foreign[0]}; "

@@ -82,6 +82,7 @@ _OTHER_LETTERS = {
     "armenian": "ԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏ",
 }
 _EM = 144
+_CAPITAL = 0.73  # height of capitals, in ems
 
 
 def random_word(rng: np.random.Generator, syllables: int) -> str:
@@ -178,7 +179,7 @@ def _stamp(
     page: Mask, letter: Mask, angle: float, radius: float, height: float, above: bool
 ) -> None:
     half = len(page) / 2
-    scale = height / (0.73 * _EM)
+    scale = height / (_CAPITAL * _EM)
     turn = angle if above else -angle
     direction = -1 if above else 1
     centre_x = half + np.sin(angle) * radius * half
@@ -193,11 +194,12 @@ def _stamp(
 
 @cache
 def _letter(letter: str, font: str) -> Mask:
-    """One letter on its line, so that all of a word share the base line."""
+    """One letter, capitals' middle in the middle, so that all of a word share the base line."""
     face = _face(font)
     width = max(1, int(np.ceil(face.getlength(letter))))
-    page = PillowImage.new("L", (width, _EM))
-    ImageDraw.Draw(page).text((0, 0.93 * _EM), letter, fill=255, font=face, anchor="ls")
+    page = PillowImage.new("L", (width, round(1.5 * _EM)))
+    base_line = (0.75 + _CAPITAL / 2) * _EM
+    ImageDraw.Draw(page).text((0, base_line), letter, fill=255, font=face, anchor="ls")
     return np.asarray(page)
 
 

@@ -47,6 +47,8 @@ def random_sheet(
         share: how many items lie on a sign, 0..1; crops without alpha less often.
     """
     mount: tuple[float, FloatMap | tuple[float, float, float]] | None = None
+    if not cutout.mountable:
+        return sheet(cutout, side)
     hidden = cutout.alpha is not None and _distance(_mean_colour(cutout), around.mean((0, 1))) < 75
     if hidden or rng.random() < share * (1.0 if cutout.alpha is not None else 0.3):
         ground = _ground_colour(rng, cutout)
