@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from visionkit.cli.compose import ConfigError, compose, expand_sweep, path_keys, quote_path
-from visionkit.config import ExemplarConfig, GalleryConfig, PredictConfig, TrainConfig
+from visionkit.config import (
+    EvaluateConfig,
+    ExemplarConfig,
+    GalleryConfig,
+    PredictConfig,
+    TrainConfig,
+)
 
 
 def train(*words: str, config_folder: Path | None = None) -> TrainConfig:
@@ -20,6 +26,11 @@ def test_the_defaults_of_a_task_are_typed() -> None:
     assert config.backbone.weights == "starter"
     assert config.data.items is None
     assert isinstance(config.trainer.max_epochs, int)
+
+
+def test_a_key_may_be_called_like_a_group_of_another_command() -> None:
+    words = ["bundle=b", "data=my scenes/[1]"]
+    assert compose("evaluate", EvaluateConfig, words).config.data == "my scenes/[1]"
 
 
 def test_overrides_win_over_files() -> None:

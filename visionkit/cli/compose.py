@@ -81,7 +81,10 @@ def compose(
             _check_keys(overrides, [*groups, *entries_of(f"{command}.yaml", "", None)], command)
             raise ConfigError(str(error)) from error
         _check_keys(overrides, [*groups, *_flat(known, branches=True)], command)
-        composed, _ = _hydra_compose(command, [*search, *quoted])
+        plain, late = _late_values(quoted, overrides, groups)
+        composed, _ = _hydra_compose(command, [*search, *plain])
+        for key, value in late.items():
+            OmegaConf.update(composed, key, value)
     config = _typed(config_type, composed)
     values = _flat(composed)
     given = {o.get_key_element().lstrip("+") for o in overrides} - set(groups)
@@ -173,6 +176,27 @@ def _parse(words: Sequence[str]) -> list[Override]:
                 "run is set with output=PATH"
             )
     return overrides
+
+
+def _late_values(
+    words: Sequence[str], overrides: Sequence[Override], groups: Mapping[str, str | None]
+) -> tuple[list[str], dict[str, Any]]:
+    """The words for Hydra, and values of keys that it would take for groups of other commands.
+
+    `data` is a group of `train` and a path of `evaluate`; Hydra goes by the folder conf/data.
+    """
+    is_late = [
+        override.get_key_element() not in groups
+        and (conf_folder() / override.get_key_element()).is_dir()
+        for override in overrides
+    ]
+    plain = [word for word, late in zip(words, is_late, strict=True) if not late]
+    values = {
+        override.get_key_element(): override.value()
+        for override, late in zip(overrides, is_late, strict=True)
+        if late
+    }
+    return plain, values
 
 
 def _check_options(
