@@ -128,13 +128,13 @@ def load_into(network: nn.Module, state: Mapping[str, Tensor], *, origin: str) -
     missing = [
         key
         for key in wanted
-        if key not in state and not _is_head(key) and not key.endswith("num_batches_tracked")
+        if key not in state and not is_head(key) and not key.endswith("num_batches_tracked")
     ]
-    unknown = [key for key in state if key not in wanted and not _is_head(key)]
+    unknown = [key for key in state if key not in wanted and not is_head(key)]
     differing = [
         f"{key} {tuple(state[key].shape)} instead of {tuple(value.shape)}"
         for key, value in wanted.items()
-        if key in state and state[key].shape != value.shape and not _is_head(key)
+        if key in state and state[key].shape != value.shape and not is_head(key)
     ]
     problems = [
         f"{what}: {_first(keys)}"
@@ -202,7 +202,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 def _read_pytorch(path: Path) -> dict[str, Tensor]:
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # a path ending in .safetensors is not read as PyTorch's
+            loaded = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise ValueError(
             f"weights file {path} must be a safetensors file or a PyTorch state dict of tensors "
@@ -217,7 +218,8 @@ def _read_pytorch(path: Path) -> dict[str, Tensor]:
     return {str(key): value for key, value in loaded.items() if isinstance(value, Tensor)}
 
 
-def _is_head(key: str) -> bool:
+def is_head(key: str) -> bool:
+    """Whether a key of timm's names belongs to a classifier on top, which no map needs."""
     return key.startswith(_HEADS)
 
 

@@ -1,0 +1,255 @@
+"""The student, its teacher, what is asked of it, and the schedule by the clock."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import lightning
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from visionkit.models.weights import load_into, read_weights
+from visionkit.training.pretrain.batches import PretrainBatch
+from visionkit.training.pretrain.objective import DenseDistillation, logits_loss, match_loss
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """How much each wish counts; 0 leaves it out.
+
+    Attributes:
+        match: points told apart between views, at strides 8 and 16.
+        dense: the teacher's maps, by stride.
+        logits: the teacher's classes.
+        labels: the classes of the labelled pictures.
+    """
+
+    match: float = 1.0
+    dense: Mapping[int, float] | None = None
+    logits: float = 1.0
+    labels: float = 0.5
+
+
+class Teacher(nn.Module):
+    """A frozen classifier that shows its maps and classes; batch norms are folded away."""
+
+    def __init__(
+        self, name: str, file: str, *, mean: Sequence[float], std: Sequence[float], **options: Any
+    ) -> None:
+        super().__init__()
+        self.network = timm.create_model(name, pretrained=False, **options)
+        load_into(self.network, read_weights(file), origin=file)
+        self.network.requires_grad_(False).eval().to(memory_format=torch.channels_last)
+        self.scale = Normalise(mean, std)
+
+    def train(self, mode: bool = True) -> Teacher:
+        """Itself, in evaluation mode whatever is asked."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> tuple[dict[int, Tensor], Tensor]:
+        """Stride -> map, and (B, K) logits of (B, 3, H, W) pictures in 0..1."""
+        return see(self.network, self.scale(images))
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std a channel, channels last."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(list(mean)).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(list(std)).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Same shape."""
+        scaled = (images - self.mean) / self.std
+        return scaled.contiguous(memory_format=torch.channels_last)
+
+
+def see(network: nn.Module, pixels: Tensor) -> tuple[dict[int, Tensor], Tensor]:
+    """Stride -> deepest map of that stride, and logits (B, K), of a timm classifier."""
+    model = cast(Any, network)
+    final, maps = model.forward_intermediates(pixels)
+    strides = [int(entry["reduction"]) for entry in model.feature_info]
+    return dict(zip(strides, maps, strict=True)), model.forward_head(final)
+
+
+class Pretraining(lightning.LightningModule):
+    """Student with its teacher; the average of the student's past weights is what is shipped.
+
+    Args:
+        student: a timm classifier with as many classes as the teacher.
+        teacher: see `Teacher`.
+        classes: (K,) int64, the teacher's class of each class of the labelled pictures.
+        weights: how much each wish counts.
+        seconds: how long the training takes in all; rates follow the clock, so that it ends
+            well on a machine of any speed. Time before a resume counts.
+        learning_rate, weight_decay: of AdamW; the rate warms up and falls along a cosine.
+        average: decay a step of the weight average.
+        temperature: of the match loss.
+        mean, std: what the student expects of RGB in 0..1.
+    """
+
+    classes: Tensor
+    elapsed: Tensor
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teacher: Teacher,
+        classes: Tensor,
+        *,
+        weights: LossWeights,
+        seconds: float,
+        learning_rate: float,
+        weight_decay: float,
+        average: float,
+        temperature: float,
+        mean: Sequence[float],
+        std: Sequence[float],
+    ) -> None:
+        super().__init__()
+        self.student = student.to(memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.student).requires_grad_(False).eval()
+        self._teacher = [teacher]  # in a list, so that it stays out of the checkpoints
+        self.weights, self.seconds = weights, seconds
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.average, self.temperature = average, temperature
+        self.scale = Normalise(mean, std)
+        self.register_buffer("classes", classes, persistent=False)
+        self.register_buffer("elapsed", torch.zeros((), dtype=torch.float64))
+        self._clock: float | None = None
+        with torch.no_grad(), _evaluating(student):
+            probe = torch.zeros(1, 3, 64, 64)
+            seen, taught = see(student, probe)[0], teacher(probe)[0]
+        self.distil = nn.ModuleDict(
+            {
+                str(stride): DenseDistillation(seen[stride].shape[1], taught[stride].shape[1])
+                for stride in (weights.dense or {})
+            }
+        )
+
+    @property
+    def progress(self) -> float:
+        """Part of the time that is over, 0..1."""
+        return min(1.0, float(self.elapsed) / self.seconds)
+
+    def rate(self) -> float:
+        """The learning rate of now: 4 % warm-up, then a cosine to 1 % of the full rate."""
+        warm = min(1.0, (self.global_step + 1) / 50)
+        return (
+            self.learning_rate * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * self.progress)) / 2)
+        )
+
+    def training_step(self, batch: PretrainBatch, batch_index: int) -> Tensor:
+        """The loss of one batch, ()."""
+        labelled = batch.labelled.float() / 255
+        views = torch.cat([batch.first, batch.second]).float() / 255
+        pairs = len(batch.first)
+        maps_labelled, logits = see(self.student, self.scale(labelled))
+        maps_views, logits_views = see(self.student, self.scale(views))
+        losses = self._match(maps_views, batch)
+        weights = self.weights
+        if weights.labels:
+            target = self.classes[batch.labels]
+            losses["labels"] = weights.labels * F.cross_entropy(logits, target, label_smoothing=0.1)
+        if weights.dense or weights.logits:
+            taught, classes = self._teacher[0](labelled)
+            taught_views, classes_views = self._teacher[0](views[:pairs])
+            first = {stride: value[:pairs] for stride, value in maps_views.items()}
+            losses.update(self._distil([(maps_labelled, taught), (first, taught_views)]))
+            if weights.logits:
+                losses["logits"] = weights.logits * (
+                    logits_loss(logits, classes, temperature=2.0)
+                    + logits_loss(logits_views[:pairs], classes_views, temperature=2.0)
+                )
+        total = torch.stack(list(losses.values())).sum()
+        values = {f"loss/{name}": value.detach() for name, value in losses.items()}
+        self.log_dict({**values, "loss/all": total.detach(), "rate": self.rate()})
+        return total
+
+    def on_train_batch_start(self, batch: PretrainBatch, batch_index: int) -> int | None:
+        """Sets the rate by the clock; -1 (stop) when the time is over."""
+        for group in cast(torch.optim.Optimizer, self.optimizers()).param_groups:
+            group["lr"] = self.rate()
+        return -1 if self.progress >= 1 else None
+
+    def on_train_batch_end(self, outputs: object, batch: PretrainBatch, batch_index: int) -> None:
+        """Averages the weights and reads the clock."""
+        decay = min(self.average, (1 + self.global_step) / (10 + self.global_step))
+        with torch.no_grad():
+            pairs = zip(
+                self.averaged.state_dict().values(),
+                self.student.state_dict().values(),
+                strict=True,
+            )
+            for mean, value in pairs:
+                if mean.is_floating_point():
+                    mean.lerp_(value, 1 - decay)
+                else:
+                    mean.copy_(value)
+        now = time.monotonic()
+        self.elapsed += now - (self._clock if self._clock is not None else now)
+        self._clock = now
+
+    def on_train_start(self) -> None:
+        """Starts the clock."""
+        self._clock = time.monotonic()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW; norms and biases are not decayed."""
+        trained = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=self.learning_rate)
+
+    def _match(self, maps: Mapping[int, Tensor], batch: PretrainBatch) -> dict[str, Tensor]:
+        if not self.weights.match:
+            return {}
+        pairs = len(batch.first)
+        return {
+            f"match_{stride}": self.weights.match
+            * match_loss(
+                maps[stride][:pairs],
+                maps[stride][pairs:],
+                batch.matrices,
+                batch.shared,
+                stride=stride,
+                temperature=self.temperature,
+            )
+            for stride in (8, 16)
+        }
+
+    def _distil(
+        self, views: Sequence[tuple[Mapping[int, Tensor], Mapping[int, Tensor]]]
+    ) -> dict[str, Tensor]:
+        losses: dict[str, Tensor] = {}
+        for stride, weight in (self.weights.dense or {}).items():
+            results = [self.distil[str(stride)](got[stride], want[stride]) for got, want in views]
+            losses[f"dense_{stride}"] = weight * torch.stack([loss for loss, _ in results]).mean()
+            self.log(f"cosine_{stride}", torch.stack([c.detach() for _, c in results]).mean())
+        return losses
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode for the block, then what it was."""
+    training = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(training)
