@@ -1,0 +1,201 @@
+"""The backbone: what it gives for any size, and what it says when asked for what isn't there."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from visionkit.models.backbone import Backbone, build_backbone
+
+CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "backbone").glob("*.yaml"))
+SMALL = "mobilenetv4_conv_small"
+
+
+def _from_config(path: Path) -> Backbone:
+    config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config.update(weights="random", file=None)
+    return build_backbone(**config)
+
+
+@pytest.fixture(scope="module")
+def small() -> Backbone:
+    torch.manual_seed(0)
+    return build_backbone(SMALL, weights="random")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_gives_the_maps_it_names(path: Path) -> None:
+    backbone = _from_config(path)
+    height, width = 45, 70  # no multiple of any stride
+    with torch.no_grad():
+        features = backbone(torch.rand(1, 3, height, width))
+    assert tuple(features.maps) == backbone.strides
+    for stride, feature_map in features.maps.items():
+        expected = (1, backbone.channels[stride], -(-height // stride), -(-width // stride))
+        assert tuple(feature_map.shape) == expected
+    assert tuple(features.pooled.shape) == (1, backbone.pooled_channels)
+    assert all(torch.isfinite(value).all() for value in features.maps.values())
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_is_built_again_from_its_spec(path: Path) -> None:
+    backbone = _from_config(path)
+    again = build_backbone(**backbone.spec, weights="random")
+    assert again.weights_id != backbone.weights_id
+    again.load_state_dict(backbone.state_dict())
+    assert again.weights_id == backbone.weights_id
+    assert again.spec == backbone.spec
+
+
+def test_no_pictures_give_empty_maps(small: Backbone) -> None:
+    features = small(torch.zeros(0, 3, 32, 64))
+    assert {s: tuple(m.shape) for s, m in features.maps.items()} == {
+        8: (0, 64, 4, 8),
+        16: (0, 96, 2, 4),
+    }
+    assert tuple(features.pooled.shape) == (0, 960)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [(1, 1), (3, 5), (8, 200), (31, 33), (64, 64)],
+    ids=["one pixel", "below the stride", "a strip", "odd", "a multiple"],
+)
+def test_any_size_works(small: Backbone, size: tuple[int, int]) -> None:
+    with torch.no_grad():
+        features = small(torch.rand(2, 3, *size))
+    for stride, feature_map in features.maps.items():
+        assert feature_map.shape[-2:] == tuple(math.ceil(side / stride) for side in size)
+    assert torch.isfinite(features.pooled).all()
+
+
+def test_batched_equals_one_by_one(small: Backbone) -> None:
+    images = torch.rand(3, 3, 40, 56)
+    with torch.no_grad():
+        together = small(images)
+        alone = [small(image[None]) for image in images]
+    for stride in small.strides:
+        single = torch.cat([features.maps[stride] for features in alone])
+        torch.testing.assert_close(together.maps[stride], single, rtol=1e-4, atol=1e-5)
+
+
+def test_padding_is_the_mean_colour(small: Backbone) -> None:
+    mean = torch.tensor(small.mean).view(1, 3, 1, 1)
+    padded = mean.expand(1, 3, 64, 64).clone()
+    padded[..., :40, :50] = torch.rand(1, 3, 40, 50)
+    with torch.no_grad():
+        cut, whole = small(padded[..., :40, :50]), small(padded)
+    for stride in small.strides:
+        rows, columns = cut.maps[stride].shape[-2:]
+        torch.testing.assert_close(cut.maps[stride], whole.maps[stride][..., :rows, :columns])
+
+
+def test_normalisation_is_the_backbones_own() -> None:
+    torch.manual_seed(0)
+    plain = build_backbone(SMALL, weights="random", mean=(0, 0, 0), std=(1, 1, 1))
+    other = build_backbone(SMALL, weights="random", mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+    other.load_state_dict(plain.state_dict())
+    images = torch.rand(1, 3, 32, 32)
+    mean, std = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.3, 0.4])
+    by_hand = (images - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(other(images).pooled, plain(by_hand).pooled)
+
+
+def test_pool_stride_leaves_deeper_layers_away(small: Backbone) -> None:
+    cut = build_backbone(SMALL, weights="random", pool_stride=16)
+    cut.load_state_dict(small.state_dict(), strict=False)
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        short, whole = cut(images), small(images)
+    assert sum(p.numel() for p in cut.parameters()) < sum(p.numel() for p in small.parameters())
+    torch.testing.assert_close(short.pooled, short.maps[16].mean(dim=(2, 3)))
+    torch.testing.assert_close(short.maps[16], whole.maps[16])
+
+
+def test_frozen_stays_as_it_was_in_training() -> None:
+    backbone = build_backbone(SMALL, weights="random").freeze()
+    before = backbone.weights_id
+    backbone.train()
+    assert backbone.frozen
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+    assert not any(
+        module.training for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)
+    )
+    backbone(torch.rand(2, 3, 32, 32))
+    assert backbone.weights_id == before
+
+
+def test_partly_frozen_trains_only_what_is_deeper() -> None:
+    backbone = build_backbone(SMALL, weights="random").freeze(until_stride=8)
+    before = {name: value.clone() for name, value in backbone.state_dict().items()}
+    backbone.train()
+    optimizer = torch.optim.SGD([p for p in backbone.parameters() if p.requires_grad], lr=0.1)
+    features = backbone(torch.rand(2, 3, 64, 64))
+    (features.maps[16].square().mean() + features.pooled.square().mean()).backward()
+    optimizer.step()
+    after = backbone.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert not backbone.frozen
+    assert any(name.startswith("network.blocks.2.") for name in changed)
+    assert not any(
+        name.startswith(
+            ("network.conv_stem", "network.bn1", "network.blocks.0", "network.blocks.1")
+        )
+        for name in changed
+    )
+
+
+def test_free_backbone_updates_its_batch_norms() -> None:
+    backbone = build_backbone(SMALL, weights="random")
+    before = backbone.weights_id
+    backbone.train()(torch.rand(2, 3, 32, 32))
+    assert backbone.weights_id != before
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "words"),
+    [
+        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), TypeError, "divide by 255"),
+        (torch.zeros(3, 8, 8), ValueError, r"\(B, 3, H, W\), got \(3, 8, 8\)"),
+        (torch.zeros(1, 1, 8, 8), ValueError, r"got \(1, 1, 8, 8\)"),
+        (torch.zeros(1, 3, 0, 8), ValueError, r"got \(1, 3, 0, 8\)"),
+    ],
+    ids=["integers", "no batch", "gray", "no rows"],
+)
+def test_wrong_pictures_are_refused(
+    small: Backbone, images: torch.Tensor, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        small(images)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"name": "resnet5"}, "did you mean resnet50"),
+        ({"name": "hf-hub:someone/model"}, "must be a timm model"),
+        ({"name": "local-dir:/etc"}, "must be a timm model"),
+        ({"strides": [7]}, r"among \[2, 4, 8, 16, 32\], got \[7\]"),
+        ({"strides": []}, r"got \[\]"),
+        ({"pool_stride": 64}, r"got \[64\]"),
+        ({"name": "vit_small_patch16_dinov3", "strides": [8]}, r"among \[16\], got \[8\]"),
+        ({"options": {"checkpoint_path": "/x"}}, "got checkpoint_path='/x'"),
+        ({"mean": [0.5]}, "mean must be three numbers"),
+        ({"std": [0.5, 0.5, 0]}, "std must be three numbers"),
+        ({"image_size": [1, 2, 3]}, "image_size must be one number"),
+        ({"weights": "imagenet"}, "starter, hub, file or random, got 'imagenet'"),
+        ({"weights": "file"}, "file must be given"),
+        ({"file": "x.safetensors"}, "file must be given"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else " ".join(map(str, value)),
+)
+def test_wrong_requests_say_what_there_is(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        build_backbone(**{"name": SMALL, "weights": "random", **arguments})
