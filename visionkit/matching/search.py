@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from visionkit.heads.exemplar import ExemplarHead
 from visionkit.matching.pyramid import Level, ScenePyramid
+from visionkit.matching.shortlist import CoarseIndex
 from visionkit.matching.templates import Template
 from visionkit.types import BoxArray
 
@@ -110,7 +111,15 @@ class TemplateIndex:
         for index, template in enumerate(templates):
             by_shape[tuple(template.weights.shape)].append(index)  # type: ignore[index]
         self.groups = [_group(templates, members, head, settings) for members in by_shape.values()]
-        self.view_count = len({template.view for template in templates})
+        self._coarse: CoarseIndex | None = None
+        if len({template.view for template in templates}) > settings.dense_views:
+            first = {n for n, t in enumerate(templates) if t.cells == settings.template_cells[0]}
+            chosen = [
+                kept
+                for group in self.groups
+                if (kept := _take(group, np.isin(group.template, list(first))))
+            ]
+            self._coarse = CoarseIndex([(group.kernels, group.view) for group in chosen])
 
     def search(self, pyramid: ScenePyramid, head: ExemplarHead) -> Candidates:
         """The best places of each template at each scale, in no particular order."""
@@ -136,10 +145,19 @@ class TemplateIndex:
         ]
 
     def _narrow(self, embedded: torch.Tensor, number: int) -> list[_Group]:
-        """The groups to search at this level: without small templates but for the first."""
-        if number == 0:
-            return self.groups
-        return [kept for group in self.groups if (kept := _take(group, ~group.is_small))]
+        """What to search at this level: small templates only at the first, few views of many."""
+        views = None
+        if self._coarse is not None:
+            views = self._coarse.best_views(embedded, self.settings.dense_views)
+        narrowed = []
+        for group in self.groups:
+            keep = ~group.is_small if number else np.ones(len(group.view), bool)
+            if views is not None:
+                keep = keep & np.isin(group.view, views)
+            kept = _take(group, keep)
+            if kept is not None:
+                narrowed.append(kept)
+        return narrowed
 
     def _search_group(
         self,
@@ -164,13 +182,13 @@ class TemplateIndex:
             ],
             -1,
         )
-        count = similarity.shape[1]
-        return Candidates(
+        found = Candidates(
             boxes.reshape(-1, 4).astype(np.float32),
             similarity.reshape(-1),
-            group.template.repeat(count),
+            group.template.repeat(similarity.shape[1]),
             np.full(similarity.size, number, np.int64),
         )
+        return found.take(np.isfinite(found.similarity))
 
 
 def _group(
@@ -212,9 +230,12 @@ def _take(group: _Group, keep: NDArray[np.bool_]) -> _Group | None:
 def _peaks(
     response: torch.Tensor, count: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """Values, rows and columns, each (T, count), of the highest local maxima of (T, h, w)."""
+    """Values, rows and columns, each (T, count), of the highest local maxima of (T, h, w).
+
+    Values are -inf where there are fewer maxima than `count`.
+    """
     highest = F.max_pool2d(response[None], 3, stride=1, padding=1)[0]
-    peaks = torch.where(response == highest, response, -1.0).flatten(1)
+    peaks = torch.where(response == highest, response, -torch.inf).flatten(1)
     values, index = peaks.topk(min(count, peaks.shape[1]), 1)
     places = index.cpu().numpy()
     width = response.shape[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,25 +152,17 @@ class _Clock(Callback):
         self._start = 0.0
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._start = _now()
+        self._start = time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.seconds.append(_now() - self._start)
-        self.curve.append(
-            {name: float(value) for name, value in trainer.callback_metrics.items()}
-        )
+        self.seconds.append(time.monotonic() - self._start)
+        self.curve.append({name: float(value) for name, value in trainer.callback_metrics.items()})
 
     def state_dict(self) -> dict[str, Any]:
         return {"curve": self.curve}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.curve = list(state_dict["curve"])
-
-
-def _now() -> float:
-    import time
-
-    return time.monotonic()
 
 
 def _loader(
@@ -194,7 +187,10 @@ def _trainer(folder: Path, settings: FitSettings, callbacks: list[Callback]) -> 
         precision=settings.precision,
         gradient_clip_val=settings.gradient_clip or None,
         callbacks=[*callbacks, stop, *bar],
-        logger=[CSVLogger(folder, name="logs", version=""), TensorBoardLogger(folder, name="logs", version="")],
+        logger=[
+            CSVLogger(folder, name="logs", version=""),
+            TensorBoardLogger(folder, name="logs", version=""),
+        ],
         plugins=[_AtomicCheckpoints()],
         enable_progress_bar=settings.progress,
         enable_model_summary=False,
@@ -204,9 +200,7 @@ def _trainer(folder: Path, settings: FitSettings, callbacks: list[Callback]) -> 
     )
 
 
-def _untrained_loss(
-    trainer: L.Trainer, module: ExemplarTraining, loader: DataLoader[Any]
-) -> float:
+def _untrained_loss(trainer: L.Trainer, module: ExemplarTraining, loader: DataLoader[Any]) -> float:
     """Validation loss of a head that changes nothing; also fills the validation cache."""
     learned = {name: value.clone() for name, value in module.head.state_dict().items()}
     module.head.reset_to_identity()

@@ -47,6 +47,11 @@ class LabelledScene:
     items: tuple[str, ...]
     shown_views: frozenset[int] = field(default=frozenset())
 
+    @classmethod
+    def empty(cls, image: Image) -> LabelledScene:
+        """A picture that shows none of the items."""
+        return cls(image, np.zeros((0, 4), np.float32), ())
+
 
 class SceneSource(Protocol):
     """Scenes by number; the same number always gives the same scene."""

@@ -109,7 +109,7 @@ def _locate(
         rows, columns = template.shape[2:]
         if rows > scene.shape[2] or columns > scene.shape[3]:
             continue
-        score = _correlate(scene[0], template[0] / (rows * columns))
+        score = correlate(scene[0], template[0] / (rows * columns))
         place = int(score.argmax())
         y, x = divmod(place, score.shape[1])
         pixels = stride / enlarge
@@ -119,7 +119,7 @@ def _locate(
     return left, top, left + width, top + height
 
 
-def _correlate(scene: Tensor, template: Tensor) -> Tensor:
+def correlate(scene: Tensor, template: Tensor) -> Tensor:
     """(C, H, W) and (C, h, w): the (H - h + 1, W - w + 1) sums of products, by way of FFT."""
     height, width = scene.shape[1:]
     rows, columns = template.shape[1:]

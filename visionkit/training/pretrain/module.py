@@ -179,14 +179,13 @@ class Pretraining(lightning.LightningModule):
         self.log_dict({**values, "loss/all": total.detach(), "rate": self.rate()})
         return total
 
-    def on_train_batch_start(self, batch: PretrainBatch, batch_index: int) -> int | None:
-        """Sets the rate by the clock; -1 (stop) when the time is over."""
+    def on_train_batch_start(self, batch: PretrainBatch, batch_index: int) -> None:
+        """Sets the rate by the clock."""
         for group in cast(torch.optim.Optimizer, self.optimizers()).param_groups:
             group["lr"] = self.rate()
-        return -1 if self.progress >= 1 else None
 
     def on_train_batch_end(self, outputs: object, batch: PretrainBatch, batch_index: int) -> None:
-        """Averages the weights and reads the clock."""
+        """Averages the weights, reads the clock and stops when the time is over."""
         decay = min(self.average, (1 + self.global_step) / (10 + self.global_step))
         with torch.no_grad():
             pairs = zip(
@@ -202,6 +201,8 @@ class Pretraining(lightning.LightningModule):
         now = time.monotonic()
         self.elapsed += now - (self._clock if self._clock is not None else now)
         self._clock = now
+        if self.progress >= 1:
+            self.trainer.should_stop = True
 
     def on_train_start(self) -> None:
         """Starts the clock."""

@@ -40,6 +40,7 @@ from visionkit.types import Image
 
 logger = logging.getLogger(__name__)
 WEIGHTS_FILE = "starter.safetensors"
+CHECKPOINT_FILE = "last.ckpt"
 
 
 @dataclass
@@ -133,7 +134,7 @@ def pretrain(config: PretrainConfig) -> Path:
     module = _build(config, pictures.classes)
     trainer = lightning.Trainer(
         accelerator="cpu",
-        max_epochs=1,
+        max_epochs=-1,
         max_steps=-1,
         logger=CSVLogger(output, name="logs", version="", flush_logs_every_n_steps=20),
         log_every_n_steps=20,
@@ -160,7 +161,7 @@ def pretrain(config: PretrainConfig) -> Path:
     # their number in the worker waits for them for ever.
     cv2.setNumThreads(1)
     loader = DataLoader(stream, batch_size=None, num_workers=0)
-    checkpoint = output / "last.ckpt"
+    checkpoint = output / CHECKPOINT_FILE
     trainer.fit(
         module, loader, ckpt_path=checkpoint if config.resume and checkpoint.is_file() else None
     )
@@ -247,7 +248,8 @@ class Measure(lightning.Callback):
     def on_train_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
-        """Measures on all."""
+        """Measures on more pictures, and leaves a checkpoint of the end."""
+        trainer.save_checkpoint(self._output / CHECKPOINT_FILE)
         self._measure(trainer, pl_module, known=6000, asked=1200)
 
     def _measure(

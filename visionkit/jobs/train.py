@@ -1,0 +1,412 @@
+"""Training: data in, a bundle with thresholds and a report out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from visionkit.config import AugmentConfig, ExemplarConfig, TrainConfig, TrainerConfig
+from visionkit.data.compose import ComposeSettings
+from visionkit.data.demo import demo_photos, make_demo_set
+from visionkit.data.images import content_hash
+from visionkit.data.problems import Problem
+from visionkit.evaluation.report import LearningCurve, TrainingScene
+from visionkit.files import write_bytes
+from visionkit.heads.exemplar import ExemplarHead
+from visionkit.inference.predictor import Predictor, pick_device
+from visionkit.jobs.measure import measure, say_measured, versions, write_measured
+from visionkit.jobs.sources import (
+    Pictures,
+    Scenes,
+    read_backgrounds,
+    read_scenes,
+    read_views,
+    unknown_items,
+)
+from visionkit.jobs.summary import Summary
+from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
+from visionkit.matching.finder import Finder, FinderSettings, whiten
+from visionkit.matching.gallery import View
+from visionkit.matching.geometry import GeometrySettings
+from visionkit.matching.pyramid import PyramidSettings, scene_pyramid
+from visionkit.matching.search import SearchSettings
+from visionkit.models.backbone import build_backbone
+from visionkit.training.composed import ComposedScenes
+from visionkit.training.fit import FitResult, FitSettings, fit
+from visionkit.training.pairs import SceneSource
+from visionkit.training.thresholds import set_thresholds
+from visionkit.types import Image, ObjectBox, Sample
+
+_REFERENCE = 24
+"""Background pictures that views are calibrated on and that travel with the bundle, as features;
+more hardly change the thresholds and make the bundle larger."""
+_SHOWN_SCENES = 12
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training has to work with.
+
+    Attributes:
+        views: of all items.
+        scenes: pictures with boxes in their splits, or None.
+        backgrounds: pictures without items.
+        problems: what was left out.
+    """
+
+    views: list[View]
+    scenes: Scenes | None
+    backgrounds: Sequence[Image]
+    problems: list[Problem]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Scenes by what they are for."""
+
+    train: SceneSource
+    val: SceneSource
+    calibration: SceneSource
+    test: Scenes
+    composed: bool
+
+
+def train(config: TrainConfig, run_folder: Path) -> Summary:
+    """Trains the exemplar head and writes bundle, report and metrics into the run's folder.
+
+    A run that was stopped goes on where it was when it is called with the same folder.
+
+    Raises:
+        FileNotFoundError: a path of the data does not exist.
+        ValueError: no item is left, or a setting does not fit another.
+        RuntimeError: the disk is full, or the loss is not finite.
+    """
+    task = config.task
+    if not isinstance(task, ExemplarConfig):
+        raise ValueError(f"task must be exemplar, got {task.name}")
+    material = _gather(config, run_folder)
+    finder = _finder(config, task, material)
+    with progress("views", len(material.views)) as step:
+        finder.add(material.views, progress=step)
+    parts = _parts(config, task, finder, material, run_folder)
+    result = _learn(config, task, finder, parts, run_folder)
+    count = _calibrate(finder, parts, material)
+    with progress("test scenes", len(parts.test)) as step:
+        measured = measure(finder, parts.test, seed=config.seed, progress=step)
+    say_measured(measured)
+    write_measured(
+        run_folder,
+        measured,
+        finder,
+        title="exemplar, " + ("composed test scenes" if parts.composed else "test scenes"),
+        thresholds_from=(
+            f"Set on {count} pictures without the item, for a false find in "
+            f"{task.false_alarm_rate:.0%} of them."
+        ),
+        problems=material.problems,
+        training_scenes=_training_scenes(parts.train),
+        learning=_curves(result),
+        config=_config_text(run_folder),
+        versions=versions(),
+    )
+    metadata = {"metrics": measured.figures, "test": "composed" if parts.composed else "real"}
+    Predictor(finder, metadata).save(run_folder / "bundle", overwrite=True)
+    _say_end(run_folder, finder)
+    return Summary(run_folder, measured.figures)
+
+
+def _gather(config: TrainConfig, run_folder: Path) -> Material:
+    """The pictures of the config, or of the demo set where it names none."""
+    data = config.data
+    items, scenes, background = data.items, data.scenes, data.background
+    data_format = data.format
+    if items is None:
+        if scenes is not None:
+            raise ValueError(f"data.items must be given with data.scenes, got only {scenes}")
+        demo = data.demo
+        made = make_demo_set(
+            demo.folder or Path("runs") / "demo",
+            seed=demo.seed,
+            items=demo.items,
+            views=demo.views,
+            scenes=demo.scenes,
+            background=demo.background,
+        )
+        say(f"No data.items given: training on the demo set in {made.items.parent}.")
+        items, scenes, data_format = str(made.items), str(made.scenes), "auto"
+        background = background or str(made.background)
+    pixels = int(data.max_megapixels * 1e6)
+    with problems_kept(run_folder):
+        views, problems = read_views(
+            items, format=data_format, image_root=data.image_root, max_pixels=pixels
+        )
+        found = None
+        if scenes is not None:
+            found, more = read_scenes(
+                scenes,
+                format=data_format,
+                image_root=data.image_root,
+                max_pixels=pixels,
+                splits=vars(data.splits),
+                seed=config.seed,
+            )
+            problems += more
+            problems += unknown_items(found, {view.item for view in views}, scenes)
+            found = found.boxed()
+        backgrounds: Sequence[Image] | Pictures = demo_photos()
+        if background is not None:
+            backgrounds, more = read_backgrounds(background, max_pixels=pixels)
+            problems += more
+    keep_problems(problems, run_folder)
+    return Material(views, found, backgrounds, problems)
+
+
+def _finder(config: TrainConfig, task: ExemplarConfig, material: Material) -> Finder:
+    backbone_config, settings = config.backbone, finder_settings(task)
+    stride = settings.pyramid.stride
+    backbone = build_backbone(
+        backbone_config.name,
+        weights=backbone_config.weights,  # type: ignore[arg-type]  # checked by the config
+        file=backbone_config.file,
+        strides=(stride,),
+        # The map that is searched is the deepest that is needed.
+        pool_stride=stride,
+        image_size=backbone_config.image_size,
+        mean=backbone_config.mean,
+        std=backbone_config.std,
+        options=backbone_config.options,
+    )
+    device = pick_device(config.trainer.accelerator)
+    backbone = backbone.freeze().to(device).eval()
+    chosen = list(material.backgrounds[:_REFERENCE])
+    if len(chosen) < _REFERENCE:
+        chosen += demo_photos()[: _REFERENCE - len(chosen)]
+    with progress("backgrounds", len(chosen)) as step:
+        reference = []
+        for image in chosen:
+            reference.append(scene_pyramid(image, backbone, settings.pyramid))
+            step(1)
+    learned = task.learned
+    head = ExemplarHead(
+        backbone.channels[stride],
+        embedding_size=learned.embedding_size,
+        adapter_size=learned.adapter_size,
+        hidden=learned.hidden,
+    )
+    whiten(head.to(device).eval(), reference)
+    return Finder(backbone, head, settings, reference)
+
+
+def finder_settings(task: ExemplarConfig) -> FinderSettings:
+    """The settings of the finder that the task's config says."""
+    correlation, geometry = task.correlation, task.geometry
+    return FinderSettings(
+        pyramid=PyramidSettings(
+            stride=correlation.stride,
+            max_upscale=correlation.max_upscale,
+            max_side=correlation.max_side,
+            min_side=correlation.min_side,
+        ),
+        search=SearchSettings(
+            template_cells=tuple(correlation.template_cells),
+            small_template_cells=tuple(correlation.small_template_cells),
+            peaks=correlation.peaks,
+            dense_views=correlation.dense_views,
+        ),
+        geometry=GeometrySettings(
+            keypoints=geometry.keypoints,
+            scene_side=geometry.scene_side,
+            ratio=geometry.ratio,
+            min_inliers=geometry.min_inliers,
+            instances=geometry.instances,
+            reprojection=geometry.reprojection,
+        ),
+        use_correlation=correlation.enabled,
+        use_geometry=geometry.enabled,
+        use_learned=task.learned.enabled,
+        candidates=task.candidates,
+        per_item=task.per_item,
+        iou_threshold=task.iou_threshold,
+        false_alarm_rate=task.false_alarm_rate,
+    )
+
+
+def _parts(
+    config: TrainConfig,
+    task: ExemplarConfig,
+    finder: Finder,
+    material: Material,
+    run_folder: Path,
+) -> _Parts:
+    """Composed scenes to learn from, real ones where there are any, and test scenes."""
+    settings, counts = compose_settings(config.augment), task.scenes
+    photos = list(material.backgrounds) or demo_photos()
+
+    def composed(count: int, seed: int) -> ComposedScenes:
+        return ComposedScenes(
+            finder.gallery, photos, count=count, settings=settings, seed=1000 * config.seed + seed
+        )
+
+    train: SceneSource = composed(counts.train, 1)
+    val: SceneSource = composed(counts.val, 2)
+    calibration: SceneSource = composed(counts.calibration, 3)
+    if material.scenes is None:
+        return _Parts(
+            train,
+            val,
+            calibration,
+            _composed_test(composed(counts.test, 4), run_folder / "test_scenes"),
+            composed=True,
+        )
+    real = material.scenes.hiding(finder.gallery.views)
+    test = real.part("test")
+    if not len(test):
+        raise ValueError(
+            f"data.scenes must have pictures to test on, got {len(real)} pictures, none in the "
+            f"split test; raise data.splits.test or add pictures"
+        )
+    return _Parts(
+        Joined((train, real.part("train"))),
+        Joined((val, real.part("val"))),
+        Joined((calibration, real.part("val"))),
+        test,
+        composed=False,
+    )
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Several sources of scenes, one after the other."""
+
+    sources: tuple[SceneSource, ...]
+
+    def __len__(self) -> int:
+        return sum(len(source) for source in self.sources)
+
+    def __getitem__(self, index: int):  # type: ignore[no-untyped-def]
+        for source in self.sources:
+            if index < len(source):
+                return source[index]
+            index -= len(source)
+        raise IndexError("scene must be one of the sources'")
+
+
+def compose_settings(augment: AugmentConfig) -> ComposeSettings:
+    """How scenes are composed, as the config says."""
+    values = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in vars(augment).items()
+    }
+    return ComposeSettings(**values)
+
+
+def _learn(
+    config: TrainConfig, task: ExemplarConfig, finder: Finder, parts: _Parts, run_folder: Path
+) -> FitResult | None:
+    if not task.learned.enabled or not config.trainer.max_epochs or not len(parts.train):
+        say("Nothing is learned: the gallery is searched as it is.")
+        return None
+    say(
+        f"Training on {len(parts.train)} scenes; the first epoch also computes what the frozen "
+        f"backbone sees, later ones read it."
+    )
+    result = fit(
+        finder, parts.train, parts.val, run_folder, fit_settings(config.trainer, task, config.seed)
+    )
+    kept = "kept" if result.learned else "not kept: it is no better than without training"
+    say(
+        f"Validation loss {result.untrained_loss:.4f} without training, {result.best_loss:.4f} "
+        f"with {result.epochs} epochs; what was learned is {kept}."
+    )
+    return result
+
+
+def fit_settings(trainer: TrainerConfig, task: ExemplarConfig, seed: int) -> FitSettings:
+    """How the head is trained, as the config says."""
+    return FitSettings(
+        max_epochs=trainer.max_epochs,
+        patience=trainer.patience,
+        batch_size=task.learned.batch_size,
+        learning_rate=task.learned.learning_rate,
+        weight_decay=task.learned.weight_decay,
+        gradient_clip=trainer.gradient_clip,
+        accelerator=trainer.accelerator,
+        devices=trainer.devices,
+        precision=trainer.precision,
+        workers=trainer.workers,
+        progress=trainer.progress,
+        seed=seed,
+    )
+
+
+def _calibrate(finder: Finder, parts: _Parts, material: Material) -> int:
+    """Sets the thresholds; the number of pictures they were measured on."""
+    scenes = parts.calibration
+    with progress("thresholds", len(scenes) + len(material.backgrounds)) as step:
+        return set_thresholds(
+            finder,
+            (scenes[index] for index in range(len(scenes))),
+            (material.backgrounds[index] for index in range(len(material.backgrounds))),
+            progress=step,
+        )
+
+
+def _composed_test(scenes: ComposedScenes, folder: Path) -> Scenes:
+    """Composed scenes as pictures on disk, to be looked at and measured like any others."""
+    samples, shown = [], {}
+    for index in range(len(scenes)):
+        scene = scenes[index]
+        path = folder / f"{index:04d}.png"
+        encoded = cv2.imencode(".png", cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR))[1]
+        write_bytes(path, encoded.tobytes())
+        uri = path.absolute().as_posix()
+        objects = tuple(
+            ObjectBox(
+                item, (float(box[0]), float(box[1]), float(box[2]), float(box[3])), "composed"
+            )
+            for item, box in zip(scene.items, scene.boxes, strict=True)
+        )
+        height, width = scene.image.shape[:2]
+        samples.append(
+            Sample(
+                path.name, uri, width, height, content_hash(scene.image), "test", objects=objects
+            )
+        )
+        shown[uri] = scene.shown_views
+    return Scenes(samples, shown=shown)
+
+
+def _training_scenes(scenes: SceneSource) -> list[TrainingScene]:
+    shown = [scenes[index] for index in range(min(_SHOWN_SCENES, len(scenes)))]
+    return [TrainingScene(scene.image, scene.boxes, scene.items) for scene in shown]
+
+
+def _curves(result: FitResult | None) -> list[LearningCurve]:
+    if result is None:
+        return []
+    curves = []
+    for name in ("train/loss_epoch", "val/loss"):
+        values = [epoch[name] for epoch in result.curve if name in epoch]
+        curves.append(LearningCurve(name.removesuffix("_epoch"), range(1, len(values) + 1), values))
+    return curves
+
+
+def _config_text(run_folder: Path) -> str:
+    path = run_folder / "config.yaml"
+    return path.read_text("utf-8") if path.is_file() else ""
+
+
+def _say_end(run_folder: Path, finder: Finder) -> None:
+    bundle = str(run_folder / "bundle")
+    say(
+        f"Bundle: {bundle} ({len(finder.item_names)} items, {len(finder.gallery.views)} views)",
+        f"Report: {run_folder / 'report.html'}",
+    )
+    say_next(
+        ["python", "scripts/predict.py", f"bundle={bundle}", "source=PICTURE_OR_FOLDER"],
+        ["python", "scripts/gallery.py", "add", f"bundle={bundle}", "item=NAME", "images=FOLDER"],
+        ["python", "scripts/gallery.py", "audit", f"bundle={bundle}"],
+    )
