@@ -70,19 +70,19 @@ def progress(words: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda count: bar.advance(task, count)
 
 
-def keep_problems(problems: Sequence[Problem], folder: Path) -> None:
+def keep_problems(problems: Sequence[Problem], folder: Path, *, name: str = PROBLEMS_NAME) -> None:
     """Writes `problems.csv` to a run's folder and says the first of them; nothing for none.
 
     Raises:
         RuntimeError: the disk is full.
     """
     if problems:
-        write_problems(folder / PROBLEMS_NAME, problems)
-        say(summarize(problems), f"  all of them: {folder / PROBLEMS_NAME}")
+        write_problems(folder / name, problems)
+        say(summarize(problems), f"  all of them: {folder / name}")
 
 
 @contextmanager
-def problems_kept(folder: Path) -> Iterator[None]:
+def problems_kept(folder: Path, *, name: str = PROBLEMS_NAME) -> Iterator[None]:
     """Writes `problems.csv` where reading ends because nothing is left.
 
     Raises:
@@ -92,8 +92,8 @@ def problems_kept(folder: Path) -> Iterator[None]:
         yield
     except NothingLeftError as error:
         if error.problems:
-            write_problems(folder / PROBLEMS_NAME, error.problems)
-            error.add_note(f"all problems: {folder / PROBLEMS_NAME}")
+            write_problems(folder / name, error.problems)
+            error.add_note(f"all problems: {folder / name}")
         raise
 
 

@@ -167,8 +167,16 @@ class Finder:
         Raises:
             ValueError: there is no such item.
         """
+        self._keep(self.gallery.remove(item))
+
+    def drop(self, views: Collection[int]) -> None:
+        """Removes views by their indices; an item without views is gone."""
+        self._keep(self.gallery.drop(views))
+
+    def _keep(self, gallery: Gallery) -> None:
+        """Takes over a gallery that is a part of the present one."""
         old = self.gallery.views
-        self.gallery = self.gallery.remove(item)
+        self.gallery = gallery
         place = {id(view): index for index, view in enumerate(self.gallery.views)}
         self.templates = [
             Template(place[id(old[t.view])], t.cells, t.features, t.weights, t.extent)

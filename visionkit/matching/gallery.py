@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,12 @@ class Gallery:
                 f"item must be one of the gallery's ({', '.join(self.items) or 'it is empty'}), "
                 f"got {item!r}"
             )
-        return replace(self, views=tuple(view for view in self.views if view.item != item))
+        return self.drop({n for n, view in enumerate(self.views) if view.item == item})
+
+    def drop(self, views: Collection[int]) -> Gallery:
+        """A gallery without the views of these indices; an item without views is gone."""
+        kept = (view for index, view in enumerate(self.views) if index not in views)
+        return replace(self, views=tuple(kept))
 
 
 def save_gallery(gallery: Gallery, folder: Path) -> None:
