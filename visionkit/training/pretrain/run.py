@@ -136,7 +136,7 @@ def pretrain(config: PretrainConfig) -> Path:
         accelerator="cpu",
         max_epochs=-1,
         max_steps=-1,
-        logger=CSVLogger(output, name="logs", version="", flush_logs_every_n_steps=20),
+        logger=CSVLogger(output, name="logs", flush_logs_every_n_steps=20),
         log_every_n_steps=20,
         gradient_clip_val=5.0,
         enable_progress_bar=False,

@@ -1,0 +1,123 @@
+"""A whole pretraining in miniature: it ends by the clock, writes weights, and goes on."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import safetensors.torch
+import timm
+import torch
+from PIL import Image
+
+from visionkit.models.backbone import build_backbone
+from visionkit.training.pretrain.card import Provenance, card_text
+from visionkit.training.pretrain.run import (
+    PretrainConfig,
+    TeacherConfig,
+    WishConfig,
+    pretrain,
+)
+
+SMALL = "mobilenetv4_conv_small"
+
+
+def _write_labelled(path: Path, count: int) -> None:
+    rng = np.random.default_rng(0)
+    data = []
+    for index in range(count):
+        buffer = io.BytesIO()
+        pixels = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).convert("L" if index == 0 else "RGB").save(buffer, "JPEG")
+        data.append(buffer.getvalue())
+    table = pa.table({"image": data, "label": pa.array(np.arange(count) % 2, pa.int16())})
+    names = json.dumps(["n1", "n2"]).encode()
+    pq.write_table(table.replace_schema_metadata({b"visionkit.class_wnids": names}), path)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> PretrainConfig:
+    torch.manual_seed(0)
+    _write_labelled(tmp_path / "labelled.parquet", 8)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for index in range(4):
+        pixels = np.random.default_rng(index).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        photo = cv2.resize(pixels, (260, 250), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(photos / f"n{index % 3 + 1}_x{index}.jpg"), photo)
+    teacher = timm.create_model(SMALL, pretrained=False, num_classes=1000)
+    safetensors.torch.save_file(teacher.state_dict(), tmp_path / "teacher.safetensors")
+    return PretrainConfig(
+        labelled=str(tmp_path / "labelled.parquet"),
+        labelled_val=str(tmp_path / "labelled.parquet"),
+        held_out=str(photos),
+        held_out_every=2,
+        photos=[],
+        teacher=TeacherConfig(
+            SMALL, str(tmp_path / "teacher.safetensors"), [0.5] * 3, [0.5] * 3, ""
+        ),
+        student=SMALL,
+        mean=[0.5] * 3,
+        std=[0.5] * 3,
+        wishes=WishConfig(1.0, 0.25, 1.0, 1.0, 0.3, 0.3),
+        minutes=0.02,
+        batch_size=2,
+        pairs=2,
+        labelled_size=32,
+        view_size=48,
+        cutout_part=0.5,
+        marks=2,
+        learning_rate=0.001,
+        weight_decay=0.01,
+        average=0.9,
+        temperature=0.1,
+        measure_minutes=1.0,
+        searches=1,
+        threads=1,
+        seed=0,
+        output=str(tmp_path / "out"),
+        resume=False,
+    )
+
+
+@pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*module.s. in eval mode:UserWarning")
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists:UserWarning")
+def test_a_run_ends_by_the_clock_and_goes_on(config: PretrainConfig) -> None:
+    path = pretrain(config)
+    backbone = build_backbone(SMALL, weights="file", file=path)
+    before = backbone.weights_id
+    assert all(torch.isfinite(value).all() for value in backbone.state_dict().values())
+    metrics = json.loads((path.parent / "metrics.json").read_text())
+    assert metrics["step"] >= 1
+    assert metrics["minutes"] <= 1
+    assert 0 <= metrics["neighbours"] <= 1
+    assert not any(key.startswith("classifier") for key in safetensors.torch.load_file(path))
+    config.resume, config.minutes = True, 0.06
+    assert pretrain(config) == path
+    again = json.loads((path.parent / "metrics.json").read_text())
+    assert again["step"] > metrics["step"]
+    assert build_backbone(SMALL, weights="file", file=path).weights_id != before
+
+
+def test_classes_the_teacher_lacks_are_named(config: PretrainConfig) -> None:
+    for photo in Path(config.held_out).glob("n2_*"):
+        photo.unlink()
+    with pytest.raises(ValueError, match=r"n2 is none of the 2 WordNet ids"):
+        pretrain(config)
+
+
+def test_the_card_says_what_was_measured() -> None:
+    recipe = {"student": SMALL, "mean": [0.5], "std": [0.5]}
+    measured = {"these": {"photo_8": 0.5}, "untrained": {"photo_8": 0.25, "mark_8": 0.125}}
+    text = card_text(Provenance("1", "abc", 1200, 45.2, recipe, measured, "A note."))
+    assert "| piece of an unseen photo found again, stride 8 | 0.500 | 0.250 |" in text
+    assert "| unseen drawn mark found on another photo, stride 8 | - | 0.125 |" in text
+    assert "45 minutes (1,200 steps)" in text
