@@ -108,7 +108,9 @@ def new_head() -> ExemplarHead:
 
 
 def new_finder(
-    views: Sequence[View] = (), settings: FinderSettings = SETTINGS, head: ExemplarHead | None = None
+    views: Sequence[View] = (),
+    settings: FinderSettings = SETTINGS,
+    head: ExemplarHead | None = None,
 ) -> Finder:
     """A finder of its own, so that a test may change it."""
     finder = Finder(small_backbone(), head or new_head(), settings, reference())
@@ -121,9 +123,7 @@ def new_finder(
 def three_items() -> tuple[View, ...]:
     """Two views of each of three items."""
     return tuple(
-        make(f"item {number}", number)
-        for number in range(3)
-        for make in (view, crop_view)
+        make(f"item {number}", number) for number in range(3) for make in (view, crop_view)
     )
 
 

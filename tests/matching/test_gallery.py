@@ -58,9 +58,7 @@ def test_extent_of_a_transparent_picture_is_what_can_be_seen() -> None:
     assert made.alpha.shape == made.image.shape[:2]
 
 
-@pytest.mark.parametrize(
-    ("height", "width"), [(1, 1), (1, 4000), (4000, 1), (3, 3), (600, 900)]
-)
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 4000), (4000, 1), (3, 3), (600, 900)])
 def test_view_of_any_size_keeps_its_shape(height: int, width: int) -> None:
     made = make_view("soda", numbered(height, width))
     x_min, y_min, x_max, y_max = made.box
@@ -83,9 +81,7 @@ def test_view_of_any_size_keeps_its_shape(height: int, width: int) -> None:
     ],
     ids=["no name", "outside", "no width", "turned round", "NaN", "NaN edge", "three numbers"],
 )
-def test_view_that_can_not_be(
-    item: str, box: tuple[float, ...] | None, message: str
-) -> None:
+def test_view_that_can_not_be(item: str, box: tuple[float, ...] | None, message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
         make_view(item, numbered(50, 100), box=box, source="shelf.jpg")
     assert "shelf.jpg" in str(error.value)
@@ -105,7 +101,9 @@ def test_copies_are_kept_once_an_item() -> None:
 
 def test_the_same_picture_with_another_box_is_another_view() -> None:
     image = photo(1)
-    assert make_view("a", image, box=(0, 0, 50, 50)).id != make_view("a", image, box=(0, 0, 50, 51)).id
+    assert (
+        make_view("a", image, box=(0, 0, 50, 50)).id != make_view("a", image, box=(0, 0, 50, 51)).id
+    )
 
 
 def test_remove_takes_all_views_of_the_item_only() -> None:
