@@ -10,6 +10,7 @@ from pathlib import Path
 from visionkit.config import GalleryConfig
 from visionkit.data.images import find_images
 from visionkit.data.problems import Problem
+from visionkit.evaluation.summary import counted
 from visionkit.files import write_json
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.sources import read_item_views, read_views
@@ -50,7 +51,7 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
     before = list(predictor.finder.gallery.views)
     fresh = _without_copies(before, views)
     if not fresh:
-        say(f"All {len(views)} pictures are in the gallery already; nothing was changed.")
+        say(f"Nothing was changed: {counted(len(views), 'picture')} given, all in the gallery.")
         return Summary(bundle, {"views_added": 0})
     with progress("Adding", len(fresh)) as step:
         predictor.finder.add(fresh, progress=step)
@@ -62,7 +63,8 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
     ]
     say_table(f"Added to {bundle}", ("item", "pictures added", "pictures now", "threshold"), rows)
     if len(fresh) < len(views):
-        say(f"{len(views) - len(fresh)} copies of pictures that the item has were left out.")
+        left_out = counted(len(views) - len(fresh), "copy", "copies")
+        say(f"Left out: {left_out} of pictures that the item has already.")
     _say_shared(predictor.finder.gallery.views, set(added))
     say_next(
         ["visionkit", "gallery", "audit", f"bundle={bundle}"],
@@ -131,8 +133,9 @@ def _remove(config: GalleryConfig, bundle: Path) -> Summary:
     predictor.save(bundle, overwrite=True)
     gone = before - len(finder.gallery.views)
     say(
-        f"Removed {gone} {'picture' if gone == 1 else 'pictures'} from {bundle}; it has "
-        f"{len(predictor.items)} items with {len(finder.gallery.views)} pictures now."
+        f"Removed {counted(gone, 'picture')} from {bundle}; it has "
+        f"{counted(len(predictor.items), 'item')} with "
+        f"{counted(len(finder.gallery.views), 'picture')} now."
     )
     return Summary(bundle, {"views_removed": gone, "items": len(predictor.items)})
 
@@ -173,7 +176,10 @@ def _list(config: GalleryConfig, bundle: Path) -> Summary:
             for item in predictor.items
         ]
         say_table(f"Items of {bundle}", ("item", "pictures", "threshold"), rows)
-        say(f"{len(rows)} items, {len(views)} pictures; item=NAME lists the pictures of one.")
+        say(
+            f"{counted(len(rows), 'item')}, {counted(len(views), 'picture')}; "
+            "item=NAME lists the pictures of one."
+        )
     else:
         own = [view for view in views if view.item == config.item]
         if not own:
@@ -218,7 +224,7 @@ def _say_audit(audit: GalleryAudit, views: Sequence[View]) -> None:
         say("The gallery is empty; add an item with visionkit gallery add.")
         return
     if not audit.findings:
-        say(f"Nothing to say about {len(views)} pictures: no item is confused, no picture hurts.")
+        say(f"Nothing to say of {counted(len(views), 'picture')}: no mix-ups, no poor pictures.")
     files = {view.id: f"{Path(view.source).name} {view.id}".strip() for view in views}
     for number, finding in enumerate(audit.findings[:_SHOWN], start=1):
         say(f"{number}. {finding.kind}: {_names(finding, files)}")

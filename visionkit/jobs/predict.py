@@ -13,6 +13,7 @@ import supervision as sv
 from visionkit.config import PredictConfig
 from visionkit.data.images import ImageError, find_images, read_image
 from visionkit.data.problems import Problem
+from visionkit.evaluation.summary import counted
 from visionkit.inference.outputs import PredictionFiles, PredictionWriter, read_predictions
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.summary import Summary
@@ -51,7 +52,7 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
     with PredictionWriter(run_folder, settings=settings, draw=config.draw) as writer:
         before = len(writer.done)
         if before:
-            say(f"Going on: {before} pictures were done before.")
+            say(f"Going on: {counted(before, 'picture')} done before.")
         problems = _search(predictor, paths, writer, config.score_threshold)
         searched = len(writer.done) - before
         if not writer.done:
@@ -141,13 +142,14 @@ def _say(
     ]
     if rows:
         columns = ("item", "pictures", "finds", "best score")
-        say_table(f"Found in {files.images} pictures", columns, rows[:_SHOWN_ITEMS])
+        say_table(f"Found in {counted(files.images, 'picture')}", columns, rows[:_SHOWN_ITEMS])
     missing = [item for item in items if not tally.finds[item]]
     if missing:
         more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
         say(f"Found nowhere: {', '.join(missing[:8])}{more}")
     say(
-        f"{files.finds} finds in {tally.pictures_with_finds} of {files.images} pictures",
+        f"{counted(files.finds, 'find')} in {tally.pictures_with_finds} of "
+        f"{counted(files.images, 'picture')}",
         f"  a line a picture: {files.jsonl}",
         f"  a row a find:     {files.parquet}",
     )

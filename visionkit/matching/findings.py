@@ -250,7 +250,7 @@ def _hurting(thresholds: Mapping[str, float], reports: Sequence[ViewReport]) -> 
                 f"Remove it, or cut it closer around {report.item}.",
             )
         )
-    return findings
+    return sorted(findings, key=lambda finding: -finding.figure)
 
 
 def _lone(thresholds: Mapping[str, float], reports: Sequence[ViewReport]) -> list[Finding]:
@@ -280,29 +280,54 @@ def _is_taken(report: ViewReport, thresholds: Mapping[str, float]) -> bool:
 
 
 def _poor_pictures(reports: Sequence[ViewReport], settings: AuditSettings) -> list[Finding]:
-    """Views that are blank, small or blurred: the gravest of these a view."""
-    findings = []
+    """Blank, small and blurred views, those of an item together; each under its gravest."""
+    poor: dict[tuple[str, str], list[tuple[float, str]]] = defaultdict(list)
     for report in reports:
-        whose = f"This picture of {report.item}"
         if report.contrast < settings.min_contrast:
-            kind, figure, limit = "blank view", report.contrast, settings.min_contrast
-            why = f"{whose} is almost one colour: it is found anywhere, or nowhere."
-            advice = "Remove it; add a picture on which the item stands out."
+            poor["blank view", report.item].append((report.contrast, report.view))
         elif report.side < settings.min_side:
-            kind, figure, limit = "small view", report.side, settings.min_side
-            why = f"{whose} is {report.side:.0f} pixels long: what tells the item apart is lost."
-            advice = "Add a picture taken from nearer; 100 pixels and more are good."
+            poor["small view", report.item].append((report.side, report.view))
         elif report.blur > settings.max_blur:
-            kind, figure, limit = "blurred view", report.blur, settings.max_blur
-            why = (
-                f"{whose} is blurred: its sharpest edges are {100 * report.blur:.0f} % of it "
-                "wide, and fine marks are lost."
+            poor["blurred view", report.item].append((-report.blur, report.view))
+    findings = []
+    for (kind, item), found in poor.items():
+        found.sort()
+        figure = abs(found[0][0])
+        limit, what, advice = _poor_words(kind, figure, settings)
+        count = "One picture" if len(found) == 1 else f"{len(found)} pictures"
+        findings.append(
+            Finding(
+                kind,
+                (item,),
+                tuple(view for _, view in found),
+                figure,
+                limit,
+                f"{count} of {item} {'is' if len(found) == 1 else 'are'} {what}",
+                advice,
             )
-            advice = "Replace it with a sharp picture."
-        else:
-            continue
-        findings.append(Finding(kind, (report.item,), (report.view,), figure, limit, why, advice))
-    return findings
+        )
+    return sorted(findings, key=lambda finding: -len(finding.views))
+
+
+def _poor_words(kind: str, figure: float, settings: AuditSettings) -> tuple[float, str, str]:
+    """Limit, rest of the sentence and advice for views of a poor kind; `figure` is the worst."""
+    if kind == "blank view":
+        return (
+            settings.min_contrast,
+            "almost one colour: such a view is found anywhere, or nowhere.",
+            "Remove it; add a picture on which the item stands out.",
+        )
+    if kind == "small view":
+        return (
+            settings.min_side,
+            f"small, down to {figure:.0f} pixels: what tells the item apart is lost.",
+            "Add a picture taken from nearer; 100 pixels and more are good.",
+        )
+    return (
+        settings.max_blur,
+        f"blurred, with edges up to {100 * figure:.0f} % of the item wide: fine marks are lost.",
+        "Replace it with a sharp picture.",
+    )
 
 
 def _plain(reports: Sequence[ViewReport], settings: AuditSettings) -> list[Finding]:
