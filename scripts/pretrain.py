@@ -4,7 +4,8 @@ import logging
 import sys
 
 from visionkit.cli.compose import ConfigError, compose
-from visionkit.training.pretrain.run import PretrainConfig, pretrain
+from visionkit.training.pretrain.run import pretrain
+from visionkit.training.pretrain.settings import PretrainConfig
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

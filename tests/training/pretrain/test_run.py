@@ -18,12 +18,8 @@ from PIL import Image
 
 from visionkit.models.backbone import build_backbone
 from visionkit.training.pretrain.card import Provenance, card_text
-from visionkit.training.pretrain.run import (
-    PretrainConfig,
-    TeacherConfig,
-    WishConfig,
-    pretrain,
-)
+from visionkit.training.pretrain.run import pretrain
+from visionkit.training.pretrain.settings import PretrainConfig, TeacherConfig, WishConfig
 
 SMALL = "mobilenetv4_conv_small"
 
@@ -83,6 +79,10 @@ def config(tmp_path: Path) -> PretrainConfig:
         seed=0,
         output=str(tmp_path / "out"),
         resume=False,
+        ship=str(tmp_path / "starter"),
+        version="0.0.1",
+        commit="abc",
+        note="A note.",
     )
 
 
@@ -90,7 +90,7 @@ def config(tmp_path: Path) -> PretrainConfig:
 @pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*module.s. in eval mode:UserWarning")
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists:UserWarning")
-def test_a_run_ends_by_the_clock_and_goes_on(config: PretrainConfig) -> None:
+def test_a_run_ends_by_the_clock_and_goes_on(config: PretrainConfig, tmp_path: Path) -> None:
     path = pretrain(config)
     backbone = build_backbone(SMALL, weights="file", file=path)
     before = backbone.weights_id
@@ -100,6 +100,11 @@ def test_a_run_ends_by_the_clock_and_goes_on(config: PretrainConfig) -> None:
     assert metrics["minutes"] <= 1
     assert 0 <= metrics["neighbours"] <= 1
     assert not any(key.startswith("classifier") for key in safetensors.torch.load_file(path))
+    card = json.loads((tmp_path / "starter" / "card.json").read_text())
+    assert card["architecture"] == SMALL
+    assert set(card["measured"]) == {"these", "teacher", "untrained"}
+    assert -1 <= card["measured"]["these"]["cosine_16"] <= 1
+    assert str(tmp_path) not in json.dumps(card)
     config.resume, config.minutes = True, 0.06
     assert pretrain(config) == path
     again = json.loads((path.parent / "metrics.json").read_text())

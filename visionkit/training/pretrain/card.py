@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from visionkit.files import atomic_path, write_json, write_text
 from visionkit.models.weights import CARD_FILE, STARTER_FILE
+from visionkit.training.pretrain.settings import PretrainConfig
 
 DATA = (
     (
@@ -65,6 +66,18 @@ class Provenance:
     recipe: Mapping[str, Any]
     measured: Mapping[str, Mapping[str, float]]
     note: str
+
+
+def recipe_of(config: PretrainConfig) -> dict[str, Any]:
+    """The settings of a run that make the weights what they are: all but paths and words."""
+    recipe = asdict(config)
+    for key in (
+        *("labelled", "labelled_val", "held_out", "photos", "output", "resume", "threads"),
+        *("ship", "version", "commit", "note", "measure_minutes"),
+    ):
+        del recipe[key]
+    del recipe["teacher"]["file"]
+    return recipe
 
 
 def ship(weights: Path, folder: Path, provenance: Provenance, *, image_size: int) -> None:

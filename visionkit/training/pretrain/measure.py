@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -58,6 +58,34 @@ def neighbour_accuracy(
     labels = torch.from_numpy(known.labels)[best.indices]
     votes.scatter_add_(1, labels, (best.values / 0.07).exp())
     return float((votes.argmax(dim=1) == torch.from_numpy(asked.labels)).float().mean())
+
+
+def measure(
+    backbone: Backbone,
+    known: LabelledPictures,
+    asked: LabelledPictures,
+    searches: Mapping[str, Sequence[Search]],
+    *,
+    size: int = 128,
+    enlarged: bool = True,
+) -> dict[str, float]:
+    """Neighbour accuracy and hit rates, 0..1, of a backbone with maps of stride 8 and 16.
+
+    Args:
+        backbone: what is measured.
+        known: pictures whose classes are known.
+        asked: pictures whose classes are asked for.
+        searches: kind -> pieces to find again.
+        size: pixels of the labelled pictures as the backbone sees them.
+        enlarged: whether pieces are also searched by the map of stride 16 at twice the size.
+    """
+    values = {"neighbours": neighbour_accuracy(backbone, known, asked, size=size)}
+    for kind, pieces in searches.items():
+        for stride in (8, 16):
+            values[f"{kind}_{stride}"] = hit_rate(backbone, pieces, stride=stride)
+        if enlarged:
+            values[f"{kind}_16_enlarged"] = hit_rate(backbone, pieces, stride=16, enlarge=2.0)
+    return values
 
 
 def make_searches(

@@ -141,6 +141,11 @@ class Pretraining(lightning.LightningModule):
         )
 
     @property
+    def teacher(self) -> Teacher:
+        """The network that is learned from."""
+        return self._teacher[0]
+
+    @property
     def progress(self) -> float:
         """Part of the time that is over, 0..1."""
         return min(1.0, float(self.elapsed) / self.seconds)
@@ -165,8 +170,8 @@ class Pretraining(lightning.LightningModule):
             target = self.classes[batch.labels]
             losses["labels"] = weights.labels * F.cross_entropy(logits, target, label_smoothing=0.1)
         if weights.dense or weights.logits:
-            taught, classes = self._teacher[0](labelled)
-            taught_views, classes_views = self._teacher[0](views[:pairs])
+            taught, classes = self.teacher(labelled)
+            taught_views, classes_views = self.teacher(views[:pairs])
             first = {stride: value[:pairs] for stride, value in maps_views.items()}
             losses.update(self._distil([(maps_labelled, taught), (first, taught_views)]))
             if weights.logits:

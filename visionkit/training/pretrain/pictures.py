@@ -32,6 +32,10 @@ class LabelledPictures:
     labels: NDArray[np.int64]
     wnids: tuple[str, ...]
 
+    def first(self, count: int) -> LabelledPictures:
+        """The first so many."""
+        return LabelledPictures(self.images[:count], self.labels[:count], self.wnids)
+
 
 def read_labelled(path: str | Path, *, limit: int | None = None) -> LabelledPictures:
     """The pictures of a Parquet file with columns `image` (JPEG bytes) and `label`.

@@ -1,0 +1,65 @@
+"""What a pretraining run is told; `conf/pretrain.yaml` says a sentence about each key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class TeacherConfig:
+    """The network that is learned from."""
+
+    name: str
+    file: str
+    mean: list[float]
+    std: list[float]
+    pad_type: str
+
+
+@dataclass
+class WishConfig:
+    """How much each wish counts; 0 leaves it out."""
+
+    match: float
+    dense_8: float
+    dense_16: float
+    dense_32: float
+    logits: float
+    labels: float
+
+
+@dataclass
+class PretrainConfig:
+    """All of it; the values stand in `conf/pretrain.yaml`."""
+
+    labelled: str
+    labelled_val: str
+    held_out: str
+    held_out_every: int
+    photos: list[str]
+    teacher: TeacherConfig
+    student: str
+    mean: list[float]
+    std: list[float]
+    wishes: WishConfig
+    minutes: float
+    batch_size: int
+    pairs: int
+    labelled_size: int
+    view_size: int
+    cutout_part: float
+    marks: int
+    learning_rate: float
+    weight_decay: float
+    average: float
+    temperature: float
+    measure_minutes: float
+    searches: int
+    threads: int
+    seed: int
+    output: str
+    resume: bool
+    ship: str | None
+    version: str
+    commit: str
+    note: str
