@@ -38,6 +38,22 @@ class BackgroundStatistics:
         template = candidates.template
         return (candidates.similarity - self.mean[template]) / self.spread[template]
 
+    def take(self, index: NDArray[np.intp]) -> BackgroundStatistics:
+        """The statistics of the templates at `index`, in that order."""
+        return BackgroundStatistics(self.mean[index], self.spread[index])
+
+    def join(self, other: BackgroundStatistics) -> BackgroundStatistics:
+        """These and then the others."""
+        return BackgroundStatistics(
+            np.concatenate([self.mean, other.mean]), np.concatenate([self.spread, other.spread])
+        )
+
+    def put(self, index: NDArray[np.intp], other: BackgroundStatistics) -> BackgroundStatistics:
+        """These with the others at `index`."""
+        mean, spread = self.mean.copy(), self.spread.copy()
+        mean[index], spread[index] = other.mean, other.spread
+        return BackgroundStatistics(mean, spread)
+
 
 def background_statistics(found: Sequence[Candidates], template_count: int) -> BackgroundStatistics:
     """Statistics of the best match a picture.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import supervision as sv
@@ -39,6 +39,8 @@ _MAX_INLIERS = 25
 deviation, less two for the look; from 25 points on nothing is left to doubt. Chosen on
 FlickrLogos-27's second subset, which is no part of the reported test pictures."""
 _OVERLAP = 0.5
+_AT_ONCE = 384
+"""Templates that are measured on the reference at a time; bounds memory."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Finder:
     ) -> None:
         if not reference:
             raise ValueError("a finder must have at least one background picture, got none")
-        self.backbone = backbone
+        self.backbone = backbone.to(memory_format=torch.channels_last)
         self.head = head
         self.settings = settings
         self.reference = tuple(reference)
@@ -142,24 +144,43 @@ class Finder:
         self._embed()
 
     def add(self, views: Sequence[View], *, progress: Callable[[int], None] | None = None) -> None:
-        """Adds views, calibrates them on the reference and sets thresholds anew.
+        """Adds views, calibrates them on the reference and sets their items' thresholds.
+
+        Other items keep theirs. An error leaves everything as it was.
 
         Args:
             views: of new or known items; copies are left out.
             progress: called with 1 after each view.
+
+        Raises:
+            ValueError: no background picture is large enough to search in.
         """
         before = len(self.gallery.views)
-        self.gallery = self.gallery.add(views)
+        gallery = self.gallery.add(views)
         search = self.settings.search
-        self.templates += build_templates(
-            self.gallery.views[before:],
+        fresh = build_templates(
+            gallery.views[before:],
             self.backbone,
             stride=self.settings.pyramid.stride,
             cells=(*search.template_cells, *search.small_template_cells),
             first_view=before,
             progress=progress,
         )
-        self.calibrate()
+        unknown = BackgroundStatistics(
+            np.zeros(len(fresh), np.float32), np.ones(len(fresh), np.float32)
+        )
+        present = dict(vars(self))
+        try:
+            self.restore(
+                gallery,
+                [*self.templates, *fresh],
+                self.statistics.join(unknown),
+                self.thresholds,
+            )
+            self._calibrate({view.item for view in gallery.views[before:]})
+        except BaseException:
+            vars(self).update(present)
+            raise
 
     def remove(self, item: str) -> None:
         """Removes an item with all its views.
@@ -176,22 +197,54 @@ class Finder:
     def _keep(self, gallery: Gallery) -> None:
         """Takes over a gallery that is a part of the present one."""
         old = self.gallery.views
-        self.gallery = gallery
-        place = {id(view): index for index, view in enumerate(self.gallery.views)}
-        self.templates = [
-            Template(place[id(old[t.view])], t.cells, t.features, t.weights, t.extent)
-            for t in self.templates
-            if id(old[t.view]) in place
-        ]
-        self.calibrate()
+        place = {id(view): index for index, view in enumerate(gallery.views)}
+        kept = [n for n, t in enumerate(self.templates) if id(old[t.view]) in place]
+        templates = [self.templates[n] for n in kept]
+        self.restore(
+            gallery,
+            [replace(t, view=place[id(old[t.view])]) for t in templates],
+            self.statistics.take(np.array(kept, np.intp)),
+            {item: self.thresholds[item] for item in gallery.items},
+        )
 
-    def calibrate(self) -> None:
-        """Measures all templates on the reference and sets the thresholds by it."""
-        self._embed()
-        found = [self._index.search(pyramid, self.head) for pyramid in self.reference]
-        if self.templates:
-            self.statistics = background_statistics(found, len(self.templates))
-        self.thresholds = self._reference_thresholds(found)
+    def _calibrate(self, items: Collection[str]) -> None:
+        """Measures all templates of these items on the reference and sets their thresholds."""
+        numbers = [n for n, item in enumerate(self._item_names) if item in items]
+        chosen = np.flatnonzero(np.isin(self._item_of_view[self._view_of_template], numbers))
+        if not len(chosen):
+            return
+        found = [self._search_all(chosen, pyramid) for pyramid in self.reference]
+        self.statistics = self.statistics.put(chosen, background_statistics(found, len(chosen)))
+        best: dict[str, list[float]] = {self._item_names[number]: [] for number in numbers}
+        for candidates, pyramid in zip(found, self.reference, strict=True):
+            placed = replace(candidates, template=chosen[candidates.template])
+            top = self._best_scores(placed, pyramid)
+            for item, scores in best.items():
+                scores.append(top.get(item, 0.0))
+        self.thresholds |= item_thresholds(best, self.settings.false_alarm_rate)
+
+    def _search_all(self, chosen: NDArray[np.intp], pyramid: ScenePyramid) -> Candidates:
+        """What these templates find, none left out; `template` is a place in `chosen`."""
+        parts = []
+        for start in range(0, len(chosen), _AT_ONCE):
+            part = [self.templates[n] for n in chosen[start : start + _AT_ONCE]]
+            whole = replace(self.settings.search, dense_views=len(part))
+            found = TemplateIndex(part, self.head, whole).search(pyramid, self.head)
+            parts.append(replace(found, template=found.template + start))
+        return concatenate(parts)
+
+    @torch.no_grad()
+    def _best_scores(self, candidates: Candidates, pyramid: ScenePyramid) -> dict[str, float]:
+        """Item -> score of its best place, as found without geometry: there are no pixels."""
+        prior = self.statistics.standardise(candidates)
+        order = np.argsort(-prior, kind="stable")
+        items, first = np.unique(self.items_of(candidates)[order], return_index=True)
+        best = order[first]
+        proposals = self._merge(candidates.take(best), prior[best], None, pyramid)
+        _, scores = self._judge(proposals)
+        return {
+            self._item_names[item]: float(score) for item, score in zip(items, scores, strict=True)
+        }
 
     def _embed(self) -> None:
         views = self.gallery.views
@@ -393,18 +446,6 @@ class Finder:
             np.array([template_of[view] for view in verified.view], np.int64),
             level.astype(np.int64),
         )
-
-    def _reference_thresholds(self, found: Sequence[Candidates]) -> dict[str, float]:
-        """Thresholds from the reference, by correlation alone: it keeps no pictures."""
-        best: dict[str, list[float]] = {item: [] for item in self._item_names}
-        for candidates in found if self._item_names else ():
-            odds = self.head.gain.item() * self.statistics.standardise(candidates)
-            score = 1 / (1 + np.exp(-(odds + self.head.bias.item())))
-            top = np.zeros(len(self._item_names))
-            np.maximum.at(top, self.items_of(candidates), score)
-            for item, value in zip(self._item_names, top, strict=True):
-                best[item].append(float(value))
-        return item_thresholds(best, self.settings.false_alarm_rate)
 
 
 def whiten(head: ExemplarHead, reference: Sequence[ScenePyramid]) -> None:

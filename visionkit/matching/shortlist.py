@@ -60,7 +60,8 @@ def _main_directions(quarters: Sequence[torch.Tensor]) -> torch.Tensor:
         return torch.zeros(0, 0)
     vectors = torch.cat(list(quarters)).double()
     _, directions = torch.linalg.eigh(vectors.T @ vectors)
-    return directions[:, -_DIRECTIONS:].T.to(quarters[0].dtype).contiguous()
+    kept: torch.Tensor = directions[:, -_DIRECTIONS:].T
+    return kept.to(quarters[0].dtype).contiguous()
 
 
 def _kernel_quarters(kernels: torch.Tensor) -> torch.Tensor:
