@@ -9,12 +9,24 @@ import numpy as np
 import pytest
 
 from tests.worlds import SETTINGS, crop_view, mark, new_finder, photo, scene_with, three_items, view
-from visionkit.matching.audit import AuditSettings, Finding, GalleryAudit, audit_gallery
+from visionkit.matching.audit import (
+    AuditSettings,
+    Finding,
+    GalleryAudit,
+    ViewReport,
+    audit_gallery,
+)
+from visionkit.matching.findings import all_findings
 from visionkit.matching.gallery import View, make_view
 from visionkit.matching.looks import copy_pairs, look_of
 from visionkit.types import Image
 
-GEOMETRY_ONLY = replace(SETTINGS, use_correlation=False, use_learned=False)
+GEOMETRY_ONLY = replace(
+    SETTINGS,
+    geometry=replace(SETTINGS.geometry, min_inliers=8),
+    use_correlation=False,
+    use_learned=False,
+)
 """What local features agree on does not depend on a network with random weights."""
 
 
@@ -176,20 +188,37 @@ def test_what_lies_behind_transparency_is_not_looked_at() -> None:
     assert look.contrast == 255
 
 
+def report(name: str, own: tuple[float | None, str], rival: tuple[float, str]) -> ViewReport:
+    """What was measured of the view "item/number"; `own` and `rival` are scores and views."""
+    item, rival_item = name.partition("/")[0], rival[1].partition("/")[0]
+    return ViewReport(name, item, "", *own, rival_item, *rival, 100.0, 200.0, 0.01, 0.0)
+
+
 def test_a_view_that_is_found_on_others_pictures_hurts() -> None:
-    front = lettering("brand")
-    poster = np.hstack([lettering("mixed", seed=6), front])
-    views = [
-        make_view("poster", poster),
-        make_view("poster", seen_from(lettering("mixed", seed=6), 0.0)),
-        make_view("poster", seen_from(lettering("mixed", seed=6), 0.08)),
-        # The poster's second half shows the brand, so that the poster is found on it.
-        make_view("brand", seen_from(front, 0.0)),
-        make_view("brand", seen_from(front, 0.08)),
+    reports = [
+        report("a/1", (0.9, "a/2"), (0.0, "")),
+        report("a/2", (0.9, "a/1"), (0.2, "b/1")),  # below b's threshold
+        report("b/1", (0.9, "b/2"), (0.6, "a/2")),
+        report("b/2", (0.9, "b/1"), (0.7, "a/2")),
+        report("c/1", (None, ""), (0.8, "a/2")),
+        report("d/1", (None, ""), (0.8, "a/1")),  # a/1 is right once and wrong once
     ]
-    finder = new_finder(views, GEOMETRY_ONLY)
-    hurting = of_kind(audit_gallery(finder), "view that hurts")
-    assert [finding.views for finding in hurting] in ([], [(views[0].id,)])
+    thresholds = dict.fromkeys("abcd", 0.5)
+    findings = all_findings([], [], reports, thresholds, AuditSettings())
+    (hurting,) = (finding for finding in findings if finding.kind == "view that hurts")
+    assert (hurting.views, hurting.figure, hurting.limit) == (("a/2",), 3.0, 1.0)
+    assert "(b, c)" in hurting.why
+
+
+def test_a_view_that_resembles_every_background_is_plain() -> None:
+    reports = [
+        replace(report(f"a/{number}", (0.9, "a/0"), (0.0, "")), background=background)
+        for number, background in enumerate([0.0, 0.01, -0.01, 0.02, -0.02, 0.3])
+    ]
+    findings = all_findings([], [], reports, {"a": 0.5}, AuditSettings())
+    assert [(finding.kind, finding.views) for finding in findings] == [("plain view", ("a/5",))]
+    # Median 0.005, median deviation 0.015: (0.3 - 0.005) / (1.4826 * 0.015 + 0.01).
+    assert findings[0].figure == pytest.approx(9.15, abs=0.01)
 
 
 def test_limits_can_be_set() -> None:

@@ -51,7 +51,7 @@ def evaluate(config: EvaluateConfig, run_folder: Path) -> Summary:
         run_folder,
         measured,
         predictor.finder,
-        title=f"{Path(config.bundle).absolute().parent.name} on {Path(config.data).name}",
+        title=f"{_bundle_name(config.bundle)} on {Path(config.data).name}",
         thresholds_from=(
             "Thresholds are those of the bundle: each item's own, for a false find in "
             f"{100 * predictor.finder.settings.false_alarm_rate:g} % of the pictures without it."
@@ -66,6 +66,12 @@ def evaluate(config: EvaluateConfig, run_folder: Path) -> Summary:
         ["visionkit", "predict", f"bundle={config.bundle}", "source=PICTURE_OR_FOLDER"],
     )
     return Summary(run_folder, measured.figures)
+
+
+def _bundle_name(bundle: str) -> str:
+    """The folder of the bundle, or that of the run which it is the bundle of."""
+    path = Path(bundle).absolute()
+    return path.parent.name if path.name == "bundle" else path.name
 
 
 def _read(config: EvaluateConfig, items: list[str]) -> tuple[Scenes, list[Problem]]:
