@@ -65,8 +65,10 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        version, hashes = int(manifest["format_version"]), dict(manifest["files"])
-    except (KeyError, TypeError, ValueError) as error:
+        version = int(manifest["format_version"])
+        if version <= FORMAT_VERSION:
+            hashes = dict(manifest["files"])
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"{MANIFEST} must be whole, got {type(error).__name__}: {error} [{path}]; take the "
             f"bundle from its source again"
