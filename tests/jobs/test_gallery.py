@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.conftest import Scenes, gallery_config, write_broken, write_picture
+from tests.worlds import mark, photo, three_items
+from visionkit.files import PARTIAL_SUFFIX
+from visionkit.inference.predictor import Predictor
+from visionkit.jobs.gallery import gallery
+from visionkit.models.bundle import bundle_hash
+
+
+def items_of(bundle: Path) -> dict[str, int]:
+    views = Predictor.load(bundle, device="cpu").finder.gallery.views
+    return {item: sum(v.item == item for v in views) for item in sorted({v.item for v in views})}
+
+
+THREE = {"item 0": 2, "item 1": 2, "item 2": 2}
+
+
+def test_an_item_is_added_without_training(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(tmp_path / "new" / "1.png", mark(7))
+    write_picture(tmp_path / "new" / "2.jpg", photo(7))
+    write_broken(tmp_path / "new" / "3.jpg")
+    config = gallery_config(bundle, "add", item="soda", images=[str(tmp_path / "new")])
+    summary = gallery(config, bundle)
+    assert items_of(bundle) == {**THREE, "soda": 2}
+    assert summary.metrics["views_added"] == 2
+    assert 0 < Predictor.load(bundle).thresholds["soda"] < 1
+    said = capsys.readouterr().out
+    assert "soda" in said
+    assert "3.jpg" in said
+    assert "3.jpg" in (bundle.parent / "bundle_problems.csv").read_text()
+    assert not list(bundle.parent.glob(f".*{PARTIAL_SUFFIX}"))
+
+
+def test_copies_are_left_out_and_said(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = [str(write_picture(tmp_path / f"{n}.png", photo(n))) for n in (1, 1, 2)]
+    pictures[1] = str(write_picture(tmp_path / "copy.png", photo(1)))
+    gallery(gallery_config(bundle, "add", item="soda", images=pictures), bundle)
+    assert items_of(bundle)["soda"] == 2
+    assert "Left out: 1 copy" in capsys.readouterr().out
+    before = bundle_hash(bundle)
+    summary = gallery(gallery_config(bundle, "add", item="soda", images=pictures), bundle)
+    assert summary.metrics["views_added"] == 0
+    assert bundle_hash(bundle) == before
+    gallery(gallery_config(bundle, "add", item="tea", images=pictures[:1]), bundle)
+    assert "soda and tea have the same picture" in capsys.readouterr().out
+
+
+def test_without_a_name_each_folder_or_label_is_an_item(
+    bundle: Path, scenes: Scenes, tmp_path: Path
+) -> None:
+    write_picture(tmp_path / "items" / "milk" / "1.png", photo(3))
+    write_picture(tmp_path / "items" / "tea" / "1.png", photo(4))
+    annotations = str(scenes.folder / "annotations.json")
+    images = [str(tmp_path / "items"), annotations]
+    gallery(gallery_config(bundle, "add", images=images), bundle)
+    assert items_of(bundle) == {"item 0": 3, "item 1": 3, "item 2": 3, "milk": 1, "tea": 1}
+
+
+@pytest.mark.parametrize(
+    ("images", "item", "error", "words"),
+    [
+        ([], "soda", ValueError, "images must name pictures"),
+        (["good.png"], None, ValueError, "say item=NAME"),
+        (["good.png"], "  ", ValueError, "item must be a name"),
+        (["broken.jpg"], "soda", ValueError, "nothing is left"),
+        (["missing.png"], "soda", FileNotFoundError, "missing.png"),
+    ],
+    ids=["no picture", "no name", "blank name", "broken", "missing"],
+)
+def test_what_can_not_be_added_changes_nothing(
+    bundle: Path,
+    tmp_path: Path,
+    images: list[str],
+    item: str | None,
+    error: type[Exception],
+    words: str,
+) -> None:
+    write_picture(tmp_path / "good.png", photo(1))
+    write_broken(tmp_path / "broken.jpg")
+    before = bundle_hash(bundle)
+    paths = [str(tmp_path / name) for name in images]
+    with pytest.raises(error, match=words):
+        gallery(gallery_config(bundle, "add", item=item, images=paths), bundle)
+    assert bundle_hash(bundle) == before
+
+
+def test_an_item_is_removed(bundle: Path) -> None:
+    summary = gallery(gallery_config(bundle, "remove", item="item 1"), bundle)
+    assert items_of(bundle) == {"item 0": 2, "item 2": 2}
+    assert summary.metrics["views_removed"] == 2
+
+
+def test_views_are_removed_by_id_and_by_file(bundle: Path, tmp_path: Path) -> None:
+    picture = write_picture(tmp_path / "soda.png", photo(1))
+    gallery(gallery_config(bundle, "add", item="soda", images=[str(picture)]), bundle)
+    first = three_items()[0]
+    gallery(gallery_config(bundle, "remove", images=[first.id, str(picture)]), bundle)
+    assert items_of(bundle) == {"item 0": 1, "item 1": 2, "item 2": 2}
+
+
+@pytest.mark.parametrize(
+    ("item", "images", "words"),
+    [
+        (None, [], "what to remove must be said"),
+        ("milk", [], r"\(item 0, item 1, item 2\), got 'milk'"),
+        (None, ["nonsense"], "nonsense must be the id or the file of a view"),
+        ("item 1", [three_items()[0].id], "a view of item 1"),
+    ],
+    ids=["nothing", "unknown item", "unknown view", "view of another item"],
+)
+def test_what_can_not_be_removed_changes_nothing(
+    bundle: Path, item: str | None, images: list[str], words: str
+) -> None:
+    before = bundle_hash(bundle)
+    with pytest.raises(ValueError, match=words):
+        gallery(gallery_config(bundle, "remove", item=item, images=images), bundle)
+    assert bundle_hash(bundle) == before
+
+
+def test_items_are_listed(finished_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = gallery(gallery_config(finished_bundle, "list"), finished_bundle)
+    assert summary.metrics == {"items": 3, "views": 6}
+    assert "item 2" in capsys.readouterr().out
+    gallery(gallery_config(finished_bundle, "list", item="item 0"), finished_bundle)
+    said = capsys.readouterr().out
+    assert three_items()[0].id in said
+    assert three_items()[2].id not in said
+    with pytest.raises(ValueError, match="got 'milk'"):
+        gallery(gallery_config(finished_bundle, "list", item="milk"), finished_bundle)
+
+
+def test_the_audit_is_said_and_written_beside_the_bundle(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = write_picture(tmp_path / "soda.png", photo(1))
+    gallery(gallery_config(bundle, "add", item="soda", images=[str(picture)]), bundle)
+    before = bundle_hash(bundle)
+    summary = gallery(gallery_config(bundle, "audit"), bundle)
+    assert bundle_hash(bundle) == before
+    audit = json.loads((bundle.parent / "bundle_audit.json").read_text())
+    assert len(audit["views"]) == 7
+    kinds = [finding["kind"] for finding in audit["findings"]]
+    assert kinds.count("single view") == 1
+    assert summary.metrics["single_view"] == 1
+    assert "soda has one picture" in capsys.readouterr().out
+
+
+def test_there_must_be_a_bundle(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"bundle\.json"):
+        gallery(gallery_config(tmp_path, "list"), tmp_path)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import supervision as sv
+
+from tests.jobs.conftest import Scenes, predict_config, write_broken
+from tests.worlds import new_finder
+from visionkit.inference.predictor import Predictor
+from visionkit.jobs.predict import predict
+
+
+def lines(folder: Path) -> dict[str, Any]:
+    text = (folder / "predictions.jsonl").read_text(encoding="utf-8")
+    entries = [json.loads(line) for line in text.splitlines()]
+    return {Path(entry["image"]).name: entry for entry in entries}
+
+
+def test_items_are_found_and_broken_pictures_skipped(
+    finished_bundle: Path, scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_broken(scenes.folder / "broken.jpg")
+    run = tmp_path / "run"
+    config = predict_config(finished_bundle, scenes.folder, score_threshold=0.9)
+    summary = predict(config, run)
+    found = lines(run)
+    assert sorted(found) == ["0.png", "1.png", "2.png", "nothing.png"]
+    for name, box in scenes.boxes.items():
+        best = found[name]["finds"][0]
+        assert best["item"] == f"item {name[0]}"
+        overlap = sv.box_iou_batch(np.array([best["box"]]), np.array([box]))
+        assert overlap[0, 0] > 0.8
+    assert (run / found["0.png"]["drawn"]).is_file()
+    finds = sum(len(entry["finds"]) for entry in found.values())
+    assert pq.read_table(run / "predictions.parquet").num_rows == finds
+    with (run / "problems.csv").open(encoding="utf-8") as file:
+        assert [Path(row["file"]).name for row in csv.DictReader(file)] == ["broken.jpg"]
+    assert summary.metrics["pictures"] == 4
+    assert summary.metrics["finds"] == finds
+    assert summary.metrics["skipped"] == 1
+    said = capsys.readouterr().out
+    assert "broken.jpg" in said
+    assert "item 1" in said
+    assert "visionkit predict" in said
+
+
+def test_without_drawing(finished_bundle: Path, scenes: Scenes, tmp_path: Path) -> None:
+    config = predict_config(finished_bundle, scenes.folder / "0.png", draw=False)
+    predict(config, tmp_path / "run")
+    assert not (tmp_path / "run" / "pictures").exists()
+
+
+def test_a_stopped_run_goes_on_where_it_stopped(
+    finished_bundle: Path, scenes: Scenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[Any] = []
+    find = Predictor.find
+
+    def stop_at_the_third(self: Predictor, image: Any, **options: Any) -> sv.Detections:
+        if len(searched) == 2:
+            raise KeyboardInterrupt
+        searched.append(image)
+        return find(self, image, **options)
+
+    config, run = predict_config(finished_bundle, scenes.folder), tmp_path / "run"
+    monkeypatch.setattr(Predictor, "find", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        predict(config, run)
+    assert not (run / "predictions.jsonl").exists()
+    searched.clear()
+    summary = predict(config, run)
+    assert len(searched) == 2, "only those that were left"
+    assert len(lines(run)) == 4
+    assert summary.metrics["pictures"] == 4
+    with pytest.raises(FileExistsError, match="finished"):
+        predict(config, run)
+
+
+def test_another_bundle_does_not_go_on_with_a_stopped_run(
+    finished_bundle: Path, scenes: Scenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(self: Predictor, image: Any, **options: Any) -> sv.Detections:
+        raise KeyboardInterrupt
+
+    run, other = tmp_path / "run", tmp_path / "other"
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Predictor, "find", stop)
+        predict(predict_config(finished_bundle, scenes.folder), run)
+    changed = Predictor.load(finished_bundle, device="cpu")
+    changed.remove_item("item 0")
+    changed.save(other)
+    with pytest.raises(ValueError, match="another bundle"):
+        predict(predict_config(other, scenes.folder), run)
+
+
+def test_no_picture_that_can_be_read(finished_bundle: Path, tmp_path: Path) -> None:
+    write_broken(tmp_path / "in" / "broken.jpg")
+    run = tmp_path / "run"
+    with pytest.raises(ValueError, match="at least one picture must be readable, got none of 1"):
+        predict(predict_config(finished_bundle, tmp_path / "in"), run)
+    assert (run / "problems.csv").is_file()
+    assert not (run / "predictions.jsonl").exists()
+
+
+def test_a_source_that_is_not_there(finished_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="check the path"):
+        predict(predict_config(finished_bundle, tmp_path / "missing"), tmp_path / "run")
+
+
+def test_a_bundle_without_items_says_how_to_add_one(scenes: Scenes, tmp_path: Path) -> None:
+    Predictor(new_finder()).save(tmp_path / "bundle")
+    with pytest.raises(ValueError, match="visionkit gallery add"):
+        predict(predict_config(tmp_path / "bundle", scenes.folder), tmp_path / "run")
