@@ -83,7 +83,7 @@ def test_one_item_from_an_annotation_file(scenes: SceneFolder) -> None:
     annotations = scenes.folder / "annotations.json"
     (view,), _ = read_item_views("item 1", [annotations])
     assert Path(view.source).name == "1.png"
-    with pytest.raises(ValueError, match="must be labelled 'soda'.*item 0, item 1, item 2"):
+    with pytest.raises(ValueError, match=r"must be labelled 'soda'.*item 0, item 1, item 2"):
         read_item_views("soda", [annotations])
 
 
@@ -103,7 +103,7 @@ def test_scenes_are_decoded_when_they_are_asked_for(scenes: SceneFolder) -> None
     np.testing.assert_array_equal(found[3].image, photo(77))
     assert found[3].boxes.shape == (0, 4)
     write_broken(scenes.folder / "1.png")
-    with pytest.raises(ImageError, match="1.png"):
+    with pytest.raises(ImageError, match=r"1\.png"):
         found[1]
     assert found[0].items == ("item 0",)
     with pytest.raises(IndexError):
