@@ -122,7 +122,7 @@ class Predictor:
     def add_item(
         self,
         item: str,
-        images: Iterable[Picture],
+        images: Picture | Iterable[Picture],
         *,
         boxes: Sequence[Sequence[float]] | None = None,
     ) -> None:
@@ -130,15 +130,18 @@ class Predictor:
 
         Args:
             item: its name.
-            images: pictures of it: crops, or with `boxes` whole photos. Transparency is
-                respected in files that have it.
+            images: pictures of it, each an array, a file, a folder or a glob: crops, or with
+                `boxes` whole photos. Transparency is respected in files that have it.
             boxes: xyxy in pixels, one a picture; None if the pictures are crops.
 
         Raises:
+            FileNotFoundError: there is no such picture.
             ValueError: a picture can't be read, a box holds no pixel, there is no picture, or
                 there is not one box a picture.
         """
-        pictures = [images] if isinstance(images, (str, Path)) else list(images)
+        if isinstance(images, (str, Path, np.ndarray)):
+            images = [images]
+        pictures = [each for picture in images for each in _each(picture)]
         if not pictures:
             raise ValueError(f"an item must have at least one picture, got none for {item}")
         if boxes is not None and len(boxes) != len(pictures):
@@ -200,25 +203,44 @@ def above_threshold(
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of that name; "auto" is a GPU where there is one."""
-    if name not in ("auto", "gpu"):
+    """The device of that name; "auto" is a GPU where there is one.
+
+    Raises:
+        ValueError: torch knows no such device.
+    """
+    if name in ("auto", "gpu"):
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
         return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    except RuntimeError as error:
+        raise ValueError(
+            f"device must be auto, or one that torch knows (cpu, cuda, cuda:1, mps), got {name!r}"
+        ) from error
 
 
-def _view(item: str, picture: Picture, box: Sequence[float] | None) -> View:
+def _each(picture: Picture) -> list[Path | Image]:
+    """The pictures that are meant: all of a folder or glob."""
+    if isinstance(picture, np.ndarray):
+        return [_checked(picture)]
+    return list(find_images(picture))
+
+
+def _view(item: str, picture: Path | Image, box: Sequence[float] | None) -> View:
     if isinstance(picture, np.ndarray):
         return make_view(item, picture, box=box)
-    path = find_images(picture)[0]
-    image, alpha = read_rgba(path)
-    return make_view(item, image, alpha=alpha, box=box, source=path.as_posix())
+    image, alpha = read_rgba(picture)
+    return make_view(item, image, alpha=alpha, box=box, source=picture.as_posix())
 
 
 def _pixels(picture: Picture) -> Image:
-    if isinstance(picture, np.ndarray):
-        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
-            raise ValueError(
-                f"a picture must be (H, W, 3) uint8 RGB, got {picture.shape} {picture.dtype}"
-            )
-        return picture
-    return read_image(picture)
+    return _checked(picture) if isinstance(picture, np.ndarray) else read_image(picture)
+
+
+def _checked(picture: Image) -> Image:
+    is_rgb = picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.uint8
+    if not is_rgb or not picture.size:
+        raise ValueError(
+            f"a picture must be (H, W, 3) uint8 RGB with pixels in it, got {picture.shape} "
+            f"{picture.dtype}"
+        )
+    return picture

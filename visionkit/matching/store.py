@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from visionkit.heads.exemplar import ExemplarHead
 from visionkit.matching.calibration import BackgroundStatistics
 from visionkit.matching.finder import Finder, FinderSettings
-from visionkit.matching.gallery import load_gallery, save_gallery
+from visionkit.matching.gallery import Gallery, load_gallery, save_gallery
 from visionkit.matching.geometry import GeometrySettings
 from visionkit.matching.pyramid import Level, PyramidSettings, ScenePyramid
 from visionkit.matching.search import SearchSettings
@@ -64,16 +65,32 @@ def load_finder(folder: Path, description: Mapping[str, Any], device: torch.devi
         reference = _unpack_reference(load_file(folder / _REFERENCE), device)
         templates, statistics = _unpack_templates(load_file(folder / _TEMPLATES))
         settings = settings_from(description["settings"])
-        thresholds = {str(k): float(v) for k, v in description["thresholds"].items()}
-    except (KeyError, TypeError, RuntimeError) as error:
+        gallery = load_gallery(folder / "gallery")
+        thresholds = {item: float(description["thresholds"][item]) for item in gallery.items}
+        _check_templates(templates, statistics, gallery, backbone.channels[settings.pyramid.stride])
+    except (OSError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(
             f"the bundle's parts must belong together, got {type(error).__name__}: {error} "
             f"[{folder}]; take the bundle from its source again"
         ) from error
     backbone = backbone.freeze().to(device).eval()
     finder = Finder(backbone, head.to(device).eval(), settings, reference)
-    finder.restore(load_gallery(folder / "gallery"), templates, statistics, thresholds)
+    finder.restore(gallery, templates, statistics, thresholds)
     return finder
+
+
+def _check_templates(
+    templates: Sequence[Template],
+    statistics: BackgroundStatistics,
+    gallery: Gallery,
+    channels: int,
+) -> None:
+    if {template.view for template in templates} != set(range(len(gallery.views))):
+        raise ValueError(f"templates must be of the gallery's {len(gallery.views)} views")
+    if not statistics.mean.shape == statistics.spread.shape == (len(templates),):
+        raise ValueError(f"statistics must be of {len(templates)} templates")
+    if any(template.features.shape[0] != channels for template in templates):
+        raise ValueError(f"templates must have the backbone's {channels} channels")
 
 
 def settings_from(values: Mapping[str, Any]) -> FinderSettings:
@@ -161,4 +178,6 @@ def _unpack_reference(
             features = packed[f"{number}.{place}.features"].to(device).float()
             levels.append(Level(features, scale_x, scale_y))
         pyramids.append(ScenePyramid(tuple(levels), (height, width), stride))
+    if not pyramids:
+        raise ValueError("reference must hold at least one background picture, got none")
     return tuple(pyramids)
