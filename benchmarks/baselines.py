@@ -1,4 +1,4 @@
-"""What visionkit is measured against: three textbook ways, written here and nowhere shared with it."""
+"""What visionkit is measured against: three textbook ways, which share no code with it."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ class Scene:
     objects: tuple[tuple[str, tuple[float, ...]], ...]
 
     def image(self) -> Image:
+        """The picture, (H, W, 3) uint8 RGB."""
         return read_image(self.path)
 
 

@@ -141,6 +141,7 @@ class LearnedConfig:
     learning_rate: Rate
     weight_decay: Rate
     batch_size: Positive
+    trust: Fraction
 
 
 @dataclass

@@ -157,6 +157,13 @@ class ExemplarHead(Head[Pairs, PairOutputs, PairTargets, PairResults]):
             self.bias.fill_(-_SCORE_OFFSET)
 
     @torch.no_grad()
+    def temper(self, trust: float) -> None:
+        """Keeps only this part, 0..1, of the learned change of scores; boxes stay as learned."""
+        last = self.judge[-1]
+        last.weight[0] *= trust  # type: ignore[index,operator]
+        last.bias[0] *= trust  # type: ignore[index,operator]
+
+    @torch.no_grad()
     def fit_whitening(self, cells: torch.Tensor, *, shrinkage: float = 0.1) -> None:
         """Sets centre and whitening from background features.
 

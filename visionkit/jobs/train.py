@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -296,7 +297,7 @@ class Joined:
 
 def compose_settings(augment: AugmentConfig) -> ComposeSettings:
     """How scenes are composed, as the config says."""
-    values = {
+    values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in vars(augment).items()
     }
@@ -332,6 +333,7 @@ def fit_settings(trainer: TrainerConfig, task: ExemplarConfig, seed: int) -> Fit
         batch_size=task.learned.batch_size,
         learning_rate=task.learned.learning_rate,
         weight_decay=task.learned.weight_decay,
+        trust=task.learned.trust,
         gradient_clip=trainer.gradient_clip,
         accelerator=trainer.accelerator,
         devices=trainer.devices,
