@@ -70,7 +70,7 @@ def test_no_usable_view_is_an_error_with_its_problems(tmp_path: Path) -> None:
 
 def test_one_item_from_pictures_folders_and_globs(tmp_path: Path) -> None:
     for name in ("a/1.png", "a/deeper/2.png", "b/3.png", "b/4.jpg", "5.png"):
-        write_picture(tmp_path / name, photo(len(name)))
+        write_picture(tmp_path / name, photo(ord(name.removesuffix(".png")[-1])))
     write_broken(tmp_path / "a" / "broken.jpg")
     sources = [tmp_path / "a", tmp_path / "b" / "*.png", tmp_path / "5.png"]
     views, problems = read_item_views("soda", sources)
@@ -85,6 +85,43 @@ def test_one_item_from_an_annotation_file(scenes: SceneFolder) -> None:
     assert Path(view.source).name == "1.png"
     with pytest.raises(ValueError, match=r"must be labelled 'soda'.*item 0, item 1, item 2"):
         read_item_views("soda", [annotations])
+
+
+def test_a_folder_that_says_where_the_item_is_is_asked(scenes: SceneFolder) -> None:
+    (view,), _ = read_item_views("item 2", [scenes.folder])
+    x_min, y_min, x_max, y_max = scenes.boxes["2.png"]
+    assert view.crop().shape[:2] == (y_max - y_min, x_max - x_min)
+
+
+def test_a_file_that_is_no_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("milk, tea")
+    with pytest.raises(ValueError, match="can't be told"):
+        read_item_views("soda", [tmp_path / "notes.txt"])
+
+
+def test_copies_are_warned_of(tmp_path: Path) -> None:
+    for name in ("milk/1.png", "milk/2.png", "tea/1.png"):
+        write_picture(tmp_path / name, photo(1))
+    write_picture(tmp_path / "tea" / "2.png", photo(2))
+    views, problems = read_views(tmp_path)
+    assert len(views) == 4
+    problems.sort(key=lambda problem: problem.file)
+    assert [(Path(problem.file).parts[-2:], problem.level) for problem in problems] == [
+        (("milk", "2.png"), "warning"),
+        (("tea", "1.png"), "warning"),
+    ]
+    assert "counts once" in problems[0].reason
+    assert "a copy of milk/1.png" in problems[1].reason
+
+
+def test_a_box_that_two_items_claim_is_warned_of(tmp_path: Path) -> None:
+    image, box = scene(0, 0)
+    for item in ("milk", "tea"):
+        write_picture(tmp_path / item / f"{item}.png", image)
+        write_coco(tmp_path / item, {f"{item}.png": (item, box)})
+    _, problems = read_views(tmp_path)
+    assert {problem.level for problem in problems} == {"warning"}
+    assert Path(problems[-1].file).name == "tea.png"
 
 
 def test_boxes_of_one_label_are_the_items_whatever_they_are_called(tmp_path: Path) -> None:

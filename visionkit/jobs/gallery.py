@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from visionkit.config import GalleryConfig
-from visionkit.data.images import find_images
+from visionkit.data.images import IMAGE_SUFFIXES, find_images
 from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted
 from visionkit.files import write_json
@@ -81,7 +81,7 @@ def _read(config: GalleryConfig) -> tuple[list[View], list[Problem]]:
     problems: list[Problem] = []
     for source in config.images:
         path = Path(source)
-        if path.is_file() and config.format == "auto" and path in _pictures(path):
+        if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
             raise ValueError(
                 f"the item that {source} shows must be named, got no item=; say item=NAME"
             )
@@ -89,11 +89,6 @@ def _read(config: GalleryConfig) -> tuple[list[View], list[Problem]]:
         views += found
         problems += more
     return views, problems
-
-
-def _pictures(path: Path) -> list[Path]:
-    annotation = (".json", ".xml", ".csv", ".tsv", ".manifest", ".jsonl", ".yaml", ".yml", ".names")
-    return [] if path.suffix.lower() in annotation else find_images(path)
 
 
 def _without_copies(before: Sequence[View], views: Sequence[View]) -> list[View]:

@@ -15,10 +15,24 @@ from typing import overload
 
 import numpy as np
 
-from visionkit.data.formats import ItemView, NothingLeftError, item_views, read
+from visionkit.data.formats import (
+    FORMATS,
+    ItemView,
+    NothingLeftError,
+    detect,
+    item_views,
+    read,
+)
 from visionkit.data.formats.border import Border
 from visionkit.data.formats.entry import Entry
-from visionkit.data.images import MAX_PIXELS, ImageError, find_images, read_image, read_rgba
+from visionkit.data.images import (
+    IMAGE_SUFFIXES,
+    MAX_PIXELS,
+    ImageError,
+    find_images,
+    read_image,
+    read_rgba,
+)
 from visionkit.data.problems import Problem
 from visionkit.data.splits import assign_splits
 from visionkit.data.table import to_samples
@@ -57,6 +71,8 @@ def read_views(
     problems = [*found.problems, *lost]
     if not views:
         raise NothingLeftError(Path(path), problems)
+    told = {problem.file for problem in problems}
+    problems += [problem for problem in _same_pictures(views) if problem.file not in told]
     if found.format == "items":
         problems += _lost_items(Path(path), problems, {view.item for view in views})
     return views, problems
@@ -73,8 +89,8 @@ def read_item_views(
 
     Args:
         item: its name.
-        sources: pictures, folders or globs. Each picture is the item as a whole, unless the
-            format, or an annotation file that is named, says where in it the item is.
+        sources: pictures, folders or globs. Each picture is the item as a whole, unless an
+            annotation file that is named, or lies in a folder, says where in it the item is.
         format: "auto", or the format of the sources; only boxes labelled `item` are taken, or
             all where they have one label between them.
         max_pixels: larger pictures are left out.
@@ -87,10 +103,11 @@ def read_item_views(
     problems: list[Problem] = []
     given = [Path(source) for source in sources]
     for source in given:
-        if format == "auto" and not _is_annotation(source):
+        boxed_as = _box_format(source) if format == "auto" else format
+        if boxed_as is None:
             wanted = [ItemView(item, _unread(path), None) for path in find_images(source)]
         else:
-            found = read(source, "items" if format == "auto" else format, max_pixels=max_pixels)
+            found = read(source, boxed_as, max_pixels=max_pixels)
             problems += found.problems
             wanted = _of_item(item, item_views(found.table), source)
         cut, lost = _cut_out(wanted, max_pixels)
@@ -98,7 +115,7 @@ def read_item_views(
         problems += lost
     if not views:
         raise NothingLeftError(Path(", ".join(map(str, given))), problems)
-    return views, problems
+    return views, problems + _same_pictures(views)
 
 
 class Scenes(Sequence[LabelledScene]):
@@ -341,6 +358,24 @@ def _of_item(item: str, found: Sequence[ItemView], source: Path) -> list[ItemVie
     return [replace(view, item=item) for view in found if len(labels) == 1 or view.item == item]
 
 
+def _same_pictures(views: Sequence[View]) -> list[Problem]:
+    """Warnings of views that are copies of earlier ones, of the same item or of another."""
+    first: dict[str, View] = {}
+    problems = []
+    for view in views:
+        other = first.setdefault(view.id, view)
+        if other is view:
+            continue
+        reason = f"{other.source} is the same picture of {view.item!r}; it counts once"
+        if other.item != view.item:
+            reason = (
+                f"{other.source} is the same picture, but of {other.item!r} and not "
+                f"{view.item!r}: it will be found as both; remove it where it does not belong"
+            )
+        problems.append(Problem(view.source, None, reason, "warning"))
+    return problems
+
+
 def _lost_items(source: Path, problems: Sequence[Problem], items: set[str]) -> list[Problem]:
     """Items that have a folder and were left out because none of their pictures can be used."""
     if not source.is_dir():
@@ -358,10 +393,21 @@ def _lost_items(source: Path, problems: Sequence[Problem], items: set[str]) -> l
     ]
 
 
-def _is_annotation(source: Path) -> bool:
-    """Whether a path is one file that holds boxes, and no picture."""
-    suffixes = (".json", ".xml", ".csv", ".tsv", ".manifest", ".jsonl", ".yaml", ".yml")
-    return source.is_file() and source.suffix.lower() in suffixes
+def _box_format(source: Path) -> str | None:
+    """The format of the boxes that a file or a folder holds; None where it holds pictures alone.
+
+    Raises:
+        ValueError: it is a file, and neither a picture nor of any format.
+    """
+    if not source.exists() or (source.is_file() and source.suffix.lower() in IMAGE_SUFFIXES):
+        return None
+    try:
+        name = detect(source)
+    except ValueError:
+        if source.is_file():
+            raise
+        return None
+    return name if FORMATS[name].carries_boxes else None
 
 
 def _unread(path: Path) -> Sample:
