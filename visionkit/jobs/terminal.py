@@ -36,9 +36,11 @@ def say_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
         pad_edge=False,
     )
     for number, column in enumerate(columns):
-        # Names may break over lines, figures never.
+        # Headings and names may break over lines, figures never: 80 characters must do.
         justify: Literal["left", "right"] = "right" if number else "left"
-        table.add_column(Text(column), justify=justify, overflow="fold", no_wrap=number > 0)
+        is_figure = number > 0 and not any(" " in row[number] for row in rows)
+        heading = Text(column.replace(" ", "\n"))
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=is_figure)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     _console().print(table)
