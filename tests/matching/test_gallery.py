@@ -58,6 +58,14 @@ def test_extent_of_a_transparent_picture_is_what_can_be_seen() -> None:
     assert made.alpha.shape == made.image.shape[:2]
 
 
+@pytest.mark.parametrize("box", [None, (0, 0, 20, 20)])
+def test_a_picture_of_which_nothing_can_be_seen_is_no_view(box: tuple[int, ...] | None) -> None:
+    alpha = np.zeros((50, 100), np.uint8)
+    alpha[40:, 80:] = 255 if box else 20
+    with pytest.raises(ValueError, match=r"all of it is transparent \[ghost\.png\]"):
+        make_view("soda", numbered(50, 100), alpha=alpha, box=box, source="ghost.png")
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 4000), (4000, 1), (3, 3), (600, 900)])
 def test_view_of_any_size_keeps_its_shape(height: int, width: int) -> None:
     made = make_view("soda", numbered(height, width))

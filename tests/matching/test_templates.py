@@ -107,8 +107,3 @@ def test_calm_ground_lets_the_mark_be_seen(colour: int, ground: int) -> None:
 def test_calm_ground_of_a_picture_without_transparency_is_the_picture() -> None:
     made = make_view("a", photo(6))
     np.testing.assert_array_equal(on_calm_ground(made), photo(6))
-
-
-def test_a_wholly_transparent_picture_has_nothing_to_lay_down() -> None:
-    made = make_view("a", photo(6), alpha=np.zeros((144, 192), np.uint8))
-    assert (on_calm_ground(made) == 255).all()

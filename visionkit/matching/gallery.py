@@ -19,6 +19,8 @@ from visionkit.types import Image
 
 _CONTEXT = 0.5
 """How much of the picture around the box a view keeps, in parts of the box's longer side."""
+_SEEN = 25
+"""Alpha up to which a pixel is taken for transparent."""
 _MAX_BOX_SIDE = 384
 """Views are stored no larger than this: templates are at most 180 px on their longer side,
 local features gain nothing beyond 384."""
@@ -70,7 +72,7 @@ def make_view(
 
     Raises:
         ValueError: the name is empty, or the box is not four numbers or holds no pixel of the
-            picture.
+            picture, or all of it is transparent.
     """
     if not item.strip():
         raise ValueError(f"an item must have a name, got {item!r} [{source or 'picture'}]")
@@ -91,6 +93,11 @@ def make_view(
     left, top, right, bottom = _whole_pixels(around, image.shape)
     cut = image[top:bottom, left:right]
     cut_alpha = None if alpha is None else alpha[top:bottom, left:right]
+    if cut_alpha is not None and not (cut_alpha > _SEEN).any():
+        raise ValueError(
+            f"a picture of {item} must show something, but all of it is transparent "
+            f"[{source or 'picture'}]"
+        )
     inner = (x_min - left, y_min - top, x_max - left, y_max - top)
     scale = min(1.0, _MAX_BOX_SIDE / max(x_max - x_min, y_max - y_min))
     if scale < 1:
@@ -207,9 +214,9 @@ def _view_id(
 def _extent(image: Image, alpha: NDArray[np.uint8] | None) -> tuple[float, float, float, float]:
     """The whole picture, or the bounding box of what is not transparent in it."""
     height, width = image.shape[:2]
-    if alpha is None or not (alpha > 25).any():
+    if alpha is None or not (alpha > _SEEN).any():
         return (0.0, 0.0, float(width), float(height))
-    rows, columns = np.nonzero((alpha > 25).any(1))[0], np.nonzero((alpha > 25).any(0))[0]
+    rows, columns = np.nonzero((alpha > _SEEN).any(1))[0], np.nonzero((alpha > _SEEN).any(0))[0]
     return (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,17 +10,19 @@ from visionkit.data.compose import ComposeSettings, Cutout, compose_scene, photo
 from visionkit.data.drawn import draw_mark
 from visionkit.matching.gallery import Gallery, View
 from visionkit.training.pairs import LabelledScene
-from visionkit.types import Image
+from visionkit.types import Image, Numbered
 
 _DRAWN_DISTRACTORS = 24
 _PHOTO_DISTRACTORS = 24
+_MIN_SIDE = 4
 
 
 class ComposedScenes:
     """Composed scenes by number; the same seed and number always give the same scene.
 
     Every view is shown, and a view that is shown is hidden from the search in that scene if its
-    item has others: what is learned is to find an item by *other* pictures of it.
+    item has others: what is learned is to find an item by *other* pictures of it. Views of
+    under 4 pixels a side can't be shown.
 
     Args:
         gallery: whose views are pasted.
@@ -34,7 +35,7 @@ class ComposedScenes:
     def __init__(
         self,
         gallery: Gallery,
-        backgrounds: Sequence[Image],
+        backgrounds: Numbered[Image],
         *,
         count: int,
         settings: ComposeSettings,
@@ -44,7 +45,8 @@ class ComposedScenes:
             raise ValueError("composed scenes must have at least one background photo, got none")
         self._count, self._settings, self._seed = count, settings, seed
         self._backgrounds = backgrounds
-        self._cutouts = [_cutout(view) for view in gallery.views]
+        cutouts = [_cutout(view) for view in gallery.views]
+        self._cutouts = [cutout for cutout in cutouts if cutout is not None]
         self._place = {(view.item, view.id): index for index, view in enumerate(gallery.views)}
         self._views_of = Counter(view.item for view in gallery.views)
         self._distractors = _distractors(np.random.default_rng([seed, count]), backgrounds)
@@ -67,15 +69,18 @@ class ComposedScenes:
         return LabelledScene(scene.image, scene.boxes, items, frozenset(shown))
 
 
-def _cutout(view: View) -> Cutout:
+def _cutout(view: View) -> Cutout | None:
     x_min, y_min, x_max, y_max = view.box
     rows = slice(int(y_min), max(int(np.ceil(y_max)), int(y_min) + 1))
     columns = slice(int(x_min), max(int(np.ceil(x_max)), int(x_min) + 1))
     alpha = None if view.alpha is None else view.alpha[rows, columns]
-    return Cutout(view.image[rows, columns], alpha, view.item, view.id)
+    image = view.image[rows, columns]
+    if min(image.shape[:2]) < _MIN_SIDE or (alpha is not None and not (alpha > 127).any()):
+        return None
+    return Cutout(image, alpha, view.item, view.id)
 
 
-def _distractors(rng: np.random.Generator, backgrounds: Sequence[Image]) -> list[Cutout]:
+def _distractors(rng: np.random.Generator, backgrounds: Numbered[Image]) -> list[Cutout]:
     """Things that resemble items and are none: drawn marks and pieces of photos."""
     marks = [draw_mark(rng, size=160) for _ in range(_DRAWN_DISTRACTORS)]
     drawn = [Cutout(mark[..., :3], mark[..., 3], "", "") for mark in marks]

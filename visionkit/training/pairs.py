@@ -6,10 +6,10 @@ stores, later epochs only read.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import supervision as sv
@@ -22,7 +22,7 @@ from torch.utils.data import Dataset
 from visionkit.files import atomic_path
 from visionkit.heads.exemplar import Pairs, PairTargets
 from visionkit.matching.finder import Finder, Proposals
-from visionkit.types import BoxArray, Image
+from visionkit.types import BoxArray, Image, Numbered
 
 PAIRS_PER_SCENE = 48
 _MATCH_IOU, _MISS_IOU, _REFINE_IOU = 0.5, 0.4, 0.3
@@ -53,12 +53,8 @@ class LabelledScene:
         return cls(image, np.zeros((0, 4), np.float32), ())
 
 
-class SceneSource(Protocol):
-    """Scenes by number; the same number always gives the same scene."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> LabelledScene: ...
+SceneSource = Numbered[LabelledScene]
+"""Scenes by number; the same number always gives the same scene."""
 
 
 class PairDataset(Dataset[tuple[Pairs, PairTargets]]):
@@ -67,11 +63,13 @@ class PairDataset(Dataset[tuple[Pairs, PairTargets]]):
     Args:
         finder: proposes the candidates; its backbone must be frozen.
         scenes: what to learn from.
-        cache: folder for the pairs, or None to compute them each time.
+        cache: folder for the pairs, or None to compute them each time. Pairs of a finder that
+            sees otherwise (another gallery, backbone or setting) are not taken for its own.
     """
 
     def __init__(self, finder: Finder, scenes: SceneSource, cache: Path | None) -> None:
-        self._finder, self._scenes, self._cache = finder, scenes, cache
+        self._finder, self._scenes = finder, scenes
+        self._cache = cache / _fingerprint(finder) if cache else None
 
     def __len__(self) -> int:
         return len(self._scenes)
@@ -83,12 +81,11 @@ class PairDataset(Dataset[tuple[Pairs, PairTargets]]):
                 return _unpack(load_file(path))
             except SafetensorError:
                 path.unlink()  # damaged on disk; it can be computed anew
-        pairs, targets = scene_pairs(self._finder, self._scenes[index])
+        packed = _pack(*scene_pairs(self._finder, self._scenes[index]))
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(path) as partial:
-                save_file(_pack(pairs, targets), partial)
-        return pairs, targets
+                save_file(packed, partial)
+        return _unpack(packed)  # rounded as those that are read, so that all epochs see the same
 
 
 @torch.no_grad()
@@ -117,6 +114,18 @@ def join(batch: Sequence[tuple[Pairs, PairTargets]]) -> tuple[Pairs, PairTargets
         Pairs(**{name: torch.cat([entry[name] for entry in pairs]) for name in pairs[0]}),
         PairTargets(**{name: torch.cat([entry[name] for entry in targets]) for name in targets[0]}),
     )
+
+
+def _fingerprint(finder: Finder) -> str:
+    """Of everything that a scene's pairs depend on beside the scene."""
+    views = [(view.item, view.id) for view in finder.gallery.views]
+    plain = (finder.backbone.weights_id, finder.settings, views, PAIRS_PER_SCENE)
+    digest = hashlib.sha256(repr(plain).encode())
+    for array in (finder.statistics.mean, finder.statistics.spread):
+        digest.update(array.tobytes())
+    for tensor in (finder.head.center, finder.head.projection):
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _truth(

@@ -68,6 +68,7 @@ def config(tmp_path: Path) -> PretrainConfig:
         labelled_size=32,
         view_size=48,
         cutout_part=0.5,
+        alone_part=0.5,
         marks=2,
         learning_rate=0.001,
         weight_decay=0.01,

@@ -8,6 +8,7 @@ import pytest
 from visionkit.training.pretrain.views import (
     Cutout,
     Pair,
+    alone,
     cutout_pair,
     photo_cutout,
     photo_pair,
@@ -67,6 +68,22 @@ def test_points_of_a_cutout_lie_where_the_matrix_says() -> None:
         assert pair.shared.any()
         assert not pair.first[~pair.shared].any(axis=-1).mean() > 0.1
     assert found > 100
+
+
+def test_alone_keeps_what_is_shared_and_covers_the_rest() -> None:
+    colour = np.array([1, 2, 3], np.uint8)
+    first = np.full((20, 20, 3), 90, np.uint8)
+    shared = np.zeros((20, 20), np.bool_)
+    shared[4:9, 6:16] = True
+    shared[5, 7] = False  # a hole in the middle is kept in the picture
+    pair = alone(np.random.default_rng(0), Pair(first, first, np.eye(3), shared), colour)
+    assert (pair.first[4:9, 6:16] == 90).all()
+    assert (pair.first.reshape(-1, 3) == colour).all(axis=1).sum() == 20 * 20 - 5 * 10
+    np.testing.assert_array_equal(pair.shared, shared)
+    every = np.ones((20, 20), np.bool_)
+    part = alone(np.random.default_rng(0), Pair(first, first, np.eye(3), every), colour)
+    assert 0 < part.shared.sum() < 400
+    assert ((part.first == 90).all(axis=-1) == part.shared).all()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 300), (300, 5)], ids=["a pixel", "flat", "thin"])
