@@ -18,6 +18,7 @@ from visionkit.data.formats import NothingLeftError
 from visionkit.data.problems import Problem, summarize, write_problems
 
 PROBLEMS_NAME = "problems.csv"
+_NAME_WIDTH = 24
 
 
 def say(*lines: str) -> None:
@@ -36,11 +37,12 @@ def say_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
         pad_edge=False,
     )
     for number, column in enumerate(columns):
-        # Headings and names may break over lines, figures never: 80 characters must do.
+        cells = [row[number] for row in rows]
+        longest = max(map(len, [*cells, *column.split()]), default=1)
+        # Headings break between words, long names anywhere, figures never.
         justify: Literal["left", "right"] = "right" if number else "left"
-        is_figure = number > 0 and not any(" " in row[number] for row in rows)
-        heading = Text(column.replace(" ", "\n"))
-        table.add_column(heading, justify=justify, overflow="fold", no_wrap=is_figure)
+        width = longest if number else min(longest, _NAME_WIDTH)
+        table.add_column(Text(column), justify=justify, overflow="fold", min_width=width)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     _console().print(table)
