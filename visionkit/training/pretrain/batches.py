@@ -15,6 +15,7 @@ from visionkit.training.pretrain.pictures import LabelledPictures
 from visionkit.training.pretrain.views import (
     Cutout,
     Pair,
+    alone,
     cutout_pair,
     photo_cutout,
     photo_pair,
@@ -53,6 +54,8 @@ class PretrainStream(IterableDataset[PretrainBatch]):
         batch_size: labelled pictures a step. pairs: pairs of views a step.
         labelled_size, view_size: pixels of the square pictures that come out.
         cutout_part: part of the pairs that show a cutout on two photos, half of them marks.
+        alone_part: part of the pairs whose first view is cut to a rectangle, see `alone`.
+        colour: RGB in 0..255 around it.
         seed: of everything random.
     """
 
@@ -67,13 +70,16 @@ class PretrainStream(IterableDataset[PretrainBatch]):
         labelled_size: int,
         view_size: int,
         cutout_part: float,
+        alone_part: float,
+        colour: tuple[int, int, int],
         seed: int,
     ) -> None:
         super().__init__()
         self.labelled, self.photos, self.marks = labelled, photos, marks
         self.batch_size, self.pairs = batch_size, pairs
         self.labelled_size, self.view_size = labelled_size, view_size
-        self.cutout_part, self.seed = cutout_part, seed
+        self.cutout_part, self.alone_part, self.seed = cutout_part, alone_part, seed
+        self.colour = np.array(colour, np.uint8)
 
     def __iter__(self) -> Iterator[PretrainBatch]:
         """Batches without end."""
@@ -100,6 +106,10 @@ class PretrainStream(IterableDataset[PretrainBatch]):
         )
 
     def _pair(self, rng: np.random.Generator) -> Pair:
+        pair = self._whole_pair(rng)
+        return alone(rng, pair, self.colour) if rng.random() < self.alone_part else pair
+
+    def _whole_pair(self, rng: np.random.Generator) -> Pair:
         if rng.random() >= self.cutout_part:
             return photo_pair(rng, pick(rng, self.photos), size=self.view_size)
         if rng.random() < 0.5:

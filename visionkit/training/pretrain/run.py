@@ -73,6 +73,7 @@ def pretrain(config: PretrainConfig) -> Path:
             Measure(config, material, output),
         ],
     )
+    red, green, blue = config.mean
     stream = PretrainStream(
         material.labelled,
         material.photos,
@@ -82,6 +83,8 @@ def pretrain(config: PretrainConfig) -> Path:
         labelled_size=config.labelled_size,
         view_size=config.view_size,
         cutout_part=config.cutout_part,
+        alone_part=config.alone_part,
+        colour=(round(255 * red), round(255 * green), round(255 * blue)),
         seed=config.seed + (int(time.time()) if config.resume else 0),
     )
     # Views are made between two steps of the network, which has the threads.
@@ -124,6 +127,12 @@ class Measure(lightning.Callback):
     def __init__(self, config: PretrainConfig, material: Material, output: Path) -> None:
         self._config, self._material, self._output = config, material, output
         self._last = 0.0
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Counts from here, after a resume too."""
+        self._last = float(pl_module.elapsed) if isinstance(pl_module, Pretraining) else 0.0
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any

@@ -48,6 +48,7 @@ class PretrainConfig:
     labelled_size: int
     view_size: int
     cutout_part: float
+    alone_part: float
     marks: int
     learning_rate: float
     weight_decay: float

@@ -76,6 +76,26 @@ def cutout_pair(
     )
 
 
+def alone(rng: np.random.Generator, pair: Pair, colour: NDArray[np.uint8]) -> Pair:
+    """The pair with its first view cut to a rectangle, as a picture of an item is.
+
+    Where all is shared, the rectangle is any; else it surrounds what is shared. Outside of it
+    is `colour`, which stands for the padding of a picture's border.
+    """
+    size = pair.shared.shape[0]
+    if pair.shared.all() or not pair.shared.any():
+        sides = size * rng.uniform(0.25, 0.8, size=2)
+        left, top = rng.uniform(0, size - sides)
+        right, bottom = left + sides[0], top + sides[1]
+    else:
+        rows, columns = pair.shared.any(axis=1).nonzero()[0], pair.shared.any(axis=0).nonzero()[0]
+        left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    inside = np.zeros((size, size), np.bool_)
+    inside[int(top) : int(bottom), int(left) : int(right)] = True
+    first = np.where(inside[..., None], pair.first, colour).astype(np.uint8)
+    return Pair(first, pair.second, pair.matrix, pair.shared & inside)
+
+
 def photo_cutout(rng: np.random.Generator, photo: Image, *, size: int = 128) -> Cutout:
     """A piece of a photo in a random outline: rectangle, ellipse or polygon."""
     view = _warp(photo, _photo_view(rng, photo, size), size)
