@@ -7,7 +7,7 @@ Results are not here: every part that finds something gives and takes
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,19 @@ Image = NDArray[np.uint8]
 
 BoxArray = NDArray[np.float32]
 """(N, 4) float32 xyxy, pixels of the original upright image; N may be 0."""
+
+
+Entry = TypeVar("Entry", covariant=True)
+
+
+class Numbered(Protocol[Entry]):
+    """Things by number from 0, which may be made when they are asked for."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def __getitem__(self, index: int, /) -> Entry:
+        """The thing of that number; the same one every time."""
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import cv2
 
-from visionkit.config import AugmentConfig, ExemplarConfig, TrainConfig, TrainerConfig
-from visionkit.data.compose import ComposeSettings
+from visionkit.config import ExemplarConfig, TrainConfig
 from visionkit.data.demo import demo_photos, make_demo_set
 from visionkit.data.images import content_hash
 from visionkit.data.problems import Problem
@@ -18,7 +17,9 @@ from visionkit.evaluation.report import LearningCurve, TrainingScene
 from visionkit.files import write_bytes
 from visionkit.heads.exemplar import ExemplarHead
 from visionkit.inference.predictor import Predictor, pick_device
+from visionkit.jobs.chain import Chain
 from visionkit.jobs.measure import measure, say_measured, versions, write_measured
+from visionkit.jobs.settings import compose_settings, finder_settings, fit_settings
 from visionkit.jobs.sources import (
     Pictures,
     Scenes,
@@ -29,22 +30,24 @@ from visionkit.jobs.sources import (
 )
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
-from visionkit.matching.finder import Finder, FinderSettings, whiten
+from visionkit.matching.finder import Finder, whiten
 from visionkit.matching.gallery import View
-from visionkit.matching.geometry import GeometrySettings
-from visionkit.matching.pyramid import PyramidSettings, scene_pyramid
-from visionkit.matching.search import SearchSettings
+from visionkit.matching.pyramid import scene_pyramid
 from visionkit.models.backbone import build_backbone
 from visionkit.training.composed import ComposedScenes
-from visionkit.training.fit import FitResult, FitSettings, fit
+from visionkit.training.fit import FitResult, fit
 from visionkit.training.pairs import SceneSource
 from visionkit.training.thresholds import set_thresholds
-from visionkit.types import Image, ObjectBox, Sample
+from visionkit.types import Image, Numbered, ObjectBox, Sample
 
 _REFERENCE = 24
 """Background pictures that views are calibrated on and that travel with the bundle, as features;
 more hardly change the thresholds and make the bundle larger."""
 _SHOWN_SCENES = 12
+_CALIBRATION_PICTURES = 200
+"""Backgrounds that thresholds are measured on at most, spread over all that were given."""
+_Part = Literal["train", "val", "test"]
+_PARTS: tuple[_Part, ...] = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -201,40 +204,6 @@ def _finder(config: TrainConfig, task: ExemplarConfig, material: Material) -> Fi
     return Finder(backbone, head, settings, reference)
 
 
-def finder_settings(task: ExemplarConfig) -> FinderSettings:
-    """The settings of the finder that the task's config says."""
-    correlation, geometry = task.correlation, task.geometry
-    return FinderSettings(
-        pyramid=PyramidSettings(
-            stride=correlation.stride,
-            max_upscale=correlation.max_upscale,
-            max_side=correlation.max_side,
-            min_side=correlation.min_side,
-        ),
-        search=SearchSettings(
-            template_cells=tuple(correlation.template_cells),
-            small_template_cells=tuple(correlation.small_template_cells),
-            peaks=correlation.peaks,
-            dense_views=correlation.dense_views,
-        ),
-        geometry=GeometrySettings(
-            keypoints=geometry.keypoints,
-            scene_side=geometry.scene_side,
-            ratio=geometry.ratio,
-            min_inliers=geometry.min_inliers,
-            instances=geometry.instances,
-            reprojection=geometry.reprojection,
-        ),
-        use_correlation=correlation.enabled,
-        use_geometry=geometry.enabled,
-        use_learned=task.learned.enabled,
-        candidates=task.candidates,
-        per_item=task.per_item,
-        iou_threshold=task.iou_threshold,
-        false_alarm_rate=task.false_alarm_rate,
-    )
-
-
 def _parts(
     config: TrainConfig,
     task: ExemplarConfig,
@@ -244,22 +213,25 @@ def _parts(
 ) -> _Parts:
     """Composed scenes to learn from, real ones where there are any, and test scenes."""
     settings, counts = compose_settings(config.augment), task.scenes
-    photos = list(material.backgrounds) or demo_photos()
 
-    def composed(count: int, seed: int) -> ComposedScenes:
+    def composed(count: int, seed: int, part: _Part) -> ComposedScenes:
         return ComposedScenes(
-            finder.gallery, photos, count=count, settings=settings, seed=1000 * config.seed + seed
+            finder.gallery,
+            _grounds(material.backgrounds, part),
+            count=count,
+            settings=settings,
+            seed=1000 * config.seed + seed,
         )
 
-    train: SceneSource = composed(counts.train, 1)
-    val: SceneSource = composed(counts.val, 2)
-    calibration: SceneSource = composed(counts.calibration, 3)
+    train: SceneSource = composed(counts.train, 1, "train")
+    val: SceneSource = composed(counts.val, 2, "val")
+    calibration: SceneSource = composed(counts.calibration, 3, "val")
     if material.scenes is None:
         return _Parts(
             train,
             val,
             calibration,
-            _composed_test(composed(counts.test, 4), run_folder / "test_scenes"),
+            _composed_test(composed(counts.test, 4, "test"), run_folder / "test_scenes"),
             composed=True,
         )
     real = material.scenes.hiding(finder.gallery.views)
@@ -270,38 +242,20 @@ def _parts(
             f"split test; raise data.splits.test or add pictures"
         )
     return _Parts(
-        Joined((train, real.part("train"))),
-        Joined((val, real.part("val"))),
-        Joined((calibration, real.part("val"))),
+        Chain((train, real.part("train"))),
+        Chain((val, real.part("val"))),
+        Chain((calibration, real.part("val"))),
         test,
         composed=False,
     )
 
 
-@dataclass(frozen=True)
-class Joined:
-    """Several sources of scenes, one after the other."""
-
-    sources: tuple[SceneSource, ...]
-
-    def __len__(self) -> int:
-        return sum(len(source) for source in self.sources)
-
-    def __getitem__(self, index: int):  # type: ignore[no-untyped-def]
-        for source in self.sources:
-            if index < len(source):
-                return source[index]
-            index -= len(source)
-        raise IndexError("scene must be one of the sources'")
-
-
-def compose_settings(augment: AugmentConfig) -> ComposeSettings:
-    """How scenes are composed, as the config says."""
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in vars(augment).items()
-    }
-    return ComposeSettings(**values)
+def _grounds(backgrounds: Sequence[Image], part: _Part) -> Numbered[Image]:
+    """Photos that scenes of a part are composed on: no two parts share one if there are enough."""
+    own = backgrounds
+    if len(backgrounds) >= 2 * len(_PARTS):
+        own = backgrounds[_PARTS.index(part) :: len(_PARTS)]
+    return Chain((own, demo_photos(part)))
 
 
 def _learn(
@@ -325,33 +279,15 @@ def _learn(
     return result
 
 
-def fit_settings(trainer: TrainerConfig, task: ExemplarConfig, seed: int) -> FitSettings:
-    """How the head is trained, as the config says."""
-    return FitSettings(
-        max_epochs=trainer.max_epochs,
-        patience=trainer.patience,
-        batch_size=task.learned.batch_size,
-        learning_rate=task.learned.learning_rate,
-        weight_decay=task.learned.weight_decay,
-        trust=task.learned.trust,
-        gradient_clip=trainer.gradient_clip,
-        accelerator=trainer.accelerator,
-        devices=trainer.devices,
-        precision=trainer.precision,
-        workers=trainer.workers,
-        progress=trainer.progress,
-        seed=seed,
-    )
-
-
 def _calibrate(finder: Finder, parts: _Parts, material: Material) -> int:
     """Sets the thresholds; the number of pictures they were measured on."""
-    scenes = parts.calibration
-    with progress("thresholds", len(scenes) + len(material.backgrounds)) as step:
+    scenes, backgrounds = parts.calibration, material.backgrounds
+    chosen = range(0, len(backgrounds), max(1, len(backgrounds) // _CALIBRATION_PICTURES))
+    with progress("thresholds", len(scenes) + len(chosen)) as step:
         return set_thresholds(
             finder,
             (scenes[index] for index in range(len(scenes))),
-            (material.backgrounds[index] for index in range(len(material.backgrounds))),
+            (backgrounds[index] for index in chosen),
             progress=step,
         )
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,32 +114,48 @@ def fit(
         raise ValueError(
             f"training must have scenes, got {len(train)} to train and {len(val)} to validate on"
         )
-    L.seed_everything(settings.seed, verbose=False)
-    train_loader = _loader(finder, train, folder / "cache" / "train", settings, shuffle=True)
-    val_loader = _loader(finder, val, folder / "cache" / "val", settings, shuffle=False)
-    module = ExemplarTraining(
-        finder.head, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
-    )
-    best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val/loss", save_last=True)
-    clock = _Clock()
-    trainer = _trainer(folder, settings, [best, clock])
-    last = folder / "checkpoints" / _LAST
-    untrained = _untrained_loss(trainer, module, val_loader)
-    finder.head.train()
-    trainer.fit(module, train_loader, val_loader, ckpt_path=last if last.is_file() else None)
-    _require_finite(trainer, settings)
-    if best.best_model_path:
-        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
-        module.load_state_dict(state["state_dict"])
-    best_loss = float(best.best_model_score) if best.best_model_score is not None else untrained
-    if best_loss < untrained:
-        finder.head.temper(settings.trust)
-    else:
-        finder.head.reset_to_identity()
-    finder.head.eval()
+    with _calm():
+        L.seed_everything(settings.seed, verbose=False)
+        train_loader = _loader(finder, train, folder / "cache" / "train", settings, shuffle=True)
+        val_loader = _loader(finder, val, folder / "cache" / "val", settings, shuffle=False)
+        module = ExemplarTraining(
+            finder.head, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val/loss", save_last=True)
+        clock = _Clock()
+        trainer = _trainer(folder, settings, [best, clock])
+        last = folder / "checkpoints" / _LAST
+        untrained = _untrained_loss(trainer, module, val_loader)
+        finder.head.train()
+        trainer.fit(module, train_loader, val_loader, ckpt_path=last if last.is_file() else None)
+        _require_finite(trainer, settings)
+        if best.best_model_path:
+            state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+            module.load_state_dict(state["state_dict"])
+        best_loss = float(best.best_model_score) if best.best_model_score is not None else untrained
+        if best_loss < untrained:
+            finder.head.temper(settings.trust)
+        else:
+            finder.head.reset_to_identity()
+        finder.head.eval()
     return FitResult(
         untrained, best_loss, trainer.current_epoch, tuple(clock.seconds), tuple(clock.curve)
     )
+
+
+@contextmanager
+def _calm() -> Iterator[None]:
+    """Lightning without its greetings and hints: what a user can act on is said by the job."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+            warnings.filterwarnings("ignore", "The '.*dataloader' does not have many workers")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 class _AtomicCheckpoints(TorchCheckpointIO):

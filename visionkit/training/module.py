@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import lightning as L
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 from visionkit.heads.exemplar import ExemplarHead, Pairs, PairTargets
 
@@ -50,7 +49,7 @@ class ExemplarTraining(L.LightningModule):
         """Loss of a batch nobody learns from."""
         self._step(batch, "val")
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW with a cosine schedule over all steps."""
         trained = [p for p in self.head.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(
