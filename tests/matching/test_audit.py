@@ -221,6 +221,19 @@ def test_a_view_that_resembles_every_background_is_plain() -> None:
     assert findings[0].figure == pytest.approx(9.15, abs=0.01)
 
 
+def test_a_view_of_any_size_can_be_audited() -> None:
+    sizes = {"dot": (1, 1), "strip": (3, 400), "line": (400, 2), "stamp": (7, 5)}
+    rng = np.random.default_rng(0)
+    views = [
+        make_view(item, rng.integers(0, 256, (*size, 3), np.uint8)) for item, size in sizes.items()
+    ]
+    audit = audited(views)
+    small = {item for finding in of_kind(audit, "small view") for item in finding.items}
+    assert small == {"strip", "line", "stamp"}
+    assert [finding.items for finding in of_kind(audit, "blank view")] == [("dot",)]
+    json.dumps(audit.to_json(), allow_nan=False)
+
+
 def test_limits_can_be_set() -> None:
     views = [make_view("a", lettering("a")), make_view("b", lettering("b", seed=1))]
     strict = audit_gallery(new_finder(views, GEOMETRY_ONLY), AuditSettings(min_side=500))

@@ -91,6 +91,7 @@ def _report(
     finder: Finder, index: int, look: Look, background: float, hidden: set[int]
 ) -> ViewReport:
     view = finder.gallery.views[index]
+    width, height = view.box[2] - view.box[0], view.box[3] - view.box[1]
     scene, box = _scene(view)
     found = finder.find(scene, without=hidden)
     own = _best(found, box, lambda name: name == view.item)
@@ -105,7 +106,7 @@ def _report(
         rival=rival[1],
         rival_score=rival[0],
         rival_view=rival[2],
-        side=max(view.box[2] - view.box[0], view.box[3] - view.box[1]),
+        side=min(max(width, height), 4 * min(width, height)),
         contrast=look.contrast,
         blur=look.blur,
         background=background,

@@ -33,7 +33,7 @@ class AuditSettings:
     Attributes:
         margin: an item is as good on a view as the view's own if its score, in log odds, is
             higher than the own one less this.
-        min_side: longer side of a view in pixels, below which it is small.
+        min_side: side of a view in pixels, below which it is small; see `ViewReport`.
         min_contrast: between the darkest and brightest 2 % of its pixels, of 255, below which
             a view is blank.
         max_blur: width of its sharpest edges, in parts of its longer side, above which it is
@@ -88,7 +88,7 @@ class ViewReport:
         rival: the other item that scores best on it, or "".
         rival_score: its score, 0..1.
         rival_view: id of the view that gave it, or "".
-        side: longer side in pixels.
+        side: longer side in pixels, or four times the shorter one if that is less.
         contrast: between the darkest and brightest 2 % of its pixels, of 255.
         blur: width of its sharpest edges in parts of its longer side.
         background: mean similarity of its templates to the best place of a background, less

@@ -26,7 +26,7 @@ class Look:
     Attributes:
         contrast: difference of the 98th and 2nd percentile of its pixels, 0..255, in the
             colour channel where it is largest.
-        blur: width of its sharpest edges in parts of its longer side; infinite without edges.
+        blur: width of its sharpest edges in parts of its longer side, 0..1; 1 without edges.
         thumbnail: (24 * 24 * 3,) float32, its colours, centred and normalised; zero if blank.
         shape: width to height.
     """
@@ -109,5 +109,5 @@ def _edge_width(crop: NDArray[np.uint8]) -> float:
     slope = float(np.percentile(steepest, 99.5))
     low, high = np.percentile(values, [2, 98])
     if slope <= 0 or high <= low:
-        return float("inf") if high <= low else 1.0
-    return float((high - low) / slope / max(size))
+        return 1.0
+    return min(1.0, float((high - low) / slope / max(size)))
