@@ -88,7 +88,8 @@ def alone(rng: np.random.Generator, pair: Pair, colour: NDArray[np.uint8]) -> Pa
         left, top = rng.uniform(0, size - sides)
         right, bottom = left + sides[0], top + sides[1]
     else:
-        rows, columns = pair.shared.any(axis=1).nonzero()[0], pair.shared.any(axis=0).nonzero()[0]
+        rows = np.flatnonzero(pair.shared.any(axis=1))
+        columns = np.flatnonzero(pair.shared.any(axis=0))
         left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
     inside = np.zeros((size, size), np.bool_)
     inside[int(top) : int(bottom), int(left) : int(right)] = True
