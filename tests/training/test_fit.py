@@ -19,14 +19,14 @@ from visionkit.training.fit import FitResult, FitSettings, fit
 from visionkit.training.pairs import LabelledScene
 
 QUICK = FitSettings(
-    max_epochs=4,
+    max_epochs=3,
     patience=10,
-    batch_size=3,
+    batch_size=2,
     learning_rate=3e-3,
     accelerator="cpu",
     progress=False,
 )
-TRAIN, VAL = PastedScenes(8, seed=1), PastedScenes(4, seed=2)
+TRAIN, VAL = PastedScenes(6, seed=1), PastedScenes(3, seed=2)
 
 
 class Slow(PastedScenes):
@@ -89,7 +89,7 @@ def test_training_lowers_the_loss_and_keeps_the_best_epoch(
     uninterrupted: tuple[Finder, FitResult, Path],
 ) -> None:
     finder, result, _ = uninterrupted
-    assert result.epochs == len(result.curve) == len(result.seconds) == 4
+    assert result.epochs == len(result.curve) == len(result.seconds) == 3
     assert result.learned
     assert result.best_loss < result.untrained_loss
     assert result.best_loss == pytest.approx(min(val for _, val in losses(result)), abs=1e-6)
@@ -112,7 +112,7 @@ def test_logs_and_checkpoints_lie_in_the_run_folder(
     uninterrupted: tuple[Finder, FitResult, Path],
 ) -> None:
     folder = uninterrupted[2]
-    rows = (folder / "logs" / "metrics.csv").read_text().splitlines()
+    rows = (folder / "logs" / "part_1" / "metrics.csv").read_text().splitlines()
     assert "val/loss" in rows[0]
     assert list((folder / "logs").glob("events.out.tfevents.*"))
     assert {path.name for path in (folder / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
@@ -152,14 +152,12 @@ def test_a_finished_training_is_not_trained_again(
     assert second.seconds == ()
 
 
-@pytest.mark.parametrize(
-    "after", [2, 6, 10], ids=["while validating", "in the first epoch", "late"]
-)
+@pytest.mark.parametrize("after", [2, 5, 8], ids=["while validating", "in the first epoch", "late"])
 def test_stopped_while_pairs_are_made(
     uninterrupted: tuple[Finder, FitResult, Path], tmp_path: Path, after: int
 ) -> None:
-    val = Slow(4, 2, after if after < 4 else None)
-    train = Slow(8, 1, after - 4 if after >= 4 else None)
+    val = Slow(3, 2, after if after < 3 else None)
+    train = Slow(6, 1, after - 3 if after >= 3 else None)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         fit(new_finder(three_items()), train, val, tmp_path, QUICK)
     finder, result = trained(tmp_path)
@@ -177,7 +175,7 @@ import time
 class Pause(L.Callback):  # so that there is time to kill the process in the middle of an epoch
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
         print("epoch", trainer.current_epoch, "batch", batch_idx, flush=True)
-        time.sleep(0.3 if trainer.current_epoch == 2 else 0)
+        time.sleep(0.3 if trainer.current_epoch == 1 else 0)
 
 made = L.Trainer.__init__
 def init(self, *arguments, callbacks=(), **options):
@@ -205,16 +203,16 @@ def test_killed_and_resumed_equals_uninterrupted(
     seen = ""
     for line in process.stdout:
         seen = line
-        if line.startswith("epoch 2 batch 1") or time.monotonic() - started > 120:
+        if line.startswith("epoch 1 batch 1") or time.monotonic() - started > 120:
             break
     process.send_signal(signal.SIGKILL)
     _, errors = process.communicate()
-    assert seen.startswith("epoch 2 batch 1"), errors
+    assert seen.startswith("epoch 1 batch 1"), errors
     assert process.returncode == -signal.SIGKILL
 
     finder, result = trained(tmp_path / "run")
-    assert len(result.seconds) == 2  # epochs 2 and 3 only
-    assert result.epochs == 4
+    assert len(result.seconds) == 2  # epochs 1 and 2 only
+    assert result.epochs == 3
     assert losses(result) == losses(uninterrupted[1])
     equal(finder.head, uninterrupted[0].head)
     assert not list((tmp_path / "run").rglob("*.partial"))
@@ -269,6 +267,16 @@ def test_training_stops_when_it_no_longer_gets_better(tmp_path: Path) -> None:
     assert result.epochs < 30
 
 
-def test_later_epochs_are_quick(uninterrupted: tuple[Finder, FitResult, Path]) -> None:
-    seconds = uninterrupted[1].seconds
-    assert min(seconds[1:]) <= seconds[0] / 3
+def test_each_scene_is_made_once(tmp_path: Path) -> None:
+    """Later epochs read what the first one computed; that is what makes them quick."""
+
+    class Counted(PastedScenes):
+        made = 0
+
+        def __getitem__(self, index: int) -> LabelledScene:
+            self.made += 1
+            return super().__getitem__(index)
+
+    train, val = Counted(3), Counted(2, 2)
+    fit(new_finder(three_items()), train, val, tmp_path, replace(QUICK, max_epochs=3))
+    assert (train.made, val.made) == (3, 2)

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Sampler
 
 from visionkit.files import atomic_path
 from visionkit.matching.finder import Finder
@@ -153,6 +154,7 @@ def _calm() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
             warnings.filterwarnings("ignore", "The '.*dataloader' does not have many workers")
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
             yield
     finally:
         logger.setLevel(level)
@@ -190,13 +192,34 @@ class _Clock(Callback):
         self.curve = list(state_dict["curve"])
 
 
+class _Shuffled(Sampler[int]):
+    """Scenes in an order of each epoch's own, whatever ran before it.
+
+    So a resumed training sees what an uninterrupted one would have seen.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self._count, self._seed, self._epoch = count, seed, 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._count)
+        return iter(order.tolist())
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self._epoch = epoch
+
+
 def _loader(
     finder: Finder, scenes: SceneSource, cache: Path, settings: FitSettings, *, shuffle: bool
 ) -> DataLoader[Any]:
     return DataLoader(
         PairDataset(finder, scenes, cache),
         batch_size=settings.batch_size,
-        shuffle=shuffle,
+        sampler=_Shuffled(len(scenes), settings.seed) if shuffle else None,
         num_workers=settings.workers,
         collate_fn=join,
     )
@@ -213,7 +236,7 @@ def _trainer(folder: Path, settings: FitSettings, callbacks: list[Callback]) -> 
         gradient_clip_val=settings.gradient_clip or None,
         callbacks=[*callbacks, stop, *bar],
         logger=[
-            CSVLogger(folder, name="logs", version=""),
+            CSVLogger(folder, name="logs", version=_log_name(folder)),
             TensorBoardLogger(folder, name="logs", version=""),
         ],
         plugins=[_AtomicCheckpoints()],
@@ -223,6 +246,11 @@ def _trainer(folder: Path, settings: FitSettings, callbacks: list[Callback]) -> 
         log_every_n_steps=1,
         default_root_dir=folder,
     )
+
+
+def _log_name(folder: Path) -> str:
+    """A resumed run writes a table of its own: the logger would delete the one that is there."""
+    return f"part_{1 + len(list((folder / 'logs').glob('part_*')))}"
 
 
 def _untrained_loss(trainer: L.Trainer, module: ExemplarTraining, loader: DataLoader[Any]) -> float:
