@@ -277,3 +277,17 @@ def test_pairs_in_half_precision_become_float32() -> None:
     moved = half.to("cpu")
     assert moved.scene.dtype == moved.view.dtype == torch.float32
     assert new_head()(moved).logits.dtype == torch.float32
+
+
+@pytest.mark.parametrize("trust", [0.0, 0.5, 1.0])
+def test_tempered_scores_lie_between_untrained_and_learned(trust: float) -> None:
+    learned, pairs = learned_head(), pairs_of(9)
+    with torch.no_grad():  # what is common to all pairs stays as learned
+        learned.gain.fill_(1.0)
+        learned.bias.fill_(-2.5)
+    before = learned(pairs)
+    learned.temper(trust)
+    after = learned(pairs)
+    expected = (1 - trust) * (pairs.prior - 2.5) + trust * before.logits
+    torch.testing.assert_close(after.logits, expected)
+    torch.testing.assert_close(after.offsets, before.offsets)
