@@ -181,6 +181,16 @@ def test_a_run_that_was_killed_can_be_resumed(job: Job, tmp_path: Path) -> None:
     assert main(["train", "resume=out"]) == 0
 
 
+def test_a_finished_run_is_left_as_it_is_unless_it_shall_do_more(
+    job: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "task=exemplar", "output=out"]) == 0
+    assert main(["train", "resume=out"]) == 2
+    assert "resume=out is finished" in capsys.readouterr().err
+    assert record(Path("out"))["status"] == "finished"
+    assert main(["train", "resume=out", "trainer.max_epochs=50"]) == 0
+
+
 def test_a_damaged_record_is_named(job: Job, tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "run.json").write_text("{half")

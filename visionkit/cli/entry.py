@@ -150,6 +150,8 @@ def _resumed(command: Command, words: list[str]) -> tuple[list[str], Path | None
     if word_value(words, "output") is not None:
         raise ConfigError("resume= goes on in the run's own folder; leave output= out")
     mine = {word.partition("=")[0] for word in words}
+    if record.status == "finished" and mine <= {"resume", "debug"}:
+        raise ConfigError(f"the run of resume={folder} is finished; its results lie there")
     kept = [word for word in record.overrides if word.partition("=")[0] not in mine]
     kept = without_key(kept, "output", "overwrite")
     return [*kept, *words], folder

@@ -21,6 +21,8 @@ from visionkit.jobs.terminal import keep_problems, progress, say, say_next, say_
 from visionkit.models.bundle import bundle_hash
 
 _SHOWN_ITEMS = 60
+_SAVE_SECONDS = 20.0
+"""So much work is lost at most when the process is killed."""
 
 
 def predict(config: PredictConfig, run_folder: Path) -> Summary:
@@ -95,7 +97,7 @@ def _search(
     score_threshold: float | None,
 ) -> list[Problem]:
     """Writes the finds of all pictures that are not done yet; what could not be read."""
-    problems = []
+    problems, saved = [], time.monotonic()
     with progress("Searching", len(paths)) as step:
         for path in paths:
             name = path.as_posix()
@@ -109,6 +111,9 @@ def _search(
                 else:
                     found = predictor.find(image, score_threshold=score_threshold)
                     writer.write(name, image, found)
+            if time.monotonic() - saved > _SAVE_SECONDS:
+                writer.flush()
+                saved = time.monotonic()
             step(1)
     return problems
 
