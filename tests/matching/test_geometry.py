@@ -12,6 +12,7 @@ from visionkit.matching.gallery import View, make_view
 from visionkit.matching.geometry import (
     GeometryIndex,
     GeometrySettings,
+    Points,
     scene_points,
     view_points,
 )
@@ -194,3 +195,18 @@ def test_points_do_not_see_what_is_transparent() -> None:
         for each in (drawn, clean)
     )
     np.testing.assert_allclose(first.xy, second.xy)
+
+
+def test_points_of_views_that_are_known_are_not_looked_for_again() -> None:
+    views = [make_view("a", poster(1)), make_view("b", poster(2)), make_view("c", poster(3))]
+    known: dict[View, Points] = {}
+    GeometryIndex(views[:2], SETTINGS, known)
+    first = known[views[0]]
+    index = GeometryIndex(views, SETTINGS, known)
+    assert known[views[0]] is first
+    assert len(known) == 3
+    scene = laid(poster(3), corners_of(60, 50, 160, 120), photo(1, 240, 320))
+    np.testing.assert_array_equal(
+        index.verify(scene, all_of(views)).quads,
+        GeometryIndex(views, SETTINGS).verify(scene, all_of(views)).quads,
+    )

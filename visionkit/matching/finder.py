@@ -18,7 +18,7 @@ from visionkit.matching.calibration import (
     item_thresholds,
 )
 from visionkit.matching.gallery import Gallery, View
-from visionkit.matching.geometry import GeometryIndex, GeometrySettings, Verified
+from visionkit.matching.geometry import GeometryIndex, GeometrySettings, Points, Verified
 from visionkit.matching.pairs import gather_pairs
 from visionkit.matching.pyramid import PyramidSettings, ScenePyramid, scene_pyramid
 from visionkit.matching.search import (
@@ -126,6 +126,7 @@ class Finder:
         self.head = head
         self.settings = settings
         self.reference = tuple(reference)
+        self._known_points: dict[View, Points] = {}
         nothing = BackgroundStatistics(np.zeros(0, np.float32), np.ones(0, np.float32))
         self.restore(Gallery(), [], nothing, {})
 
@@ -255,7 +256,9 @@ class Finder:
         self._index = TemplateIndex(self.templates, self.head, self.settings.search)
         self._points: GeometryIndex | None = None
         if self.settings.use_geometry:
-            self._points = GeometryIndex(views, self.settings.geometry)
+            known = {view: self._known_points[view] for view in views if view in self._known_points}
+            self._points = GeometryIndex(views, self.settings.geometry, known)
+            self._known_points = known
 
     @property
     def item_names(self) -> list[str]:

@@ -153,9 +153,10 @@ class Gallery:
 def save_gallery(gallery: Gallery, folder: Path) -> None:
     """Writes `gallery.json` and a PNG a view into an existing folder."""
     entries = []
+    (folder / "views").mkdir(exist_ok=True)
     for view in gallery.views:
         name = f"views/{view.id}.png"
-        files.write_bytes(folder / name, _encode(view))
+        (folder / name).write_bytes(_encode(view))
         entries.append(
             {"id": view.id, "item": view.item, "file": name, "box": view.box, "source": view.source}
         )
