@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,7 @@ def train(config: TrainConfig, run_folder: Path) -> Summary:
     )
     metadata = {"metrics": measured.figures, "test": "composed" if parts.composed else "real"}
     Predictor(finder, metadata).save(run_folder / "bundle", overwrite=True)
+    shutil.rmtree(run_folder / "cache", ignore_errors=True)  # large, and of use to no other run
     _say_end(run_folder, finder)
     return Summary(run_folder, measured.figures)
 
