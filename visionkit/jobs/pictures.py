@@ -1,0 +1,154 @@
+"""Scenes whose items are known, and backgrounds: pictures that are decoded when asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+
+from visionkit.data.images import MAX_PIXELS, read_image
+from visionkit.matching.gallery import View
+from visionkit.training.pairs import LabelledScene
+from visionkit.types import Image, Sample
+
+NONE_LABEL = "none"
+"""Label of pictures, and name of class folders, that show none of the items."""
+
+
+class Scenes(Sequence[LabelledScene]):
+    """Pictures whose items are known, decoded when they are asked for.
+
+    Args:
+        samples: one a picture; `uri` is where it lies.
+        shown: uri -> indices of the gallery's views that were cut from that picture. They are
+            not used on it, lest they match themselves.
+        max_pixels: larger pictures are refused.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        *,
+        shown: Mapping[str, frozenset[int]] | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.samples = tuple(samples)
+        self._shown = dict(shown or {})
+        self._max_pixels = max_pixels
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @overload
+    def __getitem__(self, index: int) -> LabelledScene: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Scenes: ...
+
+    def __getitem__(self, index: int | slice) -> LabelledScene | Scenes:
+        """A picture with its boxes, or a part of the scenes.
+
+        Raises:
+            ImageError: the picture was damaged since it was checked.
+            FileNotFoundError: it is gone.
+        """
+        if isinstance(index, slice):
+            return self._with(self.samples[index])
+        sample = self.samples[index]
+        boxes = np.array([entry.box for entry in sample.objects], np.float32).reshape(-1, 4)
+        items = tuple(entry.label for entry in sample.objects)
+        return LabelledScene(self.image(index), boxes, items, self.shown_views(index))
+
+    def image(self, index: int) -> Image:
+        """(H, W, 3) uint8 RGB: the picture of a scene; raises like reading a scene."""
+        return read_image(self.samples[index].uri, max_pixels=self._max_pixels)
+
+    def shown_views(self, index: int) -> frozenset[int]:
+        """Indices of the gallery's views that were cut from this picture."""
+        return self._shown.get(_place(self.samples[index].uri), frozenset())
+
+    @property
+    def names(self) -> list[str]:
+        """What each picture is called: unique, and stable when the folder moves."""
+        return [sample.id for sample in self.samples]
+
+    @property
+    def item_counts(self) -> dict[str, int]:
+        """Item -> its boxes, and pictures labelled with it as a whole; sorted by name."""
+        counts: dict[str, int] = {}
+        for sample in self.samples:
+            for label in (*(entry.label for entry in sample.objects), *sample.labels):
+                counts[label] = counts.get(label, 0) + 1
+        return dict(sorted(counts.items()))
+
+    def part(self, split: str) -> Scenes:
+        """The scenes of one split: "train", "val", "test", or "" for those in none."""
+        return self._with([sample for sample in self.samples if sample.split == split])
+
+    def boxed(self) -> Scenes:
+        """The scenes in which every box is known: not those that only have labels."""
+        return self._with([sample for sample in self.samples if has_boxes(sample)])
+
+    def and_then(self, others: Scenes) -> Scenes:
+        """These scenes and others; pictures of one name get a number behind it."""
+        names = {sample.id for sample in self.samples}
+        added = []
+        for sample in others.samples:
+            name, count = sample.id, 1
+            while name in names:
+                count += 1
+                name = f"{sample.id} ({count})"
+            names.add(name)
+            added.append(replace(sample, id=name))
+        merged = self._with([*self.samples, *added])
+        merged._shown |= others._shown
+        return merged
+
+    def hiding(self, views: Sequence[View]) -> Scenes:
+        """These scenes with the gallery's views hidden on the pictures they were cut from."""
+        shown: dict[str, set[int]] = {}
+        for index, view in enumerate(views):
+            if view.source:
+                shown.setdefault(_place(view.source), set()).add(index)
+        merged = dict(self._shown)
+        for place, indices in shown.items():
+            merged[place] = merged.get(place, frozenset()) | frozenset(indices)
+        return Scenes(self.samples, shown=merged, max_pixels=self._max_pixels)
+
+    def _with(self, samples: Sequence[Sample]) -> Scenes:
+        return Scenes(samples, shown=self._shown, max_pixels=self._max_pixels)
+
+
+class Pictures(Sequence[Image]):
+    """(H, W, 3) uint8 RGB pictures without any item, decoded when they are asked for."""
+
+    def __init__(self, scenes: Scenes) -> None:
+        self.scenes = scenes
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    @overload
+    def __getitem__(self, index: int) -> Image: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Pictures: ...
+
+    def __getitem__(self, index: int | slice) -> Image | Pictures:
+        """A picture, or a part of them; raises like `Scenes`."""
+        if isinstance(index, slice):
+            return Pictures(self.scenes[index])
+        return self.scenes.image(index)
+
+
+def has_boxes(sample: Sample) -> bool:
+    """Whether all boxes of a picture are known: it has some, or shows no item at all."""
+    return bool(sample.objects) or set(sample.labels) <= {NONE_LABEL}
+
+
+def _place(uri: str) -> str:
+    return Path(os.path.abspath(uri)).as_posix()
