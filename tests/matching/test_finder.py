@@ -23,6 +23,7 @@ from tests.worlds import (
     view,
 )
 from visionkit.heads.exemplar import ExemplarHead
+from visionkit.matching.calibration import BackgroundStatistics
 from visionkit.matching.finder import Finder, FinderSettings
 from visionkit.matching.gallery import make_view
 
@@ -359,3 +360,13 @@ def test_reference_too_small_to_search_in_is_named() -> None:
 def _corner(finder: Finder):  # type: ignore[no-untyped-def]
     level = finder.reference[0].levels[0]
     return replace(level, features=level.features[:, :1, :1])
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_a_place_that_fits_far_worse_than_any_background_scores_nothing(learned: bool) -> None:
+    finder = new_finder(three_items(), replace(SETTINGS, use_learned=learned, use_geometry=False))
+    count = len(finder.templates)
+    finder.statistics = BackgroundStatistics(
+        np.full(count, 0.99, np.float32), np.full(count, 0.001, np.float32)
+    )
+    assert (finder.find(photo(1)).confidence < 1e-6).all()

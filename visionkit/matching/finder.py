@@ -21,6 +21,7 @@ from visionkit.matching.gallery import Gallery, View
 from visionkit.matching.geometry import GeometryIndex, GeometrySettings, Points, Verified
 from visionkit.matching.pairs import gather_pairs
 from visionkit.matching.pyramid import PyramidSettings, ScenePyramid, scene_pyramid
+from visionkit.matching.results import clip_boxes, first_of_each, names_at, runners_up
 from visionkit.matching.search import (
     Candidates,
     SearchSettings,
@@ -325,7 +326,7 @@ class Finder:
         proposals = self.propose(image, without=without)
         boxes, scores = self._judge(proposals)
         items = self.items_of(proposals.candidates)
-        boxes = _clip(boxes, proposals.pyramid.image_size)
+        boxes = clip_boxes(boxes, proposals.pyramid.image_size)
         is_real = (boxes[:, 2] - boxes[:, 0] >= 1) & (boxes[:, 3] - boxes[:, 1] >= 1)
         kept = batched_nms(
             torch.from_numpy(boxes),
@@ -334,8 +335,23 @@ class Finder:
             self.settings.iou_threshold,
         ).numpy()
         kept = kept[is_real[kept]]
-        kept = kept[_first_of_each(items[kept], self.settings.per_item)]
-        return self._detections(proposals, boxes, scores, items, kept)
+        kept = kept[first_of_each(items[kept], self.settings.per_item)]
+        view = self._view_of_template[proposals.candidates.template[kept]] if len(kept) else kept
+        rival, rival_score = runners_up(boxes, scores, items, kept)
+        return sv.Detections(
+            xyxy=boxes[kept].reshape(-1, 4),
+            confidence=scores[kept],
+            class_id=items[kept].astype(int),
+            data={
+                "class_name": names_at(self._item_names, items[kept]),
+                "view": names_at([entry.id for entry in self.gallery.views], view),
+                "similarity": proposals.candidates.similarity[kept],
+                "inliers": proposals.inliers[kept],
+                "quad": proposals.quads[kept],
+                "runner_up": names_at(self._item_names, rival),
+                "runner_up_score": rival_score,
+            },
+        )
 
     def _judge(self, proposals: Proposals) -> tuple[BoxArray, NDArray[np.float32]]:
         """Boxes and scores, by the head as trained or by the prior alone."""
@@ -345,36 +361,7 @@ class Finder:
             boxes = results.boxes.cpu().numpy().astype(np.float32)
             return boxes, results.scores.cpu().numpy().astype(np.float32)
         odds = self.head.gain.item() * proposals.prior + self.head.bias.item()
-        return proposals.candidates.boxes, (1 / (1 + np.exp(-odds))).astype(np.float32)
-
-    def _detections(
-        self,
-        proposals: Proposals,
-        boxes: BoxArray,
-        scores: NDArray[np.float32],
-        items: NDArray[np.int64],
-        kept: NDArray[np.int64],
-    ) -> sv.Detections:
-        names = np.array(self._item_names, dtype=object)
-        view_ids = np.array([view.id for view in self.gallery.views], dtype=object)
-        rival, rival_score = _runner_up(boxes, scores, items, kept)
-        view = self._view_of_template[proposals.candidates.template[kept]] if len(kept) else kept
-        return sv.Detections(
-            xyxy=boxes[kept].astype(np.float32).reshape(-1, 4),
-            confidence=scores[kept],
-            class_id=items[kept].astype(int),
-            data={
-                "class_name": _pick(names, items[kept]),
-                "view": _pick(view_ids, view),
-                "similarity": proposals.candidates.similarity[kept],
-                "inliers": proposals.inliers[kept],
-                "quad": proposals.quads[kept],
-                "runner_up": np.array(
-                    [self._item_names[index] if index >= 0 else "" for index in rival], dtype=str
-                ),
-                "runner_up_score": rival_score,
-            },
-        )
+        return proposals.candidates.boxes, torch.from_numpy(odds).sigmoid().float().numpy()
 
     def _thin(
         self, candidates: Candidates, prior: NDArray[np.float32]
@@ -455,41 +442,3 @@ def whiten(head: ExemplarHead, reference: Sequence[ScenePyramid]) -> None:
     """Fits the head's whitening to the cells of background pictures."""
     cells = [level.features.flatten(1).T for pyramid in reference for level in pyramid.levels]
     head.fit_whitening(torch.cat(cells))
-
-
-def _clip(boxes: BoxArray, image_size: tuple[int, int]) -> BoxArray:
-    height, width = image_size
-    limit = np.array([width, height, width, height], np.float32)
-    return np.clip(boxes, 0, limit).astype(np.float32)
-
-
-def _first_of_each(items: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
-    """Which entries are among the first `count` of their item."""
-    rank = np.zeros(len(items), np.int64)
-    for item in np.unique(items):
-        places = np.flatnonzero(items == item)
-        rank[places] = np.arange(len(places))
-    return rank < count
-
-
-def _runner_up(
-    boxes: BoxArray,
-    scores: NDArray[np.float32],
-    items: NDArray[np.int64],
-    kept: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For each kept find the other item that fits best at its place (-1: none), and its score."""
-    if not len(kept):
-        return np.zeros(0, np.int64), np.zeros(0, np.float32)
-    rivals = (items[kept][:, None] != items[None]) & (
-        sv.box_iou_batch(boxes[kept], boxes) > _OVERLAP
-    )
-    rival_scores = np.where(rivals, scores[None], -1.0)
-    best = rival_scores.argmax(1)
-    value = rival_scores[np.arange(len(kept)), best]
-    item = np.where(value >= 0, items[best], -1)
-    return item.astype(np.int64), np.maximum(value, 0).astype(np.float32)
-
-
-def _pick(values: NDArray[np.object_], index: NDArray[np.int64]) -> NDArray[np.str_]:
-    return np.array([values[place] for place in index], dtype=str)
