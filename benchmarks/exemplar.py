@@ -142,7 +142,9 @@ def _set(
     name: str, backbone: Backbone, weights: str, ledger: Ledger, arguments: argparse.Namespace
 ) -> None:
     given, bars = SETS[name](), BARS[name]
-    scenes = given.scenes[:: arguments.every]
+    given = replace(given, presence=given.presence[:: arguments.every])
+    every = arguments.every if len(given.scenes) > 20 * arguments.every else 1
+    scenes = given.scenes[::every]
     backgrounds = photos(2 * BACKGROUNDS)
     finder = _finder(backbone, backgrounds[:BACKGROUNDS], FinderSettings())
     finder.add(given.views)
