@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -280,3 +281,18 @@ def test_each_scene_is_made_once(tmp_path: Path) -> None:
     train, val = Counted(3), Counted(2, 2)
     fit(new_finder(three_items()), train, val, tmp_path, replace(QUICK, max_epochs=3))
     assert (train.made, val.made) == (3, 2)
+
+
+@pytest.mark.parametrize("copied", [False, True], ids=["moved", "copied"])
+def test_a_run_folder_can_go_elsewhere(
+    uninterrupted: tuple[Finder, FitResult, Path], tmp_path: Path, copied: bool
+) -> None:
+    trained(tmp_path / "before", replace(QUICK, max_epochs=3))
+    if copied:
+        shutil.copytree(tmp_path / "before", tmp_path / "after")
+    else:
+        (tmp_path / "before").rename(tmp_path / "after")
+    finder, result = trained(tmp_path / "after")
+    assert result.learned
+    assert result.best_loss == pytest.approx(uninterrupted[1].best_loss, abs=1e-6)
+    equal(finder.head, uninterrupted[0].head)

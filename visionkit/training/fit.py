@@ -130,10 +130,12 @@ def fit(
         finder.head.train()
         trainer.fit(module, train_loader, val_loader, ckpt_path=last if last.is_file() else None)
         _require_finite(trainer, settings)
-        if best.best_model_path:
-            state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)
+        best_loss = untrained
+        best_file = folder / "checkpoints" / Path(best.best_model_path).name
+        if best_file.is_file():
+            state = torch.load(best_file, map_location="cpu", weights_only=True)
             module.load_state_dict(state["state_dict"])
-        best_loss = float(best.best_model_score) if best.best_model_score is not None else untrained
+            best_loss = _loss(trainer, module, val_loader)
         if best_loss < untrained:
             finder.head.temper(settings.trust)
         else:
@@ -155,6 +157,7 @@ def _calm() -> Iterator[None]:
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
             warnings.filterwarnings("ignore", "The '.*dataloader' does not have many workers")
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+            warnings.filterwarnings("ignore", "The dirpath has changed from")  # the run was moved
             yield
     finally:
         logger.setLevel(level)
@@ -257,9 +260,14 @@ def _untrained_loss(trainer: L.Trainer, module: ExemplarTraining, loader: DataLo
     """Validation loss of a head that changes nothing; also fills the validation cache."""
     learned = {name: value.clone() for name, value in module.head.state_dict().items()}
     module.head.reset_to_identity()
-    metrics = trainer.validate(module, loader, verbose=False)
+    loss = _loss(trainer, module, loader)
     module.head.load_state_dict(learned)
-    return float(metrics[0]["val/loss"])
+    return loss
+
+
+def _loss(trainer: L.Trainer, module: ExemplarTraining, loader: DataLoader[Any]) -> float:
+    """Mean loss of the head as it is."""
+    return float(trainer.validate(module, loader, verbose=False)[0]["val/loss"])
 
 
 def _require_finite(trainer: L.Trainer, settings: FitSettings) -> None:
