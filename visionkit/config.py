@@ -161,6 +161,7 @@ class ExemplarConfig(TaskConfig):
     candidates: Positive
     per_item: Positive
     iou_threshold: Fraction
+    place_iou_threshold: Fraction
     false_alarm_rate: Fraction
     correlation: CorrelationConfig
     geometry: GeometryConfig

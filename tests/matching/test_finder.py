@@ -300,6 +300,9 @@ def test_two_items_with_the_same_picture_are_each_others_runner_up() -> None:
     image, box = scene_with(mark(1), (50, 30), 80, 51)
     found = finder.find(image)
     here = sv.box_iou_batch(np.array([box]), found.xyxy)[0] > 0.6
+    assert here.sum() == 1  # one place shows one item
+    found = finder.find(image, rivals=True)
+    here = sv.box_iou_batch(np.array([box]), found.xyxy)[0] > 0.6
     assert set(found.data["class_name"][here]) == {"soda", "juice"}
     assert set(found.data["runner_up"][here]) == {"soda", "juice"}
     scores = found.confidence[here]

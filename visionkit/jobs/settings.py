@@ -43,6 +43,7 @@ def finder_settings(task: ExemplarConfig) -> FinderSettings:
         candidates=task.candidates,
         per_item=task.per_item,
         iou_threshold=task.iou_threshold,
+        place_iou_threshold=task.place_iou_threshold,
         false_alarm_rate=task.false_alarm_rate,
     )
 

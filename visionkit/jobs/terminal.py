@@ -42,7 +42,9 @@ def say_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
         # Headings break between words, long names anywhere, figures never.
         justify: Literal["left", "right"] = "right" if number else "left"
         width = longest if number else min(longest, _NAME_WIDTH)
-        table.add_column(Text(column), justify=justify, overflow="fold", min_width=width)
+        # Left to rich, headings would break only after the table had been cut at the right.
+        heading = Text("\n".join(column.split()))
+        table.add_column(heading, justify=justify, overflow="fold", min_width=width)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     _console().print(table)

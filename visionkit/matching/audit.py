@@ -93,7 +93,7 @@ def _report(
     view = finder.gallery.views[index]
     width, height = view.box[2] - view.box[0], view.box[3] - view.box[1]
     scene, box = _scene(view)
-    found = finder.find(scene, without=hidden)
+    found = finder.find(scene, without=hidden, rivals=True)
     own = _best(found, box, lambda name: name == view.item)
     rival = _best(found, box, lambda name: name != view.item)
     others = {n for n, other in enumerate(finder.gallery.views) if other.item == view.item}

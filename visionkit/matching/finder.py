@@ -9,7 +9,7 @@ import numpy as np
 import supervision as sv
 import torch
 from numpy.typing import NDArray
-from torchvision.ops import batched_nms
+from torchvision.ops import batched_nms, nms
 
 from visionkit.heads.exemplar import ExemplarHead, Pairs
 from visionkit.matching.calibration import (
@@ -55,6 +55,8 @@ class FinderSettings:
         candidates: most places of a scene that are looked at closely.
         per_item: most finds of one item in a scene.
         iou_threshold: of two finds of one item that overlap more, the better one stays.
+        place_iou_threshold: of two finds of different items that overlap more, the better one
+            stays: one place shows one item. 1 keeps both.
         false_alarm_rate: pictures without an item in which it may be found all the same, as a
             part of all such pictures; sets each item's threshold.
     """
@@ -68,6 +70,7 @@ class FinderSettings:
     candidates: int = 150
     per_item: int = 20
     iou_threshold: float = 0.45
+    place_iou_threshold: float = 0.5
     false_alarm_rate: float = 0.05
 
 
@@ -310,12 +313,15 @@ class Finder:
         return self._item_of_view[self._view_of_template[candidates.template]]
 
     @torch.no_grad()
-    def find(self, image: Image, *, without: Collection[int] = ()) -> sv.Detections:
+    def find(
+        self, image: Image, *, without: Collection[int] = (), rivals: bool = False
+    ) -> sv.Detections:
         """What is found in a picture, whatever the threshold, the best first.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             without: indices of views that are not used.
+            rivals: whether other items' weaker finds of the same place are kept too.
 
         Returns:
             Boxes in pixels of the picture, `confidence` 0..1, `class_id` into `item_names`,
@@ -335,6 +341,10 @@ class Finder:
             self.settings.iou_threshold,
         ).numpy()
         kept = kept[is_real[kept]]
+        if not rivals:
+            limit = self.settings.place_iou_threshold
+            best = nms(torch.from_numpy(boxes[kept]), torch.from_numpy(scores[kept]), limit)
+            kept = kept[best.numpy()]
         kept = kept[first_of_each(items[kept], self.settings.per_item)]
         view = self._view_of_template[proposals.candidates.template[kept]] if len(kept) else kept
         rival, rival_score = runners_up(boxes, scores, items, kept)

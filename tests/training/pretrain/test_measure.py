@@ -11,7 +11,7 @@ from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.training.pretrain.measure import (
     Search,
     correlate,
-    hit_rate,
+    hit_rates,
     make_searches,
     neighbour_accuracy,
 )
@@ -36,16 +36,16 @@ def test_correlation_by_fft_equals_convolution() -> None:
 
 
 def test_no_searches_are_no_hits(backbone: Backbone) -> None:
-    assert hit_rate(backbone, [], stride=8) == 0
+    assert hit_rates(backbone, [], strides=(8, 16)) == {8: 0, 16: 0}
 
 
 def test_an_unchanged_piece_is_found_and_a_strange_one_is_not(backbone: Backbone) -> None:
     scene = _noise(0, 160, 160, 3)
     box = (64.0, 32.0, 128.0, 96.0)
     same = Search(scene[32:96, 64:128].copy(), scene, box)
-    assert hit_rate(backbone, [same], stride=8) == 1
+    assert hit_rates(backbone, [same], strides=(8,)) == {8: 1}
     far = Search(scene[96:160, 0:64].copy(), scene, box)
-    assert hit_rate(backbone, [far], stride=8) == 0
+    assert hit_rates(backbone, [far], strides=(8,)) == {8: 0}
 
 
 def test_searches_are_repeatable_and_lie_inside() -> None:

@@ -81,10 +81,11 @@ def measure(
     """
     values = {"neighbours": neighbour_accuracy(backbone, known, asked, size=size)}
     for kind, pieces in searches.items():
-        for stride in (8, 16):
-            values[f"{kind}_{stride}"] = hit_rate(backbone, pieces, stride=stride)
+        rates = hit_rates(backbone, pieces, strides=(8, 16))
+        values.update({f"{kind}_{stride}": rate for stride, rate in rates.items()})
         if enlarged:
-            values[f"{kind}_16_enlarged"] = hit_rate(backbone, pieces, stride=16, enlarge=2.0)
+            rates = hit_rates(backbone, pieces, strides=(16,), enlarge=2.0)
+            values[f"{kind}_16_enlarged"] = rates[16]
     return values
 
 
@@ -104,47 +105,59 @@ def make_searches(
     }
 
 
-def hit_rate(
-    backbone: Backbone, searches: Sequence[Search], *, stride: int, enlarge: float = 1.0
-) -> float:
-    """Part 0..1 of the pieces whose best place has an IoU of at least 0.5 with the right one.
+def hit_rates(
+    backbone: Backbone,
+    searches: Sequence[Search],
+    *,
+    strides: Sequence[int],
+    enlarge: float = 1.0,
+) -> dict[int, float]:
+    """Stride -> part 0..1 of the pieces whose best place has an IoU of 0.5 with the right one.
 
     The template is seen at 5 scales; each time its centred, L2-normalised features are
     correlated with the scene's, without padding, and the best mean similarity wins. This is
     the exemplar head's search without any of its learned parts.
 
     Args:
-        backbone: with a map of this stride.
+        backbone: with maps of these strides.
         searches: see `make_searches`.
-        stride: of the map, in pixels.
+        strides: of the maps, in pixels.
         enlarge: factor by which scene and template are enlarged first.
     """
-    hits = [_overlap(_locate(backbone, s, stride, enlarge), s.box) >= 0.5 for s in searches]
-    return float(np.mean(hits)) if hits else 0.0
+    hits: dict[int, list[bool]] = {stride: [] for stride in strides}
+    for search in searches:
+        for stride, box in _locate(backbone, search, strides, enlarge).items():
+            hits[stride].append(_overlap(box, search.box) >= 0.5)
+    return {stride: float(np.mean(found)) if found else 0.0 for stride, found in hits.items()}
 
 
 @torch.no_grad()
 def _locate(
-    backbone: Backbone, search: Search, stride: int, enlarge: float
-) -> tuple[float, float, float, float]:
-    scene = backbone(_input(search.scene, enlarge)).maps[stride]
-    centre = scene.mean(dim=(0, 2, 3), keepdim=True)
-    scene = F.normalize(scene - centre, dim=1)
-    best = (-2.0, 0.0, 0.0, 0.0, 0.0)
+    backbone: Backbone, search: Search, strides: Sequence[int], enlarge: float
+) -> dict[int, tuple[float, float, float, float]]:
+    scene = backbone(_input(search.scene, enlarge)).maps
+    centres = {stride: scene[stride].mean(dim=(0, 2, 3), keepdim=True) for stride in strides}
+    best = dict.fromkeys(strides, (-2.0, 0.0, 0.0, 0.0, 0.0))
     for scale in _TEMPLATE_SCALES:
         piece = _input(search.template, enlarge * scale)
-        template = F.normalize(backbone(piece).maps[stride] - centre, dim=1)
-        rows, columns = template.shape[2:]
-        if rows > scene.shape[2] or columns > scene.shape[3]:
-            continue
-        score = correlate(scene[0], template[0] / (rows * columns))
-        place = int(score.argmax())
-        y, x = divmod(place, score.shape[1])
-        pixels = stride / enlarge
         height, width = piece.shape[2] / enlarge, piece.shape[3] / enlarge
-        best = max(best, (float(score.flatten()[place]), x * pixels, y * pixels, width, height))
-    _, left, top, width, height = best
-    return left, top, left + width, top + height
+        views = backbone(piece).maps
+        for stride, centre in centres.items():
+            where = F.normalize(scene[stride] - centre, dim=1)[0]
+            template = F.normalize(views[stride] - centre, dim=1)[0]
+            rows, columns = template.shape[1:]
+            if rows > where.shape[1] or columns > where.shape[2]:
+                continue
+            score = correlate(where, template / (rows * columns))
+            place = int(score.argmax())
+            y, x = divmod(place, score.shape[1])
+            pixels = stride / enlarge
+            found = (float(score.flatten()[place]), x * pixels, y * pixels, width, height)
+            best[stride] = max(best[stride], found)
+    return {
+        stride: (left, top, left + width, top + height)
+        for stride, (_, left, top, width, height) in best.items()
+    }
 
 
 def correlate(scene: Tensor, template: Tensor) -> Tensor:
