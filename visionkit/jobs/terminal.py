@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -18,7 +17,6 @@ from visionkit.data.formats import NothingLeftError
 from visionkit.data.problems import Problem, summarize, write_problems
 
 PROBLEMS_NAME = "problems.csv"
-_NAME_WIDTH = 24
 
 
 def say(*lines: str) -> None:
@@ -37,14 +35,15 @@ def say_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
         pad_edge=False,
     )
     for number, column in enumerate(columns):
-        cells = [row[number] for row in rows]
-        longest = max(map(len, [*cells, *column.split()]), default=1)
-        # Headings break between words, long names anywhere, figures never.
-        justify: Literal["left", "right"] = "right" if number else "left"
-        width = longest if number else min(longest, _NAME_WIDTH)
-        # Left to rich, headings would break only after the table had been cut at the right.
-        heading = Text("\n".join(column.split()))
-        table.add_column(heading, justify=justify, overflow="fold", min_width=width)
+        # Figures never break. Rich cuts a table at the right where columns have a least width or
+        # headings need breaking, so headings are broken here and the rest may fold as it must.
+        is_figure = number > 0 and not any(" " in row[number] for row in rows)
+        table.add_column(
+            Text("\n".join(column.split())),
+            justify="right" if number else "left",
+            overflow="fold",
+            no_wrap=is_figure,
+        )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     _console().print(table)
