@@ -17,6 +17,8 @@ from visionkit.data.formats import NothingLeftError
 from visionkit.data.problems import Problem, summarize, write_problems
 
 PROBLEMS_NAME = "problems.csv"
+_FIGURE = 12
+"""Longest figure in a table, in characters; what is longer is words or a path."""
 
 
 def say(*lines: str) -> None:
@@ -37,7 +39,8 @@ def say_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
     for number, column in enumerate(columns):
         # Figures never break. Rich cuts a table at the right where columns have a least width or
         # headings need breaking, so headings are broken here and the rest may fold as it must.
-        is_figure = number > 0 and not any(" " in row[number] for row in rows)
+        cells = [row[number] for row in rows]
+        is_figure = number > 0 and not any(" " in cell or len(cell) > _FIGURE for cell in cells)
         table.add_column(
             Text("\n".join(column.split())),
             justify="right" if number else "left",
