@@ -124,6 +124,7 @@ class GeometryConfig:
     enabled: bool
     keypoints: Annotated[int, Limits(minimum=8)]
     scene_side: Positive
+    max_scene_side: Positive
     ratio: Fraction
     min_inliers: Annotated[int, Limits(minimum=4)]
     instances: Positive

@@ -32,6 +32,7 @@ def finder_settings(task: ExemplarConfig) -> FinderSettings:
         geometry=GeometrySettings(
             keypoints=geometry.keypoints,
             scene_side=geometry.scene_side,
+            max_scene_side=geometry.max_scene_side,
             ratio=geometry.ratio,
             min_inliers=geometry.min_inliers,
             instances=geometry.instances,

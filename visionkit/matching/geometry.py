@@ -33,9 +33,10 @@ class GeometrySettings:
 
     Attributes:
         keypoints: most local features of a scene; the strongest are kept.
-        scene_side: smaller scenes are enlarged to this longest side, in pixels, larger ones
-            are reduced to it. 1000 with 2,000 keypoints takes 2.5 times as long and finds no
-            more (AP50 on FlickrLogos-27's second subset: 0.312 against 0.326).
+        scene_side: smaller scenes are enlarged to this longest side, in pixels. 1000 with 2,000
+            keypoints takes 2.5 times as long and finds no more (AP50 on FlickrLogos-27's second
+            subset: 0.312 against 0.326).
+        max_scene_side: larger scenes are reduced to this longest side, in pixels.
         ratio: a match must be so many times as near as the second best.
         min_inliers: matches that must agree on one homography.
         instances: how often one view is looked for in one scene.
@@ -44,6 +45,7 @@ class GeometrySettings:
 
     keypoints: int = 1000
     scene_side: int = 640
+    max_scene_side: int = 1600
     ratio: float = 0.85
     min_inliers: int = 5
     instances: int = 3
@@ -178,7 +180,8 @@ class GeometryIndex:
 def scene_points(image: Image, settings: GeometrySettings) -> Points:
     """Local features of a scene."""
     longest = max(image.shape[:2])
-    return _points(image, settings.scene_side / longest, settings.keypoints)
+    side = min(max(longest, settings.scene_side), settings.max_scene_side)
+    return _points(image, side / longest, settings.keypoints)
 
 
 def view_points(view: View, settings: GeometrySettings) -> Points:
