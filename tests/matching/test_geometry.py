@@ -104,6 +104,20 @@ def test_quad_is_where_the_view_was_laid(corners: NDArray[np.float32]) -> None:
     np.testing.assert_allclose(found.boxes[best], expected, atol=2.5)
 
 
+def test_a_quad_that_tapers_more_than_any_photo_shows_is_not_reported() -> None:
+    # The left side is three times as long as the right one: points agree, but no camera that
+    # sees the whole poster sees it so.
+    corners = np.array([[40, 20], [280, 86], [280, 154], [40, 220]], np.float32)
+    views = [make_view("poster", poster())]
+    found = GeometryIndex(views, SETTINGS).verify(
+        laid(poster(), corners, photo(1, 240, 320)), all_of(views)
+    )
+    for quad in found.quads:
+        sides = np.linalg.norm(np.roll(quad, -1, axis=0) - quad, axis=1)
+        assert max(sides[0] / sides[2], sides[2] / sides[0]) < 2.5
+        assert max(sides[1] / sides[3], sides[3] / sides[1]) < 2.5
+
+
 def test_quad_is_around_the_item_not_around_what_the_view_keeps_beside_it() -> None:
     around = laid(poster(), corners_of(80, 60, 160, 120), poster(9).repeat(2, 0).repeat(2, 1))
     views = [make_view("poster", around, box=(80, 60, 240, 180))]

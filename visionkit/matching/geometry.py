@@ -23,6 +23,8 @@ from visionkit.types import BoxArray, Image
 
 _MIN_POINTS = 5
 """A view with fewer points has no texture to verify."""
+_MAX_TAPER = 2.5
+"""How much longer a side may be than the one opposite: more is a chance fit, not perspective."""
 _VIEW_SIDE = 200
 """Smaller views are enlarged to this, in pixels: SIFT finds little in thumbnails."""
 
@@ -234,17 +236,19 @@ def _project(size: tuple[float, float], homography: NDArray[np.float64]) -> NDAr
 def _is_plausible(
     quad: NDArray[np.float32], size: tuple[float, float], shape: tuple[int, ...]
 ) -> bool:
-    """Whether a view of that size can look like the quad: no bow tie, no extreme slant."""
+    """Whether a view of that size can look like the quad: no bow tie, no sliver, no triangle."""
     if not np.isfinite(quad).all() or not cv2.isContourConvex(quad):
         return False
     area = cv2.contourArea(quad)
     width, height = np.ptp(quad, axis=0)
     scale = np.sqrt(area / (size[0] * size[1]))
-    slant = (width / max(height, 1e-6)) / (size[0] / size[1])
+    top, right, bottom, left = np.linalg.norm(np.roll(quad, -1, axis=0) - quad, axis=1) + 1e-6
+    stretch = ((top + bottom) / size[0]) / ((left + right) / size[1])
     return bool(
         area > 150
         and 0.1 < scale < 10
-        and 1 / 3 < slant < 3
+        and 1 / 3 < stretch < 3
+        and max(top / bottom, bottom / top, left / right, right / left) < _MAX_TAPER
         and width < 1.5 * shape[1]
         and height < 1.5 * shape[0]
     )
