@@ -258,8 +258,10 @@ def test_a_run_stopped_from_outside_leaves_a_record_to_resume_from(
     number: signal.Signals, exit_status: int, run_status: str, tmp_path: Path
 ) -> None:
     code = (
-        "import dataclasses, sys, time\n"
+        "import dataclasses, signal, sys, time\n"
         "from visionkit.cli import entry\n"
+        # A shell that runs the tests in the background has its children ignore Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def job(config, folder):\n"
         "    (folder / 'started').touch()\n"
         "    time.sleep(60)\n"

@@ -214,8 +214,12 @@ def test_killed_and_resumed_equals_uninterrupted(
     finder, result = trained(tmp_path / "run")
     assert len(result.seconds) == 2  # epochs 1 and 2 only
     assert result.epochs == 3
-    assert losses(result) == losses(uninterrupted[1])
-    equal(finder.head, uninterrupted[0].head)
+    # Another process may use other numbers of threads and add up in another order; a training
+    # that begins again or shuffles otherwise differs by a thousand times as much.
+    for resumed, whole in zip(losses(result), losses(uninterrupted[1]), strict=True):
+        assert resumed == pytest.approx(whole, rel=1e-4)
+    for name, value in uninterrupted[0].head.state_dict().items():
+        torch.testing.assert_close(finder.head.state_dict()[name], value, rtol=1e-2, atol=1e-4)
     assert not list((tmp_path / "run").rglob("*.partial"))
 
 
