@@ -71,7 +71,7 @@ class FinderSettings:
     per_item: int = 20
     iou_threshold: float = 0.45
     place_iou_threshold: float = 0.5
-    false_alarm_rate: float = 0.05
+    false_alarm_rate: float = 0.01
 
 
 @dataclass(frozen=True)
