@@ -30,7 +30,9 @@ def test_an_item_counts_where_it_is_not_shown() -> None:
             own = found.confidence[found.data["class_name"] == item]
             if item not in shown:
                 best[item].append(max(own, default=0.0))
-    assert finder.thresholds == pytest.approx(item_thresholds(best, finder.settings.false_alarm_rate))
+    assert finder.thresholds == pytest.approx(
+        item_thresholds(best, finder.settings.false_alarm_rate)
+    )
 
 
 def test_hidden_views_raise_no_false_alarms() -> None:
