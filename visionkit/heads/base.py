@@ -11,10 +11,11 @@ from torch import nn
 Inputs = TypeVar("Inputs")
 Outputs = TypeVar("Outputs")
 Targets = TypeVar("Targets")
+Context = TypeVar("Context")
 Results = TypeVar("Results")
 
 
-class Head(nn.Module, ABC, Generic[Inputs, Outputs, Targets, Results]):
+class Head(nn.Module, ABC, Generic[Inputs, Outputs, Targets, Context, Results]):
     """A task's part of the model: features in, raw outputs out; loss and decoding apart.
 
     The three methods never return another type by mode: `forward` gives raw outputs in
@@ -30,5 +31,10 @@ class Head(nn.Module, ABC, Generic[Inputs, Outputs, Targets, Results]):
         """Scalar losses by name; their sum is minimised."""
 
     @abstractmethod
-    def decode(self, outputs: Outputs, inputs: Inputs) -> Results:
-        """Results in the units a user meets: probabilities, boxes in pixels."""
+    def decode(self, outputs: Outputs, context: Context) -> Results:
+        """Results in the units a user meets: probabilities, boxes in pixels.
+
+        Args:
+            outputs: of `forward`.
+            context: what the outputs alone don't say, such as the sizes of the pictures.
+        """

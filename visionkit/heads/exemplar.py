@@ -101,7 +101,7 @@ class PairResults:
     boxes: torch.Tensor
 
 
-class ExemplarHead(Head[Pairs, PairOutputs, PairTargets, PairResults]):
+class ExemplarHead(Head[Pairs, PairOutputs, PairTargets, Pairs, PairResults]):
     """Compares scene features with view features.
 
     Args:
@@ -236,9 +236,9 @@ class ExemplarHead(Head[Pairs, PairOutputs, PairTargets, PairResults]):
             box_loss = complete_box_iou_loss(refined, targets.boxes[boxed], reduction="mean")
         return {"match": match_loss, "box": box_loss}
 
-    def decode(self, outputs: PairOutputs, inputs: Pairs) -> PairResults:
+    def decode(self, outputs: PairOutputs, context: Pairs) -> PairResults:
         """Scores 0..1 and refined boxes."""
-        return PairResults(outputs.logits.sigmoid(), refine_boxes(inputs.boxes, outputs.offsets))
+        return PairResults(outputs.logits.sigmoid(), refine_boxes(context.boxes, outputs.offsets))
 
 
 def refine_boxes(boxes: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,331 @@
+"""The localization head: boxes of objects of known classes, one pass over a pyramid.
+
+Two branches look at the pyramid. The box branch says of every cell how good its box is and
+where its sides are, whatever the class: it is learned once, without classes, and kept. The class
+branch is new for every set of classes. A score is the geometric mean of both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import supervision as sv
+import torch
+from torch import Tensor, nn
+from torchvision.ops import batched_nms, complete_box_iou_loss
+
+from visionkit.heads.base import Head
+from visionkit.heads.dense import (
+    Assignment,
+    Cells,
+    PaddedBoxes,
+    assign,
+    boxes_of,
+    cells_of,
+    pad_boxes,
+    quality_focal_loss,
+)
+from visionkit.models.pyramid import FeaturePyramid, separable_conv
+from visionkit.types import Features
+
+CLASS_AGNOSTIC = ("pyramid.", "box_branch.")
+"""Beginnings of the names of the weights that know nothing of classes."""
+_RARE = -math.log(99)  # logit of 0.01: few cells show an object (RetinaNet, section 4.1)
+_START_SIDE = 4.0  # cells; side of every box before learning
+_MAX_LOG = 5.0  # of a distance in cells: 148 cells, more than any picture has
+_BOX_WEIGHT = 2.0  # of TOOD
+
+
+@dataclass(frozen=True)
+class DenseOutputs:
+    """What every cell says; M cells, K classes, which may be 0.
+
+    Attributes:
+        quality: (B, M) float32 logits: is there an object, and does the box fit it.
+        boxes: (B, M, 4) float32 xyxy in pixels of the network's input, not clipped.
+        classes: (B, M, K) float32 logits.
+        cells: where the cells are.
+    """
+
+    quality: Tensor
+    boxes: Tensor
+    classes: Tensor
+    cells: Cells
+
+
+@dataclass(frozen=True)
+class BoxTargets:
+    """What is true of a batch; pictures without boxes are as welcome as others.
+
+    Attributes:
+        boxes: (N, 4) float32 xyxy for each picture, pixels of the network's input; N may be 0,
+            boxes without area count as not there.
+        labels: (N,) int64 for each picture; None for a head without classes.
+    """
+
+    boxes: Sequence[Tensor]
+    labels: Sequence[Tensor] | None = None
+
+
+class LocalizationHead(
+    Head[Features, DenseOutputs, BoxTargets, Sequence[tuple[int, int]], list[sv.Detections]]
+):
+    """Finds objects of `class_count` classes; with 0 classes, objects of any.
+
+    Args:
+        channels: stride in pixels -> channels of the backbone's maps.
+        class_count: K; 0 leaves the class branch out.
+        width: channels of the pyramid; a multiple of 8.
+        depth: separable convolutions of each branch.
+        score_threshold: 0..1, below which `decode` leaves a box out.
+        iou_threshold: 0..1, above which `decode` leaves the weaker of two boxes of a class out.
+        max_detections: of a picture.
+
+    Attributes:
+        sizes: the arguments that decide shapes, by name, from which a head of the same shape is
+            made.
+
+    Raises:
+        ValueError: `channels` is empty, `class_count` negative, or `width` no multiple of 8.
+    """
+
+    def __init__(
+        self,
+        channels: Mapping[int, int],
+        class_count: int,
+        *,
+        width: int = 128,
+        depth: int = 2,
+        score_threshold: float = 0.05,
+        iou_threshold: float = 0.6,
+        max_detections: int = 100,
+    ) -> None:
+        super().__init__()
+        if class_count < 0:
+            raise ValueError(f"class_count must be 0 or more, got {class_count}")
+        self.sizes = {
+            "channels": dict(channels),
+            "class_count": class_count,
+            "width": width,
+            "depth": depth,
+        }
+        self.score_threshold, self.iou_threshold = score_threshold, iou_threshold
+        self.max_detections = max_detections
+        self.pyramid = FeaturePyramid(channels, width=width)
+        self.box_branch = BoxBranch(width, self.pyramid.strides, depth=depth)
+        self.class_branch = ClassBranch(width, class_count, depth=depth) if class_count else None
+
+    def forward(self, inputs: Features) -> DenseOutputs:
+        """What every cell says."""
+        maps = self.pyramid(inputs)
+        cells = cells_of(maps)
+        quality, distances = self.box_branch(maps)
+        if self.class_branch is None:
+            classes = quality.new_zeros(*quality.shape, 0)
+        else:
+            classes = self.class_branch(maps)
+        return DenseOutputs(quality, boxes_of(cells.centres, distances), classes, cells)
+
+    def loss(self, outputs: DenseOutputs, targets: BoxTargets) -> dict[str, Tensor]:
+        """Quality focal loss of qualities and classes, complete IoU loss of the boxes.
+
+        The IoU loss is that of Zheng et al., "Distance-IoU Loss", AAAI 2020. Without classes
+        there is no loss of that name.
+
+        Raises:
+            ValueError: another number of pictures than in `outputs`, a label for no class, or
+                no labels for a head with classes.
+        """
+        truth = self._read_targets(outputs, targets)
+        found = assign(outputs.boxes.detach(), _scores_of(outputs, truth), outputs.cells, truth)
+        total = found.quality.sum().clamp(min=1)
+        losses = {
+            "quality": quality_focal_loss(outputs.quality, found.quality).sum() / total,
+            "boxes": _box_loss(outputs, found, truth),
+        }
+        if self.class_branch is not None:
+            wanted = _class_targets(outputs.classes, found, truth)
+            losses["classes"] = quality_focal_loss(outputs.classes, wanted).sum() / total
+        return losses
+
+    @torch.no_grad()
+    def decode(
+        self, outputs: DenseOutputs, context: Sequence[tuple[int, int]]
+    ) -> list[sv.Detections]:
+        """The boxes of each picture, best first, without doubles of a class.
+
+        Args:
+            outputs: of B pictures.
+            context: (height, width) of each picture in pixels of the network's input, which may
+                be larger at the right and below; boxes are cut there.
+
+        Raises:
+            ValueError: another number of pictures than in `outputs`.
+        """
+        if len(context) != len(outputs.quality):
+            raise ValueError(
+                f"image sizes must be as many as pictures, {len(outputs.quality)}, "
+                f"got {len(context)}"
+            )
+        scores = _scores(outputs).flatten(1)  # (B, M * max(K, 1))
+        kinds = max(outputs.classes.shape[2], 1)
+        count = min(10 * self.max_detections, scores.shape[1])
+        best, places = scores.topk(count, dim=1)
+        cell = torch.div(places, kinds, rounding_mode="floor")
+        boxes = outputs.boxes.gather(1, cell[..., None].expand(-1, -1, 4))
+        rims = torch.tensor(context, dtype=boxes.dtype).reshape(-1, 2).flip(1).repeat(1, 2)
+        boxes = boxes.clamp(min=0).minimum(rims.to(boxes.device)[:, None])
+        return [
+            self._without_doubles(*picture)
+            for picture in zip(boxes, best, places % kinds, strict=True)
+        ]
+
+    def class_agnostic_state(self) -> dict[str, Tensor]:
+        """Names -> weights of the pyramid and the box branch, which know nothing of classes."""
+        return {
+            name: value
+            for name, value in self.state_dict().items()
+            if name.startswith(CLASS_AGNOSTIC)
+        }
+
+    def load_class_agnostic(self, state: Mapping[str, Tensor]) -> None:
+        """Takes the pyramid and the box branch of another head, of any number of classes.
+
+        Args:
+            state: from `class_agnostic_state`, of any floating type; weights of a class branch
+                in it are passed over.
+
+        Raises:
+            ValueError: weights are missing or of another shape; names the first.
+        """
+        for name, value in self.class_agnostic_state().items():
+            if name not in state or state[name].shape != value.shape:
+                got = tuple(state[name].shape) if name in state else "none"
+                raise ValueError(
+                    f"box weights must have {name} of shape {tuple(value.shape)}, got {got}; take "
+                    "those made with the same backbone, width and depth"
+                )
+        taken = {name: value for name, value in state.items() if name.startswith(CLASS_AGNOSTIC)}
+        self.load_state_dict(taken, strict=False)
+
+    def _read_targets(self, outputs: DenseOutputs, targets: BoxTargets) -> PaddedBoxes:
+        pictures, classes = len(outputs.quality), outputs.classes.shape[2]
+        labels = targets.labels if classes else None
+        if len(targets.boxes) != pictures or (labels is not None and len(labels) != pictures):
+            raise ValueError(
+                f"targets must have boxes and labels of {pictures} pictures, "
+                f"got {len(targets.boxes)} and {len(labels) if labels is not None else 'none'}"
+            )
+        if classes and labels is None:
+            raise ValueError(f"a head with {classes} classes must be given labels, got None")
+        for each in labels or []:
+            if len(each) and not 0 <= int(each.min()) <= int(each.max()) < classes:
+                raise ValueError(f"labels must be in 0..{classes - 1}, got {each.tolist()}")
+        return pad_boxes(targets.boxes, labels, outputs.quality.device)
+
+    def _without_doubles(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> sv.Detections:
+        kept = (scores >= self.score_threshold) & (boxes[:, 2:] > boxes[:, :2]).all(1)
+        boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
+        best = batched_nms(boxes, scores, labels, self.iou_threshold)[: self.max_detections]
+        return sv.Detections(
+            xyxy=boxes[best].float().cpu().numpy().reshape(-1, 4),
+            confidence=scores[best].float().cpu().numpy(),
+            class_id=labels[best].cpu().numpy().astype(np.int64),
+        )
+
+
+class BoxBranch(nn.Module):
+    """Quality and distances of every cell, by one network for all levels.
+
+    Args:
+        width: channels of the maps.
+        strides: of the levels.
+        depth: separable convolutions.
+    """
+
+    def __init__(self, width: int, strides: Sequence[int], *, depth: int) -> None:
+        super().__init__()
+        self.tower = nn.Sequential(*(separable_conv(width) for _ in range(depth)))
+        self.quality = _last(width, 1, start=_RARE)
+        self.distances = _last(width, 4, start=math.log(_START_SIDE / 2))
+        # One factor a level, as in FCOS: the levels need not agree on the size in cells.
+        self.scales = nn.Parameter(torch.ones(len(strides)))
+
+    def forward(self, maps: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
+        """(B, M) float32 quality logits and (B, M, 4) float32 distances in pixels, above 0."""
+        qualities, distances = [], []
+        for (stride, level), scale in zip(maps.items(), self.scales, strict=True):
+            seen = self.tower(level)
+            qualities.append(_flat(self.quality(seen))[..., 0])
+            # float32: half precision knows sides of 500 pixels to half a pixel only
+            log_distances = _flat(self.distances(seen)) * scale.float()
+            distances.append(stride * log_distances.clamp(-_MAX_LOG, _MAX_LOG).exp())
+        return torch.cat(qualities, 1), torch.cat(distances, 1)
+
+
+class ClassBranch(nn.Module):
+    """Class logits of every cell, by one network for all levels.
+
+    Args:
+        width: channels of the maps.
+        class_count: at least 1.
+        depth: separable convolutions.
+    """
+
+    def __init__(self, width: int, class_count: int, *, depth: int) -> None:
+        super().__init__()
+        self.tower = nn.Sequential(*(separable_conv(width) for _ in range(depth)))
+        self.logits = _last(width, class_count, start=_RARE)
+
+    def forward(self, maps: Mapping[int, Tensor]) -> Tensor:
+        """(B, M, K) float32 logits."""
+        return torch.cat([_flat(self.logits(self.tower(level))) for level in maps.values()], 1)
+
+
+def _last(width: int, channels: int, *, start: float) -> nn.Conv2d:
+    """A 1x1 convolution that says about `start` of everything before it has learned."""
+    conv = nn.Conv2d(width, channels, 1, bias=True)
+    nn.init.normal_(conv.weight, std=0.01)
+    with torch.no_grad():
+        conv.get_parameter("bias").fill_(start)
+    return conv
+
+
+def _flat(level: Tensor) -> Tensor:
+    """(B, h * w, C) float32 of (B, C, h, w)."""
+    return level.flatten(2).transpose(1, 2).float()
+
+
+def _scores(outputs: DenseOutputs) -> Tensor:
+    """(B, M, max(K, 1)) scores 0..1."""
+    quality = outputs.quality.sigmoid()[..., None]
+    if not outputs.classes.shape[2]:
+        return quality
+    return (quality * outputs.classes.sigmoid()).sqrt()
+
+
+def _scores_of(outputs: DenseOutputs, truth: PaddedBoxes) -> Tensor:
+    """(B, G, M): how sure each cell is of each true box's class."""
+    scores = _scores(outputs).detach().transpose(1, 2)
+    return scores.gather(1, truth.labels[..., None].expand(-1, -1, scores.shape[2]))
+
+
+def _box_loss(outputs: DenseOutputs, found: Assignment, truth: PaddedBoxes) -> Tensor:
+    if not found.chosen.any():
+        return outputs.boxes.sum() * 0
+    wanted = truth.boxes.gather(1, found.box[..., None].expand(-1, -1, 4))
+    weight = found.weight[found.chosen]
+    loss: Tensor = complete_box_iou_loss(outputs.boxes[found.chosen], wanted[found.chosen])
+    return _BOX_WEIGHT * (loss * weight).sum() / weight.sum()
+
+
+def _class_targets(logits: Tensor, found: Assignment, truth: PaddedBoxes) -> Tensor:
+    """(B, M, K): the quality at the class of the cell's box, 0 elsewhere."""
+    wanted = torch.zeros_like(logits)
+    if not truth.labels.shape[1]:
+        return wanted
+    labels = truth.labels.gather(1, found.box)
+    return wanted.scatter(2, labels[..., None], found.quality[..., None])
