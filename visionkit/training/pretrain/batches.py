@@ -1,135 +1,100 @@
-"""Endless batches for pretraining, made in a process beside the network's."""
+"""Endless batches for pretraining, drawn on the device that learns."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset
 
-from visionkit.training.pretrain.pictures import LabelledPictures
-from visionkit.training.pretrain.views import (
-    Cutout,
-    Pair,
-    alone,
-    cutout_pair,
-    photo_cutout,
-    photo_pair,
-    pick,
-    relight,
-)
+from visionkit.training.pretrain import warp
+from visionkit.training.pretrain.bank import Bank
+from visionkit.training.pretrain.light import relight
+from visionkit.training.pretrain.views import Pairs, PairSettings, make_pairs
 from visionkit.types import Image
 
 
-@dataclass
+@dataclass(frozen=True)
 class PretrainBatch:
-    """One step's pictures; all uint8, so that little travels between the processes.
+    """One step's pictures, on the device of the bank.
 
     Attributes:
-        labelled: (B, 3, S, S) uint8. labels: (B,) int64.
-        first, second: (P, 3, V, V) uint8 views.
-        matrices: (P, 3, 3) float32 from pixels of `first` to pixels of `second`.
-        shared: (P, V, V) bool, see `Pair`.
+        chosen: (B,) int64, which labelled pictures these are.
+        labelled: (B, 3, s, s) float in 0..1, random parts of them in random light.
+        pairs: see `Pairs`.
     """
 
+    chosen: Tensor
     labelled: Tensor
-    labels: Tensor
-    first: Tensor
-    second: Tensor
-    matrices: Tensor
-    shared: Tensor
+    pairs: Pairs
 
 
 class PretrainStream(IterableDataset[PretrainBatch]):
-    """Batches without end, another sequence for each seed and worker.
+    """Batches without end, another sequence for each seed.
 
     Args:
-        labelled: small pictures with classes.
-        photos: pictures of any size for the pairs.
-        marks: cutouts that are laid on photos.
+        bank: what is drawn from.
         batch_size: labelled pictures a step. pairs: pairs of views a step.
-        labelled_size, view_size: pixels of the square pictures that come out.
-        cutout_part: part of the pairs that show a cutout on two photos, half of them marks.
-        alone_part: part of the pairs whose first view is cut to a rectangle, see `alone`.
-        colour: RGB in 0..255 around it.
+        labelled_size: pixels of the labelled pictures that come out; may be changed between
+            two batches.
+        settings: of the pairs.
         seed: of everything random.
     """
 
     def __init__(
         self,
-        labelled: LabelledPictures,
-        photos: Sequence[Image],
-        marks: Sequence[Cutout],
+        bank: Bank,
         *,
         batch_size: int,
         pairs: int,
         labelled_size: int,
-        view_size: int,
-        cutout_part: float,
-        alone_part: float,
-        colour: tuple[int, int, int],
+        settings: PairSettings,
         seed: int,
     ) -> None:
         super().__init__()
-        self.labelled, self.photos, self.marks = labelled, photos, marks
-        self.batch_size, self.pairs = batch_size, pairs
-        self.labelled_size, self.view_size = labelled_size, view_size
-        self.cutout_part, self.alone_part, self.seed = cutout_part, alone_part, seed
-        self.colour = np.array(colour, np.uint8)
+        self.bank, self.settings = bank, settings
+        self.batch_size, self.pairs, self.labelled_size = batch_size, pairs, labelled_size
+        self.seed = seed
 
     def __iter__(self) -> Iterator[PretrainBatch]:
         """Batches without end."""
-        worker = get_worker_info()
-        rng = np.random.default_rng([self.seed, 0 if worker is None else worker.id])
+        bank, device = self.bank, self.bank.photos.device
+        generator = torch.Generator(device).manual_seed(self.seed)
         while True:
-            yield self.batch(rng)
-
-    def batch(self, rng: np.random.Generator) -> PretrainBatch:
-        """One batch."""
-        chosen = rng.integers(len(self.labelled.images), size=self.batch_size)
-        pictures = [
-            labelled_view(rng, self.labelled.images[index], size=self.labelled_size)
-            for index in chosen
-        ]
-        pairs = [self._pair(rng) for _ in range(self.pairs)]
-        return PretrainBatch(
-            labelled=to_tensor(pictures),
-            labels=torch.from_numpy(self.labelled.labels[chosen]),
-            first=to_tensor([pair.first for pair in pairs]),
-            second=to_tensor([pair.second for pair in pairs]),
-            matrices=torch.from_numpy(np.stack([pair.matrix for pair in pairs])).float(),
-            shared=torch.from_numpy(np.stack([pair.shared for pair in pairs])),
-        )
-
-    def _pair(self, rng: np.random.Generator) -> Pair:
-        pair = self._whole_pair(rng)
-        return alone(rng, pair, self.colour) if rng.random() < self.alone_part else pair
-
-    def _whole_pair(self, rng: np.random.Generator) -> Pair:
-        if rng.random() >= self.cutout_part:
-            return photo_pair(rng, pick(rng, self.photos), size=self.view_size)
-        if rng.random() < 0.5:
-            cutout = self.marks[int(rng.integers(len(self.marks)))]
-        else:
-            cutout = photo_cutout(rng, pick(rng, self.photos))
-        backgrounds = (pick(rng, self.photos), pick(rng, self.photos))
-        return cutout_pair(rng, cutout, backgrounds, size=self.view_size)
+            chosen = torch.randint(
+                len(bank.labelled), (self.batch_size,), generator=generator, device=device
+            )
+            yield PretrainBatch(
+                chosen,
+                labelled_views(bank.labelled[chosen], self.labelled_size, generator),
+                make_pairs(bank, self.pairs, self.settings, generator),
+            )
 
 
-def labelled_view(rng: np.random.Generator, image: Image, *, size: int) -> Image:
-    """A random part of a small picture, mirrored or not, in another light, (S, S, 3) uint8."""
-    side = image.shape[0]
-    cut = round(side * rng.uniform(0.6, 1.0))
-    x, y = rng.integers(0, side - cut + 1, size=2)
-    part = image[y : y + cut, x : x + cut]
-    part = np.asarray(cv2.resize(part, (size, size), interpolation=cv2.INTER_CUBIC))
-    if rng.random() < 0.5:
-        part = np.ascontiguousarray(part[:, ::-1])
-    return relight(rng, part)
+def labelled_views(pictures: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """(B, 3, size, size) float in 0..1: random parts of small pictures, mirrored or not, relit.
+
+    Args:
+        pictures: (B, 3, s, s) uint8.
+        size: of what comes out, in pixels, a multiple of 8.
+        generator: on their device.
+    """
+    count, side, device = len(pictures), pictures.shape[-1], pictures.device
+    area = warp.uniform((count, 1), 0.35, 1.0, generator, device).sqrt()
+    aspect = torch.exp(warp.uniform((count, 1), -0.25, 0.25, generator, device))
+    part = torch.cat([area * aspect, area / aspect], dim=1).clamp(max=1)
+    corner = (1 - part) * torch.rand((count, 2), generator=generator, device=device)
+    centre = side * (corner + part / 2) - 0.5
+    mirror = torch.where(torch.rand(count, generator=generator, device=device) < 0.5, -1.0, 1.0)
+    scales = size / (side * part) * torch.stack([mirror, torch.ones_like(mirror)], dim=1)
+    angles = 0.08 * warp.normal((count,), generator, device)
+    half = torch.full((count, 2), (size - 1) / 2, device=device)
+    matrices = warp.shift(half) @ warp.turn_and_scale(angles, scales) @ warp.shift(-centre)
+    views = warp.look(pictures.float() / 255, matrices, size, outside="reflection")
+    return relight(views, generator)
 
 
 def to_tensor(images: Sequence[Image]) -> Tensor:

@@ -72,7 +72,8 @@ def recipe_of(config: PretrainConfig) -> dict[str, Any]:
     """The settings of a run that make the weights what they are: all but paths and words."""
     recipe = asdict(config)
     for key in (
-        *("labelled", "labelled_val", "held_out", "photos", "output", "resume", "threads"),
+        *("labelled", "labelled_val", "held_out", "photos", "left_out", "output", "resume"),
+        *("threads", "compiled"),
         *("ship", "version", "commit", "note", "measure_minutes"),
     ):
         del recipe[key]

@@ -16,8 +16,8 @@ from visionkit.training.pretrain.material import Material
 from visionkit.training.pretrain.measure import measure
 from visionkit.training.pretrain.module import Pretraining, see
 from visionkit.training.pretrain.objective import DenseDistillation
+from visionkit.training.pretrain.searches import background_view
 from visionkit.training.pretrain.settings import PretrainConfig
-from visionkit.training.pretrain.views import background_view
 from visionkit.types import Image
 
 
@@ -26,7 +26,7 @@ def teacher_cosine(
 ) -> dict[str, float]:
     """Mean cosine of the averaged student's maps, adapted, to the teacher's, as "cosine_16" etc.
 
-    Both maps are centred and standardised a channel as in training.
+    The teacher's maps are whitened as in training.
 
     Args:
         module: after training.
@@ -41,10 +41,11 @@ def teacher_cosine(
     with torch.no_grad():
         for start in range(0, len(views), batch_size):
             images = to_tensor(views[start : start + batch_size]).float() / 255
-            got, _ = see(module.averaged, module.scale(images))
-            taught, _ = module.teacher(images)
+            images = images.to(module.device)
+            got, _, _ = see(module.averaged, module.scale(images))
+            taught, _, _ = module.teacher(images)
             for stride, distil in cast(dict[str, DenseDistillation], module.distil).items():
-                wanted = distil.standardise(taught[int(stride)])
+                wanted = distil.wanted(taught[int(stride)])
                 cosine = F.cosine_similarity(distil.adapt(got[int(stride)]), wanted, dim=1)
                 sums.setdefault(f"cosine_{stride}", []).extend(cosine.mean(dim=(1, 2)).tolist())
     return {key: float(np.mean(values)) for key, values in sums.items()}

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 
 from visionkit.data.drawn import draw_mark
-from visionkit.training.pretrain.measure import Search, make_searches
 from visionkit.training.pretrain.pictures import LabelledPictures, read_labelled, read_photos
+from visionkit.training.pretrain.searches import Cutout, Search, make_searches
 from visionkit.training.pretrain.settings import PretrainConfig
-from visionkit.training.pretrain.views import Cutout
 from visionkit.types import Image
 
 
@@ -35,7 +34,7 @@ def read_material(config: PretrainConfig) -> Material:
     photos = read_photos([config.held_out], longest_side=384)
     held_out = photos[:: config.held_out_every]
     learned = [photo for i, photo in enumerate(photos) if i % config.held_out_every]
-    learned += read_photos(config.photos, longest_side=384)
+    learned += read_photos(config.photos, longest_side=384, left_out=config.left_out)
     marks = [_mark(config.seed, index) for index in range(config.marks)]
     unseen = [_mark(config.seed + 1, index) for index in range(config.searches)]
     return Material(

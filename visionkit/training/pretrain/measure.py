@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,25 +14,10 @@ from torch import Tensor
 from visionkit.models.backbone import Backbone
 from visionkit.training.pretrain.batches import to_tensor
 from visionkit.training.pretrain.pictures import LabelledPictures
-from visionkit.training.pretrain.views import Cutout, Matrix, photo_cutout, pick, relight
+from visionkit.training.pretrain.searches import Search
 from visionkit.types import Image
 
 _TEMPLATE_SCALES = (0.67, 0.82, 1.0, 1.22, 1.5)
-
-
-@dataclass(frozen=True)
-class Search:
-    """One piece to be found again.
-
-    Attributes:
-        template: (h, w, 3) uint8, the piece as it was shown before.
-        scene: (H, W, 3) uint8 in which it lies, seen anew.
-        box: xyxy pixels of the scene.
-    """
-
-    template: Image
-    scene: Image
-    box: tuple[float, float, float, float]
 
 
 def neighbour_accuracy(
@@ -87,22 +71,6 @@ def measure(
             rates = hit_rates(backbone, pieces, strides=(16,), enlarge=2.0)
             values[f"{kind}_16_enlarged"] = rates[16]
     return values
-
-
-def make_searches(
-    photos: Sequence[Image], marks: Sequence[Cutout], *, count: int, seed: int
-) -> dict[str, list[Search]]:
-    """Pieces to find again, `count` of each kind, the same for the same arguments.
-
-    "photo": a piece of one of four photos laid side by side, shown turned, scaled, tilted and
-    in another light. "mark": a drawn mark that is laid on one of the four, learned from a
-    picture of it on another photo.
-    """
-    rng = np.random.default_rng(seed)
-    return {
-        "photo": [_photo_search(rng, photos) for _ in range(count)],
-        "mark": [_cutout_search(rng, photos, marks) for _ in range(count)],
-    }
 
 
 def hit_rates(
@@ -167,91 +135,6 @@ def correlate(scene: Tensor, template: Tensor) -> Tensor:
     spectrum = torch.fft.rfft2(scene) * torch.fft.rfft2(template, s=(height, width)).conj()
     whole: Tensor = torch.fft.irfft2(spectrum.sum(dim=0), s=(height, width))
     return whole[: height - rows + 1, : width - columns + 1]
-
-
-def _photo_search(rng: np.random.Generator, photos: Sequence[Image]) -> Search:
-    scene, corners = _mosaic(rng, photos)
-    x, y = corners[int(rng.integers(4))]
-    width, height = rng.integers(40, 97, size=2)
-    left, top = (
-        x + int(rng.integers(0, 240 - width + 1)),
-        y + int(rng.integers(0, 240 - height + 1)),
-    )
-    scale = float(np.exp(rng.uniform(np.log(0.65), np.log(1.5))))
-    shape = (int(width * scale), int(height * scale))
-    view = _view_of_box(rng, scene, (left, top, int(width), int(height)), shape)
-    return Search(
-        template=relight(rng, view),
-        scene=relight(rng, scene),
-        box=(float(left), float(top), float(left + width), float(top + height)),
-    )
-
-
-def _cutout_search(
-    rng: np.random.Generator, photos: Sequence[Image], marks: Sequence[Cutout]
-) -> Search:
-    scene, corners = _mosaic(rng, photos)
-    mark = marks[int(rng.integers(len(marks)))] if marks else photo_cutout(rng, photos[0])
-    x, y = corners[int(rng.integers(4))]
-    side = int(rng.integers(40, 121))
-    left, top = x + int(rng.integers(0, 240 - side + 1)), y + int(rng.integers(0, 240 - side + 1))
-    scene = _lay(scene, mark, (left, top, side))
-    other, _ = _mosaic(rng, photos)
-    other = _lay(other, mark, (48, 48, 144))
-    scale = float(np.exp(rng.uniform(np.log(0.65), np.log(1.5))))
-    shape = (int(side * scale), int(side * scale))
-    view = _view_of_box(rng, other, (48, 48, 144, 144), shape)
-    return Search(
-        template=relight(rng, view),
-        scene=relight(rng, scene),
-        box=(float(left), float(top), float(left + side), float(top + side)),
-    )
-
-
-def _view_of_box(
-    rng: np.random.Generator,
-    image: Image,
-    box_xywh: tuple[int, int, int, int],
-    size: tuple[int, int],
-) -> Image:
-    """What lies in a box, turned and tilted a little, as (height, width) of `size` (w, h)."""
-    x, y, width, height = box_xywh
-    corners = np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]], float)
-    middle = corners.mean(axis=0)
-    angle = np.deg2rad(rng.normal(0, 12))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    jitter = rng.normal(0, 0.04, corners.shape) * (width, height)
-    source = ((corners - middle) @ turn.T + middle + jitter).astype(np.float32)
-    target = np.array([[0, 0], [size[0], 0], [size[0], size[1]], [0, size[1]]], np.float32)
-    matrix: Matrix = np.asarray(cv2.getPerspectiveTransform(source, target), dtype=np.float64)
-    warped = cv2.warpPerspective(image, matrix, size, borderMode=cv2.BORDER_REFLECT_101)
-    return np.asarray(warped, dtype=np.uint8)
-
-
-def _mosaic(
-    rng: np.random.Generator, photos: Sequence[Image]
-) -> tuple[Image, list[tuple[int, int]]]:
-    """Four photos of 240x240 side by side and their upper left corners (x, y)."""
-    scene = np.empty((480, 480, 3), np.uint8)
-    corners = [(0, 0), (240, 0), (0, 240), (240, 240)]
-    for x, y in corners:
-        photo = pick(rng, photos)
-        scale = 240 / min(photo.shape[:2])
-        enlarged = np.asarray(cv2.resize(photo, None, fx=scale * 1.001, fy=scale * 1.001))
-        top = (enlarged.shape[0] - 240) // 2
-        left = (enlarged.shape[1] - 240) // 2
-        scene[y : y + 240, x : x + 240] = enlarged[top : top + 240, left : left + 240]
-    return scene, corners
-
-
-def _lay(scene: Image, mark: Cutout, place: tuple[int, int, int]) -> Image:
-    left, top, side = place
-    scaled = np.asarray(cv2.resize(mark, (side, side), interpolation=cv2.INTER_AREA))
-    alpha = scaled[..., 3:].astype(np.float32) / 255
-    result = scene.copy()
-    part = result[top : top + side, left : left + side]
-    part[:] = (part * (1 - alpha) + scaled[..., :3] * alpha).astype(np.uint8)
-    return result
 
 
 def _input(image: Image, scale: float) -> Tensor:

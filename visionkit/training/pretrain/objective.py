@@ -6,12 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from visionkit.training.pretrain.views import Pairs
+from visionkit.training.pretrain.warp import apply
+
 
 def match_loss(
     first: Tensor,
     second: Tensor,
-    matrices: Tensor,
-    shared: Tensor,
+    pairs: Pairs,
     *,
     stride: int,
     temperature: float,
@@ -28,8 +30,7 @@ def match_loss(
     Args:
         first: (P, C, h, w) maps of the first views.
         second: those of the second views, of the same shape.
-        matrices: (P, 3, 3) from pixels of the first to pixels of the second views.
-        shared: (P, H, W) bool, pixels of the first views that the second ones may show.
+        pairs: where points of the first views lie in the second ones.
         stride: of the maps, in pixels; the centre of cell i is taken at pixel i * stride.
         temperature: of the softmax.
         anchors: cells taken of a pair, at most.
@@ -38,21 +39,22 @@ def match_loss(
     Returns:
         () mean over the anchors; 0 if no cell of any pair is in both views.
     """
-    pairs, _, height, width = first.shape
+    count, _, height, width = first.shape
     centre = torch.cat([first, second]).detach().mean(dim=(0, 2, 3), keepdim=True)
     first, second = first - centre, second - centre
     cells = _cell_centres(height, width, stride, first.device)  # (n, 2) pixels
-    places = _apply(matrices, cells)  # (P, n, 2) pixels of the second view
+    places = pairs.bend.undone(apply(pairs.matrices, cells))  # (P, n, 2) pixels
     limits = torch.tensor([(width - 1) * stride, (height - 1) * stride], device=first.device)
     seen = ((places >= 0) & (places <= limits)).all(dim=-1)
-    seen &= shared[:, cells[:, 1].long(), cells[:, 0].long()]
-    count = min(anchors, height * width)
-    chosen = (torch.rand(seen.shape, device=first.device) + seen).topk(count, dim=1).indices
-    valid = seen.gather(1, chosen).flatten()  # (P * count,)
+    seen &= pairs.shared[:, cells[:, 1].long(), cells[:, 0].long()]
+    seen &= ~_covered(pairs.covered, places)
+    taken = min(anchors, height * width)
+    chosen = (torch.rand(seen.shape, device=first.device) + seen).topk(taken, dim=1).indices
+    valid = seen.gather(1, chosen).flatten()  # (P * taken,)
     places = places.gather(1, chosen[..., None].expand(-1, -1, 2))
     query = first.flatten(2).gather(2, chosen[:, None].expand(-1, first.shape[1], -1))
     target = _sample(second, places / stride)
-    others = torch.randint(height * width, (pairs, distractors), device=first.device)
+    others = torch.randint(height * width, (count, distractors), device=first.device)
     negative = second.flatten(2).gather(2, others[:, None].expand(-1, second.shape[1], -1))
     queries = F.normalize(query.transpose(1, 2).flatten(0, 1), dim=-1)
     bank = torch.cat([target, negative], dim=2).transpose(1, 2).flatten(0, 1)
@@ -60,7 +62,7 @@ def match_loss(
     bank_places = torch.cat([places, cells[others]], dim=1)  # (P, count + distractors, 2)
     hidden, answer = _neighbours(places, bank_places, radius=1.5 * stride)
     in_bank = torch.cat(
-        [seen.gather(1, chosen), seen.new_ones(pairs, distractors)], dim=1
+        [seen.gather(1, chosen), seen.new_ones(count, distractors)], dim=1
     ).flatten()
     logits = logits.masked_fill(hidden | ~in_bank, float("-inf"))[valid]
     if len(logits) == 0:
@@ -69,23 +71,62 @@ def match_loss(
 
 
 class DenseDistillation(nn.Module):
-    """Asks the student's map, after a 1x1 convolution, for the teacher's standardised map.
+    """Asks the student's map, after a 1x1 convolution, for the teacher's whitened map.
 
     The convolution is thrown away afterwards: the student's own map only has to hold what
-    the teacher's holds.
+    the teacher's holds. Whitened, directions in which all pictures vary count no more than
+    those that tell them apart, just as in the exemplar head's comparison.
+
+    Args:
+        student_channels, teacher_channels: of the maps.
+        shrinkage: added to each variance, in parts of the mean variance; large values leave
+            the map nearly as it is.
     """
 
-    def __init__(self, student_channels: int, teacher_channels: int) -> None:
+    centre: Tensor
+    whitening: Tensor
+
+    def __init__(
+        self, student_channels: int, teacher_channels: int, *, shrinkage: float = 0.1
+    ) -> None:
         super().__init__()
         self.adapt = nn.Conv2d(student_channels, teacher_channels, 1)
-        self.standardise = nn.BatchNorm2d(teacher_channels, affine=False)
+        self.shrinkage = shrinkage
+        self.register_buffer("centre", torch.zeros(teacher_channels))
+        self.register_buffer("whitening", torch.eye(teacher_channels))
+
+    @torch.no_grad()
+    def fit(self, maps: Tensor) -> None:
+        """Sets centre and whitening from (B, D, h, w) maps of many pictures."""
+        cells = maps.movedim(1, -1).flatten(0, 2).double()
+        mean = cells.mean(0)
+        variances, directions = torch.linalg.eigh(torch.cov((cells - mean).T))
+        scale = (variances.clamp(min=0) + self.shrinkage * variances.mean() + 1e-12).rsqrt()
+        self.centre.copy_(mean)
+        self.whitening.copy_((directions * scale) @ directions.T)
+
+    def wanted(self, teacher: Tensor) -> Tensor:
+        """(B, D, h, w): the teacher's map, centred and whitened."""
+        return torch.einsum("dc,bchw->bdhw", self.whitening, teacher - self.centre[:, None, None])
 
     def forward(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
         """Loss () and mean cosine () of a (B, C, h, w) and a (B, D, h, w) map."""
-        wanted = self.standardise(teacher)
+        wanted = self.wanted(teacher)
         got = self.adapt(student)
         cosine = F.cosine_similarity(got, wanted, dim=1).mean()
         return F.smooth_l1_loss(got, wanted) + (1 - cosine), cosine
+
+
+class PooledDistillation(nn.Module):
+    """Asks the student's pooled features, after a linear layer, for the teacher's."""
+
+    def __init__(self, student_channels: int, teacher_channels: int) -> None:
+        super().__init__()
+        self.adapt = nn.Linear(student_channels, teacher_channels)
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """1 - mean cosine () of (B, C) and standardised (B, D) features."""
+        return 1 - F.cosine_similarity(self.adapt(student), teacher, dim=1).mean()
 
 
 def logits_loss(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
@@ -111,12 +152,12 @@ def _cell_centres(height: int, width: int, stride: int, device: torch.device) ->
     return torch.stack([columns.flatten(), rows.flatten()], dim=1).float() * stride
 
 
-def _apply(matrices: Tensor, points: Tensor) -> Tensor:
-    """(P, 3, 3) homographies of (n, 2) points: (P, n, 2); far away where they don't map."""
-    homogeneous = F.pad(points, (0, 1), value=1.0)
-    mapped = homogeneous @ matrices.transpose(1, 2)
-    depth = mapped[..., 2:]
-    return torch.where(depth > 1e-6, mapped[..., :2] / depth.clamp(min=1e-6), -1e6)
+def _covered(covered: Tensor, places: Tensor) -> Tensor:
+    """(P, n) bool: what (P, H, W) says at (P, n, 2) pixels, or at the nearest border."""
+    _, height, width = covered.shape
+    column = places[..., 0].round().long().clamp(0, width - 1)
+    row = places[..., 1].round().long().clamp(0, height - 1)
+    return covered.flatten(1).gather(1, row * width + column)
 
 
 def _sample(maps: Tensor, places: Tensor) -> Tensor:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,19 +64,52 @@ def read_labelled(path: str | Path, *, limit: int | None = None) -> LabelledPict
     )
 
 
-def read_photos(sources: Sequence[str], *, longest_side: int) -> list[Image]:
-    """All pictures of the folders, files or globs, (H, W, 3) uint8 RGB, none larger than asked.
+def read_photos(
+    sources: Sequence[str], *, longest_side: int, left_out: Sequence[str] = ()
+) -> list[Image]:
+    """All pictures of the sources, (H, W, 3) uint8 RGB, none larger than asked.
 
     Args:
-        sources: as `find_images` takes them; in this order, each sorted by name.
+        sources: folders, files or globs as `find_images` takes them, or zip files; in this
+            order, each sorted by name.
         longest_side: in pixels; larger pictures are scaled down.
+        left_out: text files; a picture whose name, with or without its ending, is the first
+            word of a line there (words end at a blank or comma) is left out: test splits are
+            published so.
 
     Raises:
         FileNotFoundError: a source is missing or holds no picture.
         ImageError: a picture can't be read.
     """
-    paths = [path for source in sources for path in find_images(source)]
-    return [_shrink(read_image(path), longest_side) for path in paths]
+    names = {word for path in left_out for word in _first_words(Path(path))}
+    images = []
+    for source in sources:
+        read = _read_zip if source.endswith(".zip") else _read_files
+        images += [_shrink(image, longest_side) for path, image in read(source, names)]
+    return images
+
+
+def _read_files(source: str, left_out: Collection[str]) -> Iterator[tuple[str, Image]]:
+    for path in find_images(source):
+        if path.name not in left_out and path.stem not in left_out:
+            yield str(path), read_image(path)
+
+
+def _read_zip(source: str, left_out: Collection[str]) -> Iterator[tuple[str, Image]]:
+    with zipfile.ZipFile(source) as archive:
+        for name in sorted(archive.namelist()):
+            path = Path(name)
+            if path.suffix.lower() in (".jpg", ".jpeg", ".png") and not (
+                path.name in left_out or path.stem in left_out
+            ):
+                yield name, _decode(archive.read(name))
+
+
+def _first_words(path: Path) -> Iterator[str]:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        words = line.replace(",", " ").split()
+        if words:
+            yield words[0]
 
 
 def _decode(data: bytes) -> Image:

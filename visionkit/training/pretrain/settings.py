@@ -24,6 +24,7 @@ class WishConfig:
     dense_8: float
     dense_16: float
     dense_32: float
+    pooled: float
     logits: float
     labels: float
 
@@ -37,6 +38,7 @@ class PretrainConfig:
     held_out: str
     held_out_every: int
     photos: list[str]
+    left_out: list[str]
     teacher: TeacherConfig
     student: str
     mean: list[float]
@@ -45,15 +47,22 @@ class PretrainConfig:
     minutes: float
     batch_size: int
     pairs: int
-    labelled_size: int
+    labelled_sizes: list[int]
+    teacher_size: int
     view_size: int
     cutout_part: float
     alone_part: float
+    bent_part: float
+    covered_part: float
+    photo_side: int
+    mark_side: int
     marks: int
     learning_rate: float
     weight_decay: float
     average: float
     temperature: float
+    shrinkage: float
+    compiled: bool
     measure_minutes: float
     searches: int
     threads: int

@@ -1,212 +1,204 @@
-"""Pairs of pictures of which is known where each point of one lies in the other.
+"""Pairs of pictures of which is known where each point of one lies in the other, in batches.
 
-Two kinds: two views of one photo, and one cutout (a drawn mark, a piece of a photo) laid on
-two different photos. The second kind is what finding an item in a scene asks for: the same
-thing before another background.
+Two kinds: two views of one photo, and one item (a drawn mark, a piece of a photo) laid on two
+different photos. The second kind is what finding an item in a scene asks for: the same thing
+before another background. All of it is drawn anew for each step, on the device that learns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
-from visionkit.types import Image
-
-Cutout = NDArray[np.uint8]
-"""(H, W, 4) uint8 RGB and alpha."""
-Matrix = NDArray[np.float64]
-"""(3, 3) homography between pixel coordinates (x, y)."""
+from visionkit.training.pretrain import warp
+from visionkit.training.pretrain.bank import Bank
+from visionkit.training.pretrain.light import relight
+from visionkit.training.pretrain.warp import Bend, normal, uniform
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two views of the same thing.
+class Pairs:
+    """Two views each of the same things.
 
     Attributes:
-        first, second: (S, S, 3) uint8 RGB.
-        matrix: maps pixels of `first` to pixels of `second`.
-        shared: (S, S) bool, where in `first` the shared thing is; it may still lie outside
+        first, second: (P, 3, S, S) float in 0..1; in `first` the thing may stand alone.
+        matrices: (P, 3, 3) from pixels of `first` to those of `second` before it was bent.
+        bend: of `second`.
+        shared: (P, S, S) bool, where in `first` the shared thing is; it may still lie outside
             the frame of `second`.
+        covered: (P, S, S) bool, where `second` hides what lies there.
     """
 
-    first: Image
-    second: Image
-    matrix: Matrix
-    shared: NDArray[np.bool_]
+    first: Tensor
+    second: Tensor
+    matrices: Tensor
+    bend: Bend
+    shared: Tensor
+    covered: Tensor
 
 
-def photo_pair(rng: np.random.Generator, photo: Image, *, size: int) -> Pair:
-    """Two views of one photo that differ in place, scale, turn, tilt and light."""
-    first = _photo_view(rng, photo, size)
-    change = _random_change(rng, size)
-    second = change @ first
-    inside = _warp(np.full(photo.shape[:2], 255, np.uint8), first, size)
-    return Pair(
-        first=relight(rng, _warp(photo, first, size)),
-        second=relight(rng, _warp(photo, second, size)),
-        matrix=change,
-        shared=inside > 127,
+@dataclass(frozen=True)
+class PairSettings:
+    """How pairs are made.
+
+    Attributes:
+        size: of a view in pixels, a multiple of 32.
+        cutout_part: part of the pairs that show an item on two photos; the others show a photo.
+        alone_part: part whose first view is cut to a rectangle, as a picture of an item is.
+        bent_part, covered_part: parts whose second view is bent, and partly covered.
+        colour: RGB in 0..1 around a view that stands alone.
+    """
+
+    size: int
+    cutout_part: float
+    alone_part: float
+    bent_part: float
+    covered_part: float
+    colour: tuple[float, float, float]
+
+
+def make_pairs(bank: Bank, count: int, settings: PairSettings, generator: torch.Generator) -> Pairs:
+    """So many new pairs, photos first; `generator` is on the bank's device."""
+    items = round(count * settings.cutout_part)
+    device, size = bank.photos.device, settings.size
+    change = random_change(count, size, generator, device)
+    bend = warp.random_bend(
+        count, size, part=settings.bent_part, generator=generator, device=device
     )
+    first, second, shared = [], [], []
+    for part, make in ((slice(0, count - items), _photos), (slice(count - items, count), _items)):
+        own = Bend(bend.waves[part], bend.phases[part], bend.amplitudes[part])
+        if len(change[part]):
+            views = make(bank, change[part], own, size, generator)
+            first.append(views[0])
+            second.append(views[1])
+            shared.append(views[2])
+    scene, covered = _cover(bank, torch.cat(second), settings.covered_part, generator)
+    template, inside = _alone(torch.cat(first), torch.cat(shared), settings, generator)
+    return Pairs(template, relight(scene, generator), change, bend, inside, covered)
 
 
-def cutout_pair(
-    rng: np.random.Generator, cutout: Cutout, backgrounds: tuple[Image, Image], *, size: int
-) -> Pair:
-    """One cutout laid on two photos, at a place, scale, turn, tilt and light of its own in each."""
-    height, width = cutout.shape[:2]
-    scale = size * rng.uniform(0.35, 0.95) / max(height, width)
-    centre = size * rng.uniform(0.35, 0.65, size=2)
-    first = (
-        _shift(*centre) @ _turn_and_scale(rng.normal(0, 8), scale) @ _shift(-width / 2, -height / 2)
+def random_change(
+    count: int, size: int, generator: torch.Generator, device: torch.device
+) -> Tensor:
+    """(P, 3, 3) homographies between two views: shift, scale, turn and tilt."""
+    scales = torch.exp(uniform((count, 1), math.log(0.7), math.log(1.4), generator, device))
+    scales = scales * torch.exp(0.06 * normal((count, 2), generator, device))
+    turn = warp.turn_and_scale(math.radians(10) * normal((count,), generator, device), scales)
+    half = torch.full((count, 2), size / 2, device=device)
+    moved = half + uniform((count, 2), -0.2, 0.2, generator, device) * size
+    tilted = warp.tilt(0.04 * size * normal((count, 4, 2), generator, device), float(size))
+    return tilted @ warp.shift(moved) @ turn @ warp.shift(-half)
+
+
+def photo_views(
+    bank: Bank, count: int, size: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """(B, 3, h, w) photos, some mirrored by their matrices, and (B, 3, 3) to a view of a part."""
+    device = bank.photos.device
+    photos = bank.photo(count, generator)
+    side = photos.shape[-1] * torch.exp(
+        uniform((count,), math.log(0.35), math.log(0.95), generator, device)
     )
-    change = _random_change(rng, size)
-    placed = [
-        _paste(rng, cutout, matrix, size, photo)
-        for matrix, photo in zip((first, change @ first), backgrounds, strict=True)
+    room = (photos.shape[-1] - side)[:, None]
+    centre = side[:, None] / 2 + room * torch.rand((count, 2), generator=generator, device=device)
+    mirror = torch.where(torch.rand(count, generator=generator, device=device) < 0.5, -1.0, 1.0)
+    scales = size / side[:, None] * torch.stack([mirror, torch.ones_like(mirror)], dim=1)
+    angles = math.radians(5) * normal((count,), generator, device)
+    half = torch.full((count, 2), size / 2, device=device)
+    return photos, warp.shift(half) @ warp.turn_and_scale(angles, scales) @ warp.shift(-centre)
+
+
+def _photos(
+    bank: Bank, change: Tensor, bend: Bend, size: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    photos, first = photo_views(bank, len(change), size, generator)
+    views = [
+        warp.look(photos, matrix, size, bend=bent, outside="reflection")
+        for matrix, bent in ((first, None), (change @ first, bend))
     ]
-    return Pair(
-        first=relight(rng, placed[0]),
-        second=relight(rng, placed[1]),
-        matrix=change,
-        shared=_warp(np.ascontiguousarray(cutout[..., 3]), first, size) > 127,
-    )
+    shared = warp.look(torch.ones_like(photos[:, :1]), first, size, outside="zeros")[:, 0] > 0.5
+    return views[0], views[1], shared
 
 
-def alone(rng: np.random.Generator, pair: Pair, colour: NDArray[np.uint8]) -> Pair:
-    """The pair with its first view cut to a rectangle, as a picture of an item is.
+def _items(
+    bank: Bank, change: Tensor, bend: Bend, size: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    count, device = len(change), change.device
+    items = _textures(bank, count, generator)
+    side = items.shape[-1]
+    scales = size / side * uniform((count,), 0.35, 0.95, generator, device)
+    angles = math.radians(8) * normal((count,), generator, device)
+    centre = size * uniform((count, 2), 0.35, 0.65, generator, device)
+    middle = torch.full((count, 2), side / 2, device=device)
+    first = warp.shift(centre) @ warp.turn_and_scale(angles, scales) @ warp.shift(-middle)
+    views, alpha = [], []
+    for matrix, bent in ((first, None), (change @ first, bend)):
+        photos, place = photo_views(bank, count, size, generator)
+        under = warp.look(photos, place, size, outside="reflection")
+        over = warp.look(items, matrix, size, bend=bent, outside="zeros")
+        views.append(under * (1 - over[:, 3:]) + over[:, :3])
+        alpha.append(over[:, 3])
+    return views[0], views[1], alpha[0] > 0.5
 
-    Where all is shared, the rectangle is any; else it surrounds what is shared. Outside of it
-    is `colour`, which stands for the padding of a picture's border.
+
+def _textures(bank: Bank, count: int, generator: torch.Generator) -> Tensor:
+    """(B, 4, c, c) items with premultiplied colours: drawn marks, and pieces of photos."""
+    marks = bank.mark(count, generator)
+    side = marks.shape[-1]
+    photos, place = photo_views(bank, count, side, generator)
+    pieces = warp.look(photos, place, side, outside="reflection")
+    outline = bank.outline(count, generator)
+    pieces = torch.cat([pieces, outline], dim=1)
+    device = marks.device
+    is_mark = torch.rand((count, 1, 1, 1), generator=generator, device=device) < 0.5
+    items = torch.where(is_mark, marks, pieces)
+    return torch.cat([items[:, :3] * items[:, 3:], items[:, 3:]], dim=1)
+
+
+def _cover(
+    bank: Bank, scenes: Tensor, part: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Scenes of which some are partly hidden by a piece of another scene, and where."""
+    count, _, size, _ = scenes.shape
+    device = scenes.device
+    outline = bank.outline(count, generator)
+    side = outline.shape[-1]
+    scales = size / side * uniform((count, 2), 0.15, 0.5, generator, device)
+    turn = warp.turn_and_scale(uniform((count,), -0.5, 0.5, generator, device), scales)
+    centre = size * torch.rand((count, 2), generator=generator, device=device)
+    middle = torch.full((count, 2), side / 2, device=device)
+    place = warp.shift(centre) @ turn @ warp.shift(-middle)
+    alpha = warp.look(outline, place, size, outside="zeros")
+    alpha = alpha * (torch.rand((count, 1, 1, 1), generator=generator, device=device) < part)
+    return torch.lerp(scenes, scenes.roll(1, 0), alpha), alpha[:, 0] > 0.5
+
+
+def _alone(
+    views: Tensor, shared: Tensor, settings: PairSettings, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """First views in another light, some cut to a rectangle; and what of them is shared then.
+
+    Where all is shared, the rectangle is any; else it surrounds what is shared.
     """
-    size = pair.shared.shape[0]
-    if pair.shared.all() or not pair.shared.any():
-        sides = size * rng.uniform(0.25, 0.8, size=2)
-        left, top = rng.uniform(0, size - sides)
-        right, bottom = left + sides[0], top + sides[1]
-    else:
-        rows = np.flatnonzero(pair.shared.any(axis=1))
-        columns = np.flatnonzero(pair.shared.any(axis=0))
-        left, top, right, bottom = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-    inside = np.zeros((size, size), np.bool_)
-    inside[int(top) : int(bottom), int(left) : int(right)] = True
-    first = np.where(inside[..., None], pair.first, colour).astype(np.uint8)
-    return Pair(first, pair.second, pair.matrix, pair.shared & inside)
-
-
-def photo_cutout(rng: np.random.Generator, photo: Image, *, size: int = 128) -> Cutout:
-    """A piece of a photo in a random outline: rectangle, ellipse or polygon."""
-    view = _warp(photo, _photo_view(rng, photo, size), size)
-    alpha = np.zeros((size, size), np.uint8)
-    kind = rng.integers(3)
-    if kind == 0:
-        low, high = rng.integers(0, size // 4, 2), rng.integers(3 * size // 4, size, 2)
-        alpha[low[1] : high[1], low[0] : high[0]] = 255
-    elif kind == 1:
-        axes = tuple(int(value) for value in rng.integers(size // 4, size // 2, 2))
-        cv2.ellipse(alpha, (size // 2, size // 2), axes, 0, 0, 360, 255, -1)
-    else:
-        angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(4, 9)))
-        radii = size * rng.uniform(0.3, 0.5, len(angles))
-        points = size / 2 + radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        cv2.fillPoly(alpha, [points.astype(np.int32)], 255)
-    return np.dstack([view, alpha])
-
-
-def relight(rng: np.random.Generator, image: Image) -> Image:
-    """The picture in another light: gain a channel, contrast, gamma, colour, blur, noise, JPEG."""
-    levels = np.linspace(0, 1, 256)
-    gain = rng.uniform(0.7, 1.3) * rng.uniform(0.9, 1.1, size=3)
-    contrast, gamma = rng.uniform(0.7, 1.3), rng.uniform(0.75, 1.35)
-    table = ((levels[:, None] ** gamma - 0.5) * contrast + 0.5) * gain
-    image = _bytes(cv2.LUT(image, np.clip(table * 255, 0, 255).astype(np.uint8)[None]))
-    if rng.random() < 0.5:
-        gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-        part = rng.uniform(-0.3, 0.6) if rng.random() < 0.85 else 1.0
-        image = _bytes(cv2.addWeighted(image, 1 - part, gray, part, 0))
-    if rng.random() < 0.3:
-        image = _bytes(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6)))
-    if rng.random() < 0.3:
-        noise = rng.standard_normal(image.shape, dtype=np.float32) * rng.uniform(2, 12)
-        image = np.clip(image + noise, 0, 255).astype(np.uint8)
-    if rng.random() < 0.25:
-        quality = int(rng.integers(25, 85))
-        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = _bytes(cv2.imdecode(data, cv2.IMREAD_COLOR))
-    return image
-
-
-def background_view(rng: np.random.Generator, photo: Image, *, size: int) -> Image:
-    """A random view of a photo, (S, S, 3)."""
-    return _warp(photo, _photo_view(rng, photo, size), size)
-
-
-def pick(rng: np.random.Generator, pictures: Sequence[Image]) -> Image:
-    """One of the pictures."""
-    return pictures[int(rng.integers(len(pictures)))]
-
-
-def _photo_view(rng: np.random.Generator, photo: Image, size: int) -> Matrix:
-    """Homography from a photo to a view that shows a random part of it."""
-    height, width = photo.shape[:2]
-    side = min(height, width) * float(np.exp(rng.uniform(np.log(0.4), np.log(1.1))))
-    margin = min(side, height, width) / 2
-    x = rng.uniform(margin, width - margin) if width > 2 * margin else width / 2
-    y = rng.uniform(margin, height - margin) if height > 2 * margin else height / 2
-    mirror = np.diag([-1.0 if rng.random() < 0.5 else 1.0, 1.0, 1.0])
-    turned = _turn_and_scale(rng.normal(0, 5), size / side)
-    return _shift(size / 2, size / 2) @ mirror @ turned @ _shift(-x, -y)
-
-
-def _random_change(rng: np.random.Generator, size: int) -> Matrix:
-    """Homography between two views: shift, scale, turn and tilt."""
-    scale = float(np.exp(rng.uniform(np.log(0.55), np.log(1.8))))
-    half = size / 2
-    shift = rng.uniform(-0.18, 0.18, size=2) * size
-    turn = _turn_and_scale(rng.normal(0, 12), scale)
-    moved = _shift(half + shift[0], half + shift[1]) @ turn @ _shift(-half, -half)
-    corners = np.array([[0, 0], [size, 0], [size, size], [0, size]], np.float32)
-    tilted = corners + rng.normal(0, 0.05 * size, corners.shape).astype(np.float32)
-    return np.asarray(cv2.getPerspectiveTransform(corners, tilted), np.float64) @ moved
-
-
-def _paste(
-    rng: np.random.Generator, cutout: Cutout, matrix: Matrix, size: int, photo: Image
-) -> Image:
-    under = background_view(rng, photo, size=size)
-    over = cv2.warpPerspective(cutout, matrix, (size, size), flags=cv2.INTER_AREA)
-    alpha: NDArray[np.floating] = over[..., 3:].astype(np.float32) / 255
-    if rng.random() < 0.3:
-        blurred = cv2.GaussianBlur(alpha, (0, 0), rng.uniform(0.5, 2.0))
-        alpha = np.asarray(blurred, dtype=np.float32)[..., None]
-    return (under * (1 - alpha) + over[..., :3] * alpha).astype(np.uint8)
-
-
-def _warp(image: NDArray[np.uint8], matrix: Matrix, size: int) -> NDArray[np.uint8]:
-    """`image` seen through `matrix`, shrunk first where it gets much smaller."""
-    scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
-    while scale < 0.5 and min(image.shape[:2]) > 2:
-        image = np.asarray(cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
-        matrix = matrix @ np.diag([2.0, 2.0, 1.0])
-        scale *= 2
-    border = cv2.BORDER_REFLECT_101 if image.ndim == 3 else cv2.BORDER_CONSTANT
-    warped = cv2.warpPerspective(image, matrix, (size, size), borderMode=border)
-    return np.asarray(warped, dtype=np.uint8)
-
-
-def _bytes(image: object) -> NDArray[np.uint8]:
-    """What OpenCV gives, as the array of bytes that it is."""
-    return np.asarray(image, dtype=np.uint8)
-
-
-def _shift(x: float, y: float) -> Matrix:
-    return np.array([[1, 0, x], [0, 1, y], [0, 0, 1]], np.float64)
-
-
-def _turn_and_scale(degrees: float, scale: float) -> Matrix:
-    angle = np.deg2rad(degrees)
-    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-    return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], np.float64)
+    count, size, device = len(views), settings.size, views.device
+    views = relight(views, generator)
+    line = torch.arange(size, device=device)
+    sides = size * uniform((count, 2), 0.3, 0.8, generator, device)
+    start = (size - sides) * torch.rand((count, 2), generator=generator, device=device)
+    whole = shared.flatten(1).float().mean(1) > 0.97
+    inside = torch.ones(count, size, size, dtype=torch.bool, device=device)
+    for axis, other in ((0, 1), (1, 2)):
+        seen = shared.any(dim=other)  # (P, S) along x, then along y
+        low = torch.where(whole, start[:, axis], seen.float().argmax(1).float())
+        last = size - 1 - seen.flip(1).float().argmax(1)
+        high = torch.where(whole, start[:, axis] + sides[:, axis], last.float() + 1)
+        within = (line >= low[:, None].floor()) & (line < high[:, None].floor())
+        inside &= within[:, None, :] if axis == 0 else within[:, :, None]
+    is_alone = torch.rand((count, 1, 1), generator=generator, device=device) < settings.alone_part
+    inside |= ~is_alone
+    colour = torch.tensor(settings.colour, device=device).view(1, 3, 1, 1)
+    return torch.where(inside[:, None], views, colour), shared & inside
