@@ -126,7 +126,7 @@ def assign(said: Tensor, scores: Tensor, cells: Cells, truth: PaddedBoxes) -> As
 
     A cell fits by score * IoU^6 (TOOD, eq. 2). Where a box holds no cell's centre, the nearest
     ones of the finest level stand in. A cell that two boxes want goes to the box to which it
-    matters more, so that a box within another keeps its best cell.
+    matters more and that is smaller: a small box within a large one has no other cells.
 
     Args:
         said: (B, M, 4) float32 xyxy, the cells' boxes.
@@ -142,12 +142,13 @@ def assign(said: Tensor, scores: Tensor, cells: Cells, truth: PaddedBoxes) -> As
     fit = scores.clamp(min=1e-9).log() + _IOU_POWER * iou.clamp(min=_SMALLEST_IOU).log()
     fit = fit.masked_fill(~_within(cells, truth), -torch.inf)
     best, places = fit.topk(min(CANDIDATES, count), dim=-1)
-    weights = torch.zeros_like(fit).scatter(2, places, (best - best[..., :1]).exp())
-    # exp(-inf - -inf) of boxes that are not there is no number
-    weights = weights.masked_fill(~truth.there[..., None], 0)
-    weight, box = weights.max(1)
+    # A box without cells has -inf everywhere, and the difference of two of them is no number.
+    relative = (best - best[..., :1]).exp().nan_to_num(0)
+    weights = torch.zeros_like(fit).scatter(2, places, relative)
+    claim, box = (weights / _sides(truth)[..., None]).max(1)
+    weight = weights.gather(1, box[:, None])[:, 0]
     best_iou = (iou * (weights > 0)).amax(2)
-    return Assignment(weight > 0, box, weight, weight * best_iou.gather(1, box))
+    return Assignment(claim > 0, box, weight, weight * best_iou.gather(1, box))
 
 
 def quality_focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -157,6 +158,11 @@ def quality_focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """
     error = (logits.sigmoid() - targets).abs()
     return error.square() * F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+
+def _sides(truth: PaddedBoxes) -> Tensor:
+    """(B, G) float root of a box's area; at least a pixel, also of boxes that are not there."""
+    return (truth.boxes[..., 2:] - truth.boxes[..., :2]).prod(-1).sqrt().clamp(min=1)
 
 
 def _within(cells: Cells, truth: PaddedBoxes) -> Tensor:
