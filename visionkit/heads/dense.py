@@ -169,6 +169,6 @@ def _within(cells: Cells, truth: PaddedBoxes) -> Tensor:
     """(B, G, M) bool: the cell's centre lies in the box, or within half a cell of the box's."""
     middle = (truth.boxes[..., :2] + truth.boxes[..., 2:]) / 2
     half = (truth.boxes[..., 2:] - truth.boxes[..., :2]) / 2
-    half = half.clamp(min=float(cells.strides.min()) / 2)
+    half = half.clamp(min=cells.strides.min() / 2)
     away = (cells.centres - middle[:, :, None]).abs()
     return (away <= half[:, :, None]).all(-1) & truth.there[..., None]
