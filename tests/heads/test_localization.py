@@ -112,6 +112,20 @@ def test_batched_equals_one_by_one(classes: int) -> None:
             assert loss == 0
 
 
+def test_half_precision_within_gives_float32_outside() -> None:
+    head = new_head(2)
+    targets = BoxTargets([torch.tensor([[8.0, 8, 40, 60]])], [torch.tensor([1])])
+    whole = head(features_of(1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = head(features_of(1))
+        losses = head.loss(half, targets)
+    for name in ("quality", "boxes", "classes"):
+        assert getattr(half, name).dtype == torch.float32
+        torch.testing.assert_close(getattr(half, name), getattr(whole, name), rtol=0.05, atol=0.1)
+    for name, loss in head.loss(whole, targets).items():
+        torch.testing.assert_close(losses[name], loss, rtol=0.05, atol=0.01)
+
+
 # The loss.
 
 
