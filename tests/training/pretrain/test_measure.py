@@ -8,14 +8,9 @@ import torch
 import torch.nn.functional as F
 
 from visionkit.models.backbone import Backbone, build_backbone
-from visionkit.training.pretrain.measure import (
-    Search,
-    correlate,
-    hit_rates,
-    make_searches,
-    neighbour_accuracy,
-)
+from visionkit.training.pretrain.measure import correlate, hit_rates, neighbour_accuracy
 from visionkit.training.pretrain.pictures import LabelledPictures
+from visionkit.training.pretrain.searches import Search, make_searches
 
 
 @pytest.fixture(scope="module")

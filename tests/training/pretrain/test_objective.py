@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from visionkit.training.pretrain.objective import DenseDistillation, logits_loss, match_loss
+from visionkit.training.pretrain.views import Pairs
+from visionkit.training.pretrain.warp import Bend
 
 STRIDE = 8
 
 
-def _loss(first: torch.Tensor, second: torch.Tensor, **changes: torch.Tensor) -> torch.Tensor:
-    pairs, _, height, width = first.shape
-    arguments = {
-        "matrices": torch.eye(3).repeat(pairs, 1, 1),
-        "shared": torch.ones(pairs, height * STRIDE, width * STRIDE, dtype=torch.bool),
-        **changes,
-    }
+def _loss(first: torch.Tensor, second: torch.Tensor, **changes: object) -> torch.Tensor:
+    count, _, height, width = first.shape
+    every = torch.ones(count, height * STRIDE, width * STRIDE, dtype=torch.bool)
+    flat = Bend(torch.zeros(count, 2, 1), torch.zeros(count, 1, 1), torch.zeros(count, 1, 2))
+    pairs = Pairs(first, second, torch.eye(3).repeat(count, 1, 1), flat, every, ~every)
     return match_loss(
-        first, second, **arguments, stride=STRIDE, temperature=0.1, anchors=1000, distractors=0
+        first,
+        second,
+        replace(pairs, **changes),
+        stride=STRIDE,
+        temperature=0.1,
+        anchors=1000,
+        distractors=0,
     )
 
 
@@ -69,16 +76,36 @@ def test_features_that_move_with_the_matrix_match() -> None:
     assert float(right) < 0.2 < 2 < float(wrong)
 
 
-def test_distillation_is_small_for_a_linear_image_of_the_teacher() -> None:
+def test_what_is_covered_in_the_second_view_is_not_asked_for() -> None:
+    torch.manual_seed(0)
+    first = torch.randn(1, 64, 6, 6)
+    second = first.clone()
+    second[..., 3:] = torch.randn(1, 64, 6, 3)  # something else lies there
+    covered = torch.zeros(1, 48, 48, dtype=torch.bool)
+    covered[..., 20:] = True  # cells 3 to 5 have their centres at 24 to 40
+    assert float(_loss(first, second, covered=covered)) < 0.2 < 1 < float(_loss(first, second))
+
+
+def test_distillation_asks_for_the_whitened_map() -> None:
+    torch.manual_seed(0)
+    mixing = torch.tensor([[3.0, 1.0], [0.0, 0.5]])
+    teacher = torch.einsum("dc,bchw->bdhw", mixing, torch.randn(6, 2, 40, 40)) + 7
+    distil = DenseDistillation(2, 2, shrinkage=0.0)
+    distil.fit(teacher)
+    cells = distil.wanted(teacher).movedim(1, -1).flatten(0, 2)
+    torch.testing.assert_close(torch.cov(cells.T), torch.eye(2), rtol=0, atol=1e-2)
+    torch.testing.assert_close(cells.mean(0), torch.zeros(2), rtol=0, atol=1e-3)
+
+
+def test_distillation_is_small_for_a_linear_image_of_what_is_wanted() -> None:
     torch.manual_seed(0)
     teacher = torch.randn(4, 3, 8, 8)
     distil = DenseDistillation(3, 3)
+    distil.fit(teacher)
     with torch.no_grad():
-        distil.adapt.weight.copy_(torch.eye(3)[..., None, None])
-        distil.adapt.bias.zero_()
-    mean = teacher.mean(dim=(0, 2, 3), keepdim=True)
-    standardised = (teacher - mean) / teacher.std(dim=(0, 2, 3), keepdim=True, correction=0)
-    loss, cosine = distil(standardised, teacher)
+        distil.adapt.weight.copy_(2 * torch.eye(3)[..., None, None])
+        distil.adapt.bias.fill_(1.0)
+    loss, cosine = distil((distil.wanted(teacher) - 1) / 2, teacher)
     assert float(loss.detach()) < 1e-4
     assert float(cosine.detach()) == pytest.approx(1, abs=1e-4)
 

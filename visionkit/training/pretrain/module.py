@@ -231,6 +231,12 @@ class Pretraining(lightning.LightningModule):
         self.log_dict({**values, "loss/all": total.detach(), "rate": self.rate()})
         return total
 
+    def transfer_batch_to_device(
+        self, batch: PretrainBatch, device: torch.device, dataloader_idx: int
+    ) -> PretrainBatch:
+        """The batch as it is: it was made on the device."""
+        return batch
+
     def on_train_batch_start(self, batch: PretrainBatch, batch_index: int) -> None:
         """Sets the rate by the clock."""
         for group in cast(torch.optim.Optimizer, self.optimizers()).param_groups:
