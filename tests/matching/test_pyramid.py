@@ -44,6 +44,7 @@ def test_scales(
     assert pyramid.stride == 8
     shapes = [tuple(level.features.shape[1:]) for level in pyramid.levels]
     assert shapes == [(math.ceil(h / 8), math.ceil(w / 8)) for h, w in expected]
+    assert pyramid.cells == sum(math.ceil(h / 8) * math.ceil(w / 8) for h, w in expected)
     for level, (height, width) in zip(pyramid.levels, expected, strict=True):
         assert level.scale_y == pytest.approx(height / size[0])
         assert level.scale_x == pytest.approx(width / size[1])

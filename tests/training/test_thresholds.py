@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.worlds import PastedScenes, new_finder, photo, three_items
-from visionkit.matching.calibration import item_thresholds
+from visionkit.matching.calibration import item_rate, item_thresholds
 from visionkit.training.pairs import LabelledScene
 from visionkit.training.thresholds import set_thresholds
 
@@ -30,9 +30,8 @@ def test_an_item_counts_where_it_is_not_shown() -> None:
             own = found.confidence[found.data["class_name"] == item]
             if item not in shown:
                 best[item].append(max(own, default=0.0))
-    assert finder.thresholds == pytest.approx(
-        item_thresholds(best, finder.settings.false_alarm_rate)
-    )
+    rate = item_rate(finder.settings.false_alarm_rate, 3)
+    assert finder.thresholds == pytest.approx(item_thresholds(best, rate))
 
 
 def test_hidden_views_raise_no_false_alarms() -> None:

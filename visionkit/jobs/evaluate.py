@@ -53,8 +53,8 @@ def evaluate(config: EvaluateConfig, run_folder: Path) -> Summary:
         predictor.finder,
         title=f"{_bundle_name(config.bundle)} on {Path(config.data).name}",
         thresholds_from=(
-            "Thresholds are those of the bundle: each item's own, for a false find in "
-            f"{100 * predictor.finder.settings.false_alarm_rate:g} % of the pictures without it."
+            "Thresholds are those of the bundle: each item's own, together for a false find in "
+            f"{100 * predictor.finder.settings.false_alarm_rate:g} % of the pictures without items."
         ),
         problems=problems,
         config=yaml.safe_dump(asdict(config), sort_keys=False),

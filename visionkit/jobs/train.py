@@ -108,8 +108,8 @@ def train(config: TrainConfig, run_folder: Path) -> Summary:
         finder,
         title="exemplar, " + ("composed test scenes" if parts.composed else "test scenes"),
         thresholds_from=(
-            f"Set on {count} pictures without the item, for a false find in "
-            f"{task.false_alarm_rate:.0%} of them."
+            f"Each item's was set on up to {count} pictures without it, all together for a false "
+            f"find in {100 * task.false_alarm_rate:g} % of the pictures without items."
         ),
         problems=material.problems,
         training_scenes=_training_scenes(parts.train),

@@ -15,7 +15,11 @@ from visionkit.heads.exemplar import ExemplarHead, Pairs
 from visionkit.matching.calibration import (
     BackgroundStatistics,
     background_statistics,
+    best_similarities,
+    item_rate,
     item_thresholds,
+    relative_sizes,
+    statistics_of_others,
 )
 from visionkit.matching.gallery import Gallery, View
 from visionkit.matching.geometry import GeometryIndex, GeometrySettings, Points, Verified
@@ -57,8 +61,8 @@ class FinderSettings:
         iou_threshold: of two finds of one item that overlap more, the better one stays.
         place_iou_threshold: of two finds of different items that overlap more, the better one
             stays: one place shows one item. 1 keeps both.
-        false_alarm_rate: pictures without an item in which it may be found all the same, as a
-            part of all such pictures; sets each item's threshold.
+        false_alarm_rate: pictures without any item in which one may be found all the same, as a
+            part of all such pictures; sets the items' thresholds.
     """
 
     pyramid: PyramidSettings = field(default_factory=PyramidSettings)
@@ -71,7 +75,7 @@ class FinderSettings:
     per_item: int = 20
     iou_threshold: float = 0.45
     place_iou_threshold: float = 0.5
-    false_alarm_rate: float = 0.01
+    false_alarm_rate: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,8 @@ class Proposals:
 
     Attributes:
         candidates: the best first.
-        prior: (N,) float32, standard deviations above the background's best match.
+        prior: (N,) float32, standard deviations above the best match in a background of the
+            scene's size.
         inliers: (N,) int64, points that geometry verified.
         quads: (N, 4, 2) float32, corners by homography; NaN where there is none.
         pyramid: the scene's features.
@@ -114,7 +119,8 @@ class Finder:
 
     Attributes:
         gallery, templates, statistics: what is looked for, ready to search.
-        thresholds: item -> score threshold 0..1 at the stated false-alarm rate.
+        thresholds: item -> score threshold 0..1 at the stated false-alarm rate, whatever the
+            size of the picture: scores allow for it.
     """
 
     def __init__(
@@ -151,7 +157,8 @@ class Finder:
     def add(self, views: Sequence[View], *, progress: Callable[[int], None] | None = None) -> None:
         """Adds views, calibrates them on the reference and sets their items' thresholds.
 
-        Other items keep theirs. An error leaves everything as it was.
+        Other items keep theirs, which were set for as many items as there were then. An error
+        leaves everything as it was.
 
         Args:
             views: of new or known items; copies are left out.
@@ -219,14 +226,23 @@ class Finder:
         if not len(chosen):
             return
         found = [self._search_all(chosen, pyramid) for pyramid in self.reference]
-        self.statistics = self.statistics.put(chosen, background_statistics(found, len(chosen)))
-        best: dict[str, list[float]] = {self._item_names[number]: [] for number in numbers}
-        for candidates, pyramid in zip(found, self.reference, strict=True):
+        best = best_similarities(found, len(chosen))
+        sizes = self._relative_sizes(self.reference)
+        self.statistics = self.statistics.put(chosen, background_statistics(best, sizes))
+        top: dict[str, list[float]] = {self._item_names[number]: [] for number in numbers}
+        for picture, (candidates, pyramid) in enumerate(zip(found, self.reference, strict=True)):
+            others = statistics_of_others(best, sizes, picture)
+            prior = others.standardise(candidates, sizes[picture])
             placed = replace(candidates, template=chosen[candidates.template])
-            top = self._best_scores(placed, pyramid)
-            for item, scores in best.items():
-                scores.append(top.get(item, 0.0))
-        self.thresholds |= item_thresholds(best, self.settings.false_alarm_rate)
+            scores = self._best_scores(placed, prior, pyramid)
+            for item, values in top.items():
+                values.append(scores.get(item, 0.0))
+        rate = item_rate(self.settings.false_alarm_rate, len(self._item_names))
+        self.thresholds |= item_thresholds(top, rate)
+
+    def _relative_sizes(self, pyramids: Sequence[ScenePyramid]) -> NDArray[np.float64]:
+        reference = [pyramid.cells for pyramid in self.reference]
+        return relative_sizes([pyramid.cells for pyramid in pyramids], reference)
 
     def _search_all(self, chosen: NDArray[np.intp], pyramid: ScenePyramid) -> Candidates:
         """What these templates find, none left out; `template` is a place in `chosen`."""
@@ -239,9 +255,10 @@ class Finder:
         return concatenate(parts)
 
     @torch.no_grad()
-    def _best_scores(self, candidates: Candidates, pyramid: ScenePyramid) -> dict[str, float]:
+    def _best_scores(
+        self, candidates: Candidates, prior: NDArray[np.float32], pyramid: ScenePyramid
+    ) -> dict[str, float]:
         """Item -> score of its best place, as found without geometry: there are no pixels."""
-        prior = self.statistics.standardise(candidates)
         order = np.argsort(-prior, kind="stable")
         items, first = np.unique(self.items_of(candidates)[order], return_index=True)
         best = order[first]
@@ -288,7 +305,7 @@ class Finder:
         if without and len(candidates):
             hidden = np.isin(self._view_of_template[candidates.template], list(without))
             candidates = candidates.take(~hidden)
-        prior = self.statistics.standardise(candidates)
+        prior = self.statistics.standardise(candidates, self._relative_sizes([pyramid])[0])
         candidates, prior = self._thin(candidates, prior)
         verified = None
         if self._points is not None:

@@ -60,6 +60,11 @@ class ScenePyramid:
     image_size: tuple[int, int]
     stride: int
 
+    @property
+    def cells(self) -> int:
+        """How many places of all scales are searched."""
+        return sum(level.features[0].numel() for level in self.levels)
+
 
 def scene_pyramid(image: Image, backbone: Backbone, settings: PyramidSettings) -> ScenePyramid:
     """The scene's feature maps at scales that halve, one backbone pass a scale.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from visionkit.matching.calibration import item_thresholds
+from visionkit.matching.calibration import item_rate, item_thresholds
 from visionkit.matching.finder import Finder
 from visionkit.training.pairs import LabelledScene
 from visionkit.types import Image
@@ -17,7 +17,9 @@ def set_thresholds(
     *,
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Sets each item's threshold to its false-alarm rate; the number of pictures measured on.
+    """Sets the thresholds to the finder's false-alarm rate; the number of pictures measured on.
+
+    The rate is that of pictures without any item; each item gets its part of it.
 
     Args:
         finder: as it will be used; its thresholds are replaced.
@@ -42,7 +44,8 @@ def set_thresholds(
         pictures += 1
         if progress is not None:
             progress(1)
-    finder.thresholds = item_thresholds(best, finder.settings.false_alarm_rate)
+    rate = item_rate(finder.settings.false_alarm_rate, len(finder.item_names))
+    finder.thresholds = item_thresholds(best, rate)
     return pictures
 
 
