@@ -4,8 +4,8 @@ import logging
 import sys
 
 from visionkit.cli.compose import ConfigError, compose
-from visionkit.training.pretrain.run import pretrain
 from visionkit.training.pretrain.settings import PretrainConfig
+from visionkit.training.pretrain.stages import pretrain
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -13,4 +13,4 @@ if __name__ == "__main__":
         composed = compose("pretrain", PretrainConfig, sys.argv[1:])
     except ConfigError as error:
         sys.exit(f"error: {error}")
-    print(f"the weights are in {pretrain(composed.config)}")
+    print(f"what was learned is in {pretrain(composed.config)}")

@@ -18,8 +18,13 @@ from PIL import Image
 
 from visionkit.models.backbone import build_backbone
 from visionkit.training.pretrain.card import Provenance, card_text
-from visionkit.training.pretrain.run import pretrain
-from visionkit.training.pretrain.settings import PretrainConfig, TeacherConfig, WishConfig
+from visionkit.training.pretrain.settings import (
+    BoxConfig,
+    PretrainConfig,
+    TeacherConfig,
+    WishConfig,
+)
+from visionkit.training.pretrain.stages import pretrain
 
 SMALL = "mobilenetv4_conv_small"
 
@@ -63,6 +68,8 @@ def config(tmp_path: Path) -> PretrainConfig:
         mean=[0.5] * 3,
         std=[0.5] * 3,
         wishes=WishConfig(1.0, 0.25, 1.0, 1.0, 1.0, 0.3, 0.3),
+        stage="all",
+        boxes=BoxConfig(minutes=0.02, size=64, batch_size=2, learning_rate=0.001, held_out=1),
         minutes=0.02,
         batch_size=2,
         pairs=2,
@@ -100,7 +107,8 @@ def config(tmp_path: Path) -> PretrainConfig:
 @pytest.mark.filterwarnings("ignore:.*module.s. in eval mode:UserWarning")
 @pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists:UserWarning")
 def test_a_run_ends_by_the_clock_and_goes_on(config: PretrainConfig, tmp_path: Path) -> None:
-    path = pretrain(config)
+    folder = pretrain(config)
+    path = folder / "starter.safetensors"
     backbone = build_backbone(SMALL, weights="file", file=path)
     before = backbone.weights_id
     assert all(torch.isfinite(value).all() for value in backbone.state_dict().values())
@@ -114,11 +122,23 @@ def test_a_run_ends_by_the_clock_and_goes_on(config: PretrainConfig, tmp_path: P
     assert set(card["measured"]) == {"these", "teacher", "untrained"}
     assert -1 <= card["measured"]["these"]["cosine_16"] <= 1
     assert str(tmp_path) not in json.dumps(card)
+    assert (tmp_path / "starter" / "boxes.safetensors").is_file()
+    assert 0 <= json.loads((folder / "boxes.json").read_text())["trained"]["recall_50"] <= 1
     config.resume, config.minutes = True, 0.06
-    assert pretrain(config) == path
+    config.stage = "backbone"
+    assert pretrain(config) == folder
     again = json.loads((path.parent / "metrics.json").read_text())
     assert again["step"] > metrics["step"]
     assert build_backbone(SMALL, weights="file", file=path).weights_id != before
+
+
+def test_a_stage_that_stands_on_nothing_says_what_to_do(config: PretrainConfig) -> None:
+    config.stage = "boxes"
+    with pytest.raises(FileNotFoundError, match="run stage=backbone or stage=all first"):
+        pretrain(config)
+    config.stage = "bones"
+    with pytest.raises(ValueError, match="stage must be one of all, backbone, boxes, got 'bones'"):
+        pretrain(config)
 
 
 def test_classes_the_teacher_lacks_are_named(config: PretrainConfig) -> None:

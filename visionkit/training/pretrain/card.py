@@ -10,6 +10,7 @@ from typing import Any
 
 from visionkit.files import atomic_path, write_json, write_text
 from visionkit.models.weights import CARD_FILE, STARTER_FILE
+from visionkit.training.pretrain.boxes import BOXES_FILE
 from visionkit.training.pretrain.settings import PretrainConfig
 
 DATA = (
@@ -73,7 +74,7 @@ def recipe_of(config: PretrainConfig) -> dict[str, Any]:
     recipe = asdict(config)
     for key in (
         *("labelled", "labelled_val", "held_out", "photos", "left_out", "output", "resume"),
-        *("threads", "compiled"),
+        *("threads", "compiled", "stage"),
         *("ship", "version", "commit", "note", "measure_minutes"),
     ):
         del recipe[key]
@@ -81,17 +82,19 @@ def recipe_of(config: PretrainConfig) -> dict[str, Any]:
     return recipe
 
 
-def ship(weights: Path, folder: Path, provenance: Provenance, *, image_size: int) -> None:
+def ship(output: Path, folder: Path, provenance: Provenance, *, image_size: int) -> None:
     """Puts weights and card where `weights=starter` finds them; each file whole or not at all.
 
     Args:
-        weights: safetensors file of the run.
+        output: folder of the run.
         folder: `visionkit/models/starter`.
         provenance: what the card says.
         image_size: side in pixels that the weights were learned at.
     """
-    with atomic_path(folder / STARTER_FILE) as partial:
-        shutil.copyfile(weights, partial)
+    for name in (STARTER_FILE, BOXES_FILE):
+        if (output / name).is_file():
+            with atomic_path(folder / name) as partial:
+                shutil.copyfile(output / name, partial)
     card = {
         "version": provenance.version,
         "architecture": provenance.recipe["student"],

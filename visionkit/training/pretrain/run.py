@@ -1,4 +1,4 @@
-"""The whole of pretraining: read, train by the clock, measure, and write the weights down."""
+"""The backbone's stage: read, train by the clock, measure, and write the weights down."""
 
 from __future__ import annotations
 
@@ -34,9 +34,8 @@ from visionkit.models.backbone import build_backbone
 from visionkit.models.weights import is_head
 from visionkit.training.pretrain.bank import Bank, make_bank
 from visionkit.training.pretrain.batches import PretrainStream
-from visionkit.training.pretrain.card import Provenance, recipe_of, ship
 from visionkit.training.pretrain.compare import compare
-from visionkit.training.pretrain.material import Material, read_material
+from visionkit.training.pretrain.material import Material
 from visionkit.training.pretrain.measure import measure
 from visionkit.training.pretrain.module import LossWeights, Pretraining, Teacher
 from visionkit.training.pretrain.settings import PretrainConfig
@@ -47,14 +46,15 @@ logger = logging.getLogger(__name__)
 WEIGHTS_FILE = "starter.safetensors"
 CHECKPOINT_FILE = "last.ckpt"
 TAUGHT_FILE = "taught.safetensors"
+COMPARED_FILE = "compared.json"
 
 
-def pretrain(config: PretrainConfig) -> Path:
+def pretrain_backbone(config: PretrainConfig, material: Material) -> Path:
     """Path of the weights file in the output folder: the averaged student, float16.
 
     Beside it lie `metrics.json`, `measured.csv` (one row a measurement), `compared.json` (with
     the teacher and an untrained network), `logs/` and the checkpoint from which `resume=true`
-    goes on. With `ship` the weights and their card are put into that folder.
+    goes on.
 
     Raises:
         FileNotFoundError: pictures or the teacher's weights are missing.
@@ -63,13 +63,6 @@ def pretrain(config: PretrainConfig) -> Path:
     torch.set_num_threads(config.threads)
     lightning.seed_everything(config.seed, verbose=False)
     output = Path(config.output)
-    material = read_material(config)
-    logger.info(
-        "%d labelled pictures, %d photos, %d marks",
-        len(material.labelled.images),
-        len(material.photos),
-        len(material.marks),
-    )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bank = _bank(config, material, device)
     module = _build(config, material, bank, output).to(device)
@@ -101,18 +94,8 @@ def pretrain(config: PretrainConfig) -> Path:
         module, loader, ckpt_path=checkpoint if config.resume and checkpoint.is_file() else None
     )
     compared = compare(config, output / WEIGHTS_FILE, module, material)
-    write_json(output / "compared.json", compared)
-    if config.ship is not None:
-        provenance = Provenance(
-            version=config.version,
-            commit=config.commit,
-            steps=trainer.global_step,
-            minutes=float(module.elapsed) / 60,
-            recipe=recipe_of(config),
-            measured=compared,
-            note=config.note,
-        )
-        ship(output / WEIGHTS_FILE, Path(config.ship), provenance, image_size=config.view_size)
+    steps, minutes = trainer.global_step, float(module.elapsed) / 60
+    write_json(output / COMPARED_FILE, {"steps": steps, "minutes": minutes, "measured": compared})
     return output / WEIGHTS_FILE
 
 

@@ -30,6 +30,17 @@ class WishConfig:
 
 
 @dataclass
+class BoxConfig:
+    """How the class-agnostic box branch is learned."""
+
+    minutes: float
+    size: int
+    batch_size: int
+    learning_rate: float
+    held_out: int
+
+
+@dataclass
 class PretrainConfig:
     """All of it; the values stand in `conf/pretrain.yaml`."""
 
@@ -44,6 +55,8 @@ class PretrainConfig:
     mean: list[float]
     std: list[float]
     wishes: WishConfig
+    stage: str
+    boxes: BoxConfig
     minutes: float
     batch_size: int
     pairs: int

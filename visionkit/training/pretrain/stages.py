@@ -1,0 +1,104 @@
+"""Pretraining as a whole: which stages run, in what order, and what is shipped of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.training.pretrain.box_scenes import composed_boxes
+from visionkit.training.pretrain.boxes import BoxSettings, pretrain_boxes
+from visionkit.training.pretrain.card import Provenance, recipe_of, ship
+from visionkit.training.pretrain.material import Material, read_material
+from visionkit.training.pretrain.run import COMPARED_FILE, WEIGHTS_FILE, pretrain_backbone
+from visionkit.training.pretrain.settings import PretrainConfig
+
+logger = logging.getLogger(__name__)
+STAGES = ("backbone", "boxes")
+
+
+def pretrain(config: PretrainConfig) -> Path:
+    """Path of the output folder, with what the stages that `config.stage` names have learned.
+
+    The stages after the first stand on the backbone's weights in the output folder. Each writes
+    its measure; with `ship` the weights and their card are put into that folder.
+
+    Raises:
+        ValueError: there is no such stage.
+        FileNotFoundError: pictures or weights are missing.
+    """
+    if config.stage not in ("all", *STAGES):
+        raise ValueError(f"stage must be one of all, {', '.join(STAGES)}, got {config.stage!r}")
+    stages = STAGES if config.stage == "all" else (config.stage,)
+    torch.set_num_threads(config.threads)
+    material = read_material(config)
+    logger.info(
+        "%d labelled pictures, %d photos, %d marks",
+        len(material.labelled.images),
+        len(material.photos),
+        len(material.marks),
+    )
+    output = Path(config.output)
+    if "backbone" in stages:
+        pretrain_backbone(config, material)
+    if "boxes" in stages:
+        _boxes(config, material)
+    if config.ship is not None:
+        made = json.loads((output / COMPARED_FILE).read_text(encoding="utf-8"))
+        provenance = Provenance(
+            version=config.version,
+            commit=config.commit,
+            steps=made["steps"],
+            minutes=made["minutes"],
+            recipe=recipe_of(config),
+            measured=made["measured"],
+            note=config.note,
+        )
+        ship(output, Path(config.ship), provenance, image_size=config.view_size)
+    return output
+
+
+def _boxes(config: PretrainConfig, material: Material) -> Path:
+    chosen = config.boxes
+    scenes = composed_boxes(
+        material.photos, size=chosen.size, batch_size=chosen.batch_size, seed=config.seed
+    )
+    held_out = composed_boxes(
+        material.held_out, size=chosen.size, batch_size=chosen.batch_size, seed=config.seed + 1
+    )
+    return pretrain_boxes(
+        _backbone(config, (8, 16, 32)),
+        scenes,
+        list(islice(held_out, chosen.held_out)),
+        Path(config.output),
+        settings=BoxSettings(
+            minutes=chosen.minutes, learning_rate=chosen.learning_rate, seed=config.seed
+        ),
+        resume=config.resume,
+    )
+
+
+def _backbone(config: PretrainConfig, strides: tuple[int, ...]) -> Backbone:
+    """The learned backbone, frozen.
+
+    Raises:
+        FileNotFoundError: its stage has not run.
+    """
+    path = Path(config.output) / WEIGHTS_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} must hold the backbone's weights; run stage=backbone or stage=all first"
+        )
+    backbone = build_backbone(
+        config.student,
+        weights="file",
+        file=path,
+        mean=config.mean,
+        std=config.std,
+        strides=strides,
+    )
+    return backbone.freeze()
