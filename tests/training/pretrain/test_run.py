@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from visionkit.models.backbone import build_backbone
-from visionkit.training.pretrain.card import Provenance, card_text
+from visionkit.training.pretrain.card import Provenance, card_text, read_figures
 from visionkit.training.pretrain.settings import (
     BoxConfig,
     PretrainConfig,
@@ -99,6 +99,8 @@ def config(tmp_path: Path) -> PretrainConfig:
         version="0.0.1",
         commit="abc",
         note="A note.",
+        hardware="two cores",
+        figures=None,
     )
 
 
@@ -137,7 +139,7 @@ def test_a_stage_that_stands_on_nothing_says_what_to_do(config: PretrainConfig) 
     with pytest.raises(FileNotFoundError, match="run stage=backbone or stage=all first"):
         pretrain(config)
     config.stage = "bones"
-    with pytest.raises(ValueError, match="stage must be one of all, backbone, boxes, got 'bones'"):
+    with pytest.raises(ValueError, match="one of all, backbone, boxes, ship, got 'bones'"):
         pretrain(config)
 
 
@@ -148,10 +150,19 @@ def test_classes_the_teacher_lacks_are_named(config: PretrainConfig) -> None:
         pretrain(config)
 
 
-def test_the_card_says_what_was_measured() -> None:
+def test_the_card_says_what_was_measured(tmp_path: Path) -> None:
     recipe = {"student": SMALL, "mean": [0.5], "std": [0.5]}
     measured = {"these": {"photo_8": 0.5}, "untrained": {"photo_8": 0.25, "mark_8": 0.125}}
-    text = card_text(Provenance("1", "abc", 1200, 45.2, recipe, measured, "A note."))
+    rows = ["name,figure,bar,verdict", "old,0.1,,reported"]
+    rows += ["top-1,0.2,>= 0.35,short", "top-1,0.4,>= 0.35,ok"]
+    (tmp_path / "figures.csv").write_text("\n".join(rows))
+    figures = read_figures(tmp_path / "figures.csv")
+    text = card_text(
+        Provenance("1", "abc", 1200, 45.2, recipe, measured, "A note.", "two cores", figures)
+    )
     assert "| piece of an unseen photo found again, stride 8 | 0.500 | 0.250 |" in text
     assert "| unseen drawn mark found on another photo, stride 8 | - | 0.125 |" in text
-    assert "45 minutes (1,200 steps)" in text
+    assert "45 minutes (1,200 steps) on two cores" in text
+    assert "| old | 0.100 | - | reported |" in text
+    assert "| top-1 | 0.400 | >= 0.35 | ok |" in text
+    assert "0.200" not in text

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ DATA = (
     ("BCCD, 292 training and validation pictures, without labels", "MIT"),
     ("Raccoon, 160 training pictures, without labels", "MIT"),
     ("Tomatoes on a conveyor, 64 training pictures, without labels", "CC BY 4.0"),
+    ("A refrigerator, 20 pictures of positive/, without labels", "MIT (Microsoft)"),
     ("Marks drawn by visionkit.data.drawn", "made here"),
 )
 TEACHER = (
@@ -47,6 +49,16 @@ MEASURES = {
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A line of a benchmark: what was measured, the bar it had to reach (or ""), the verdict."""
+
+    name: str
+    value: float
+    bar: str
+    verdict: str
+
+
+@dataclass(frozen=True)
 class Provenance:
     """How one set of weights came about.
 
@@ -57,7 +69,9 @@ class Provenance:
         minutes: by the clock.
         recipe: settings of the run; no paths.
         measured: name of a network -> measure -> value 0..1; a table to compare.
-        note: what a user should know.
+        note: what a user should know, what the weights are bad at among it.
+        hardware: that it ran on, in words.
+        figures: what benchmarks measured of these weights.
     """
 
     version: str
@@ -67,6 +81,22 @@ class Provenance:
     recipe: Mapping[str, Any]
     measured: Mapping[str, Mapping[str, float]]
     note: str
+    hardware: str
+    figures: Sequence[Figure] = ()
+
+
+def read_figures(path: str | Path) -> list[Figure]:
+    """The newest figure of each name in a CSV file of a benchmark, in the order of the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    with Path(path).open(newline="", encoding="utf-8") as file:
+        newest = {
+            row["name"]: Figure(row["name"], float(row["figure"]), row["bar"], row["verdict"])
+            for row in csv.DictReader(file)
+        }
+    return list(newest.values())
 
 
 def recipe_of(config: PretrainConfig) -> dict[str, Any]:
@@ -75,7 +105,7 @@ def recipe_of(config: PretrainConfig) -> dict[str, Any]:
     for key in (
         *("labelled", "labelled_val", "held_out", "photos", "left_out", "output", "resume"),
         *("threads", "compiled", "stage"),
-        *("ship", "version", "commit", "note", "measure_minutes"),
+        *("ship", "version", "commit", "note", "measure_minutes", "hardware", "figures"),
     ):
         del recipe[key]
     del recipe["teacher"]["file"]
@@ -105,10 +135,12 @@ def ship(output: Path, folder: Path, provenance: Provenance, *, image_size: int)
         "data": [{"what": what, "terms": terms} for what, terms in DATA],
         "teacher": TEACHER,
         "commit": provenance.commit,
+        "hardware": provenance.hardware,
         "steps": provenance.steps,
         "minutes": provenance.minutes,
         "recipe": dict(provenance.recipe),
         "measured": {name: dict(values) for name, values in provenance.measured.items()},
+        "figures": [asdict(figure) for figure in provenance.figures],
         "note": provenance.note,
     }
     write_json(folder / CARD_FILE, card)
@@ -127,8 +159,9 @@ def card_text(provenance: Provenance) -> str:
         f"# Starter weights {provenance.version}",
         "",
         f"{provenance.recipe['student']} of timm without its classifier, float16. Trained "
-        f"{provenance.minutes:.0f} minutes ({provenance.steps:,} steps) at commit "
-        f"`{provenance.commit}` by `scripts/pretrain.py`; `card.json` holds every setting.",
+        f"{provenance.minutes:.0f} minutes ({provenance.steps:,} steps) on {provenance.hardware} "
+        f"at commit `{provenance.commit}` by `scripts/pretrain.py`; `card.json` holds every "
+        "setting.",
         "",
         provenance.note,
         "",
@@ -142,6 +175,7 @@ def card_text(provenance: Provenance) -> str:
         "place has an IoU of at least 0.5 with the right one; the scenes are four photos side "
         "by side, 480x480.",
         "",
+        *_figure_lines(provenance.figures),
         "## Learned from",
         "",
         *[f"- {what}. Terms: {terms}." for what, terms in DATA],
@@ -153,12 +187,30 @@ def card_text(provenance: Provenance) -> str:
         "## How",
         "",
         "Three wishes at once: points of one view are told apart in another view of the same "
-        "photo, or of the same cutout laid on another photo, by the maps of stride 8 and 16 "
-        "(InfoNCE); the teacher's maps and classes (distillation); the labels. The learning "
-        "rate falls along a cosine by the clock; what is shipped is the running average of the "
-        "weights.",
+        "photo, or of the same item laid on another photo, by the maps of stride 8 and 16 "
+        "(InfoNCE); the teacher's whitened maps, pooled features and classes (distillation); the "
+        "labels. Labelled pictures begin small and grow. The learning rate falls along a cosine "
+        "by the clock; what is shipped is the running average of the weights. On the frozen "
+        "backbone the exemplar head and the class-agnostic boxes of the localization head then "
+        "learn from composed scenes.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _figure_lines(figures: Sequence[Figure]) -> list[str]:
+    if not figures:
+        return []
+    return [
+        "## By benchmarks/starter.py",
+        "",
+        "| | figure | bar | |",
+        "|---|---|---|---|",
+        *[
+            f"| {one.name} | {one.value:.3f} | {one.bar or '-'} | {one.verdict} |"
+            for one in figures
+        ],
+        "",
+    ]
 
 
 def _cell(value: float | None) -> str:

@@ -86,3 +86,5 @@ class PretrainConfig:
     version: str
     commit: str
     note: str
+    hardware: str
+    figures: str | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.training.pretrain.box_scenes import composed_boxes
 from visionkit.training.pretrain.boxes import BoxSettings, pretrain_boxes
-from visionkit.training.pretrain.card import Provenance, recipe_of, ship
+from visionkit.training.pretrain.card import Provenance, read_figures, recipe_of, ship
 from visionkit.training.pretrain.material import Material, read_material
 from visionkit.training.pretrain.run import COMPARED_FILE, WEIGHTS_FILE, pretrain_backbone
 from visionkit.training.pretrain.settings import PretrainConfig
@@ -31,22 +32,12 @@ def pretrain(config: PretrainConfig) -> Path:
         ValueError: there is no such stage.
         FileNotFoundError: pictures or weights are missing.
     """
-    if config.stage not in ("all", *STAGES):
-        raise ValueError(f"stage must be one of all, {', '.join(STAGES)}, got {config.stage!r}")
-    stages = STAGES if config.stage == "all" else (config.stage,)
-    torch.set_num_threads(config.threads)
-    material = read_material(config)
-    logger.info(
-        "%d labelled pictures, %d photos, %d marks",
-        len(material.labelled.images),
-        len(material.photos),
-        len(material.marks),
-    )
+    choices = ("all", *STAGES, "ship")
+    if config.stage not in choices:
+        raise ValueError(f"stage must be one of {', '.join(choices)}, got {config.stage!r}")
     output = Path(config.output)
-    if "backbone" in stages:
-        pretrain_backbone(config, material)
-    if "boxes" in stages:
-        _boxes(config, material)
+    if config.stage != "ship":
+        _learn(config, STAGES if config.stage == "all" else (config.stage,))
     if config.ship is not None:
         made = json.loads((output / COMPARED_FILE).read_text(encoding="utf-8"))
         provenance = Provenance(
@@ -57,9 +48,26 @@ def pretrain(config: PretrainConfig) -> Path:
             recipe=recipe_of(config),
             measured=made["measured"],
             note=config.note,
+            hardware=config.hardware,
+            figures=read_figures(config.figures) if config.figures is not None else (),
         )
         ship(output, Path(config.ship), provenance, image_size=config.view_size)
     return output
+
+
+def _learn(config: PretrainConfig, stages: Sequence[str]) -> None:
+    torch.set_num_threads(config.threads)
+    material = read_material(config)
+    logger.info(
+        "%d labelled pictures, %d photos, %d marks",
+        len(material.labelled.images),
+        len(material.photos),
+        len(material.marks),
+    )
+    if "backbone" in stages:
+        pretrain_backbone(config, material)
+    if "boxes" in stages:
+        _boxes(config, material)
 
 
 def _boxes(config: PretrainConfig, material: Material) -> Path:
