@@ -26,7 +26,7 @@ def relight(images: Tensor, generator: torch.Generator) -> Tensor:
         images: (B, 3, H, W) float in 0..1, H and W multiples of 8.
         generator: on the device of the pictures.
     """
-    images = _expose(images, generator)
+    images = expose(images, generator)
     images = _gray(images, generator)
     for part, change in ((0.35, _coarse), (0.3, _noisy), (0.25, _compressed)):
         count = round(part * len(images))
@@ -36,7 +36,8 @@ def relight(images: Tensor, generator: torch.Generator) -> Tensor:
     return images.clamp_(0, 1)
 
 
-def _expose(images: Tensor, generator: torch.Generator) -> Tensor:
+def expose(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Pictures with another gain, contrast, gamma and white; (B, 3, H, W) float in 0..1."""
     count, device = len(images), images.device
     gain = uniform((count, 1, 1, 1), 0.7, 1.3, generator, device)
     gain = gain * uniform((count, 3, 1, 1), 0.9, 1.1, generator, device)
