@@ -168,7 +168,7 @@ class Pretraining(lightning.LightningModule):
     @torch.no_grad()
     def fit_whitening(self, views: Tensor, *, batch_size: int = 32) -> None:
         """Whitens what is asked of the student's maps by the teacher's of (B, 3, S, S) views."""
-        shown = [self.teacher(part)[0] for part in views.split(batch_size)]
+        shown = [self.teacher(part)[0] for part in torch.split(views, batch_size)]
         for stride, distil in cast(dict[str, DenseDistillation], self.distil).items():
             distil.fit(torch.cat([maps[int(stride)] for maps in shown]))
 
