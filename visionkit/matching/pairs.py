@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -76,26 +77,22 @@ def _view_grids(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(N, C, 8, 8) features and (N, 8, 8) weights of the chosen templates."""
     used, place = np.unique(chosen, return_inverse=True)
-    grids = torch.zeros(len(used), channels, VIEW_CELLS, VIEW_CELLS, device=device)
-    weights = torch.zeros(len(used), VIEW_CELLS, VIEW_CELLS, device=device)
+    grids = torch.zeros(len(used), channels + 1, VIEW_CELLS, VIEW_CELLS, device=device)
+    by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
     for row, index in enumerate(used):
-        template = templates[index]
-        height, width = template.weights.shape
-        half_width = width * template.extent[0] / 2
-        half_height = height * template.extent[1] / 2
-        item = torch.tensor(
-            [
-                width / 2 - half_width,
-                height / 2 - half_height,
-                width / 2 + half_width,
-                height / 2 + half_height,
-            ],
-            device=device,
-        )[None]
-        grids[row] = _crop(template.features.to(device).float(), item, VIEW_CELLS)[0]
-        weights[row] = _crop(template.weights.to(device)[None], item, VIEW_CELLS)[0, 0]
+        height, width = templates[index].weights.shape
+        by_shape[height, width].append(row)
+    for (height, width), rows in by_shape.items():  # one shape at a time: few calls
+        alike = [templates[used[row]] for row in rows]
+        maps = torch.stack([torch.cat([t.features.float(), t.weights[None]]) for t in alike])
+        middle = torch.tensor([width / 2, height / 2])
+        half = torch.tensor([t.extent for t in alike]) * middle
+        items = torch.cat([middle - half, middle + half], 1).to(device)
+        grids[rows] = roi_align(
+            maps.to(device), list(items[:, None]), VIEW_CELLS, sampling_ratio=1, aligned=True
+        )
     order = torch.from_numpy(place).to(device)
-    return grids[order], weights[order]
+    return grids[order, :channels], grids[order, channels]
 
 
 def _crop(features: torch.Tensor, boxes: torch.Tensor, size: int) -> torch.Tensor:
