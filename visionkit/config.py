@@ -129,6 +129,7 @@ class GeometryConfig:
     min_inliers: Annotated[int, Limits(minimum=4)]
     instances: Positive
     reprojection: Rate
+    verified_views: Positive
 
 
 @dataclass

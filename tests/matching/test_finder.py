@@ -341,6 +341,20 @@ def test_a_large_gallery_is_narrowed_and_still_finds() -> None:
     assert len(set(found.data["class_name"])) < 23
 
 
+def test_no_more_views_are_verified_than_asked_for() -> None:
+    """Two items in one scene: points verify both, or the likelier one alone."""
+    scenes = [scene_with(mark(number), (50, 30), 96, 51)[0] for number in (1, 2)]
+    views = [view(f"item {number}", number) for number in (1, 2)]
+
+    def verified(limit: int) -> set[str]:
+        geometry = replace(SETTINGS.geometry, verified_views=limit)
+        found = new_finder(views, replace(SETTINGS, geometry=geometry)).find(np.hstack(scenes))
+        return set(found.data["class_name"][found.data["inliers"] > 0])
+
+    assert verified(2) == {"item 1", "item 2"}
+    assert len(verified(1)) == 1
+
+
 def test_thresholds_follow_the_false_alarm_rate() -> None:
     strict = new_finder(three_items(), replace(SETTINGS, false_alarm_rate=0.001))
     loose = new_finder(three_items(), replace(SETTINGS, false_alarm_rate=0.3))

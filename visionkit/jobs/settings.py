@@ -37,6 +37,7 @@ def finder_settings(task: ExemplarConfig) -> FinderSettings:
             min_inliers=geometry.min_inliers,
             instances=geometry.instances,
             reprojection=geometry.reprojection,
+            verified_views=geometry.verified_views,
         ),
         use_correlation=correlation.enabled,
         use_geometry=geometry.enabled,

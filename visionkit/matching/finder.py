@@ -409,10 +409,12 @@ class Finder:
     def _views_to_verify(
         self, candidates: Candidates, without: Collection[int]
     ) -> NDArray[np.int64]:
-        """All views of a small gallery, of a large one those that correlation proposes."""
+        """All views of a small gallery, of a large one the best that correlation proposes."""
         views = np.arange(len(self.gallery.views))
-        if len(views) > self.settings.search.dense_views and self.settings.use_correlation:
-            views = np.unique(self._view_of_template[candidates.template])
+        limit = self.settings.geometry.verified_views
+        if len(views) > limit and self.settings.use_correlation:
+            proposed = self._view_of_template[candidates.template]  # the best first
+            views = np.sort(proposed[np.sort(np.unique(proposed, return_index=True)[1])[:limit]])
         return np.setdiff1d(views, list(without)).astype(np.int64)
 
     def _merge(

@@ -32,15 +32,15 @@ class SearchSettings:
             small items; at other scales they would only add false alarms.
         peaks: best places kept for each template and scale.
         dense_views: a gallery with more views than this is narrowed at each scale to so many
-            by a coarse search first, so that time does not grow with the gallery. 48 finds as
-            much as all 172 (AP50 on FlickrLogos-27's second subset: 0.539 against 0.537 with
-            the starter weights, 0.598 against 0.595 with MobileNetV2's).
+            by a coarse search first, so that time does not grow with the gallery. 32 finds as
+            much as all 172 (AP50 on FlickrLogos-27's second subset: 0.540 against 0.537 with
+            the starter weights, 0.601 against 0.595 with MobileNetV2's).
     """
 
     template_cells: tuple[float, ...] = (8.0, 11.3)
     small_template_cells: tuple[float, ...] = (5.66,)
     peaks: int = 3
-    dense_views: int = 48
+    dense_views: int = 32
 
 
 @dataclass(frozen=True)
