@@ -33,18 +33,20 @@ from visionkit.data.images import read_image
 from visionkit.evaluation import Truth, evaluate_boxes, presence_metrics, presence_of
 from visionkit.evaluation.metrics import BoxMetrics
 from visionkit.heads.exemplar import ExemplarHead
+from visionkit.jobs.chain import Chain
 from visionkit.matching.finder import Finder, FinderSettings, whiten
 from visionkit.matching.gallery import make_view
 from visionkit.matching.pyramid import scene_pyramid, to_input
 from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.training.composed import ComposedScenes
 from visionkit.training.fit import FitSettings, fit
+from visionkit.training.pairs import LabelledScene
 from visionkit.training.thresholds import set_thresholds
 from visionkit.types import Image
 
 RESULTS = Path(__file__).parent / "results" / "exemplar.csv"
 BACKGROUNDS = 40
-TRAIN_SCENES, VAL_SCENES, CALIBRATION_SCENES = 200, 40, 40
+TRAIN_SCENES, VAL_SCENES, CALIBRATION_SCENES, EXEMPLAR_REPEATS = 200, 40, 40, 3
 Find = Callable[[Image], sv.Detections]
 
 
@@ -178,7 +180,7 @@ def _set(
     )
     if given.presence:
         _presence(finder, given, f"{name} {weights}: no training", ledger)
-    _train(finder, backgrounds[BACKGROUNDS:])
+    _train(finder, backgrounds[BACKGROUNDS:], exemplar_scenes(finder, given.exemplars))
     trained = _measure(finder.find, scenes, items)
     _against(
         ledger,
@@ -201,8 +203,22 @@ def _parts(settings: FinderSettings) -> dict[str, FinderSettings]:
     }
 
 
-def _train(finder: Finder, backgrounds: Sequence[Image]) -> list[float]:
-    """Learns on composed scenes and sets thresholds; seconds of each epoch."""
+def exemplar_scenes(finder: Finder, exemplars: Sequence[Scene]) -> list[LabelledScene]:
+    """The pictures that views were cut from, with their own views hidden."""
+    views = finder.gallery.views
+    scenes = []
+    for exemplar in exemplars:
+        boxes = np.array([box for _, box in exemplar.objects], np.float32).reshape(-1, 4)
+        shown = {n for n, view in enumerate(views) if view.source == exemplar.path.name}
+        items = tuple(item for item, _ in exemplar.objects)
+        scenes.append(LabelledScene(exemplar.image(), boxes, items, frozenset(shown)))
+    return scenes
+
+
+def _train(
+    finder: Finder, backgrounds: Sequence[Image], own: Sequence[LabelledScene] = ()
+) -> list[float]:
+    """Learns on composed scenes and the exemplars' pictures, sets thresholds; seconds an epoch."""
 
     def composed(count: int, seed: int) -> ComposedScenes:
         settings = ComposeSettings()
@@ -211,7 +227,8 @@ def _train(finder: Finder, backgrounds: Sequence[Image]) -> list[float]:
         )
 
     with tempfile.TemporaryDirectory() as folder:
-        train, val = composed(TRAIN_SCENES, 1), composed(VAL_SCENES, 2)
+        train = Chain((composed(TRAIN_SCENES, 1), *[own] * EXEMPLAR_REPEATS))
+        val = composed(VAL_SCENES, 2)
         result = fit(finder, train, val, Path(folder), FitSettings(progress=False))
     calibration = composed(CALIBRATION_SCENES, 3)
     set_thresholds(finder, (calibration[i] for i in range(len(calibration))), backgrounds)

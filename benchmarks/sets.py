@@ -38,12 +38,14 @@ class ExemplarSet:
     Attributes:
         views: exemplars of the items.
         scenes: test pictures.
+        exemplars: pictures that the views were cut from, with all their boxes.
         empty: pictures that show none of the items.
         presence: (picture, item or None) for picture-level truth.
     """
 
     views: tuple[View, ...]
     scenes: tuple[Scene, ...]
+    exemplars: tuple[Scene, ...] = ()
     empty: tuple[Path, ...] = ()
     presence: tuple[tuple[Path, str | None], ...] = ()
 
@@ -63,6 +65,7 @@ def fridge() -> ExemplarSet:
     return ExemplarSet(
         views=_cut(positive[:3]),
         scenes=tuple(_fridge_scene(path) for path in _by_number(folder / "testImages")),
+        exemplars=tuple(positive[:3]),
         empty=(*find_images(folder / "negative"), *find_images(folder / "score_images")),
     )
 
@@ -82,7 +85,7 @@ def flickrlogos27() -> ExemplarSet:
         if name:
             path = EXEMPLAR / "flickrlogos27" / "images" / name
             presence.append((path, None if brand == "none" else brand))
-    return ExemplarSet(_cut(first), rest, presence=tuple(presence))
+    return ExemplarSet(_cut(first), rest, tuple(first), presence=tuple(presence))
 
 
 def is_tuned_on(scene: Scene) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 import marks
 import torch
 from baselines import sift_baseline
-from exemplar import BACKGROUNDS, _finder, _measure, _train
+from exemplar import BACKGROUNDS, _finder, _measure, _train, exemplar_scenes
 from labelled import LABELLED
 from ledger import Ledger
 from probe import features_of, probe
@@ -109,10 +109,11 @@ def _classify(name: str, labels: Sequence[str], weights: Path | None, ledger: Le
 
 def _find(name: str, labels: Sequence[str], arguments: argparse.Namespace, ledger: Ledger) -> None:
     if name == "marks":
-        views, scenes = marks.views(), marks.scenes()
+        views, scenes, own = marks.views(), marks.scenes(), ()
         backgrounds = list(marks.held_out()[1::2][:BACKGROUNDS])
     else:
         given = SETS[name]()
+        own = given.exemplars
         views, scenes, backgrounds = given.views, given.scenes, photos(BACKGROUNDS)
     scenes = scenes[:: arguments.every if len(scenes) > 20 else 1]
     baseline = None
@@ -132,7 +133,7 @@ def _find(name: str, labels: Sequence[str], arguments: argparse.Namespace, ledge
             lead = untrained - baseline
             ledger.add(f"{name} {label}: AP50 above SIFT + MAGSAC", lead, at_least=ABOVE)
         if not arguments.no_trained:
-            _train(finder, photos(2 * BACKGROUNDS)[BACKGROUNDS:])
+            _train(finder, photos(2 * BACKGROUNDS)[BACKGROUNDS:], exemplar_scenes(finder, own))
             trained = _measure(finder.find, scenes, items).metrics.ap50
             ledger.add(f"{name} {label}: trained, AP50", trained)
             gain = trained - untrained

@@ -154,6 +154,7 @@ class ScenesConfig:
     val: Count
     calibration: Positive
     test: Positive
+    exemplars: Count
 
 
 @dataclass

@@ -14,6 +14,7 @@ from visionkit.jobs.sources import (
     Scenes,
     has_boxes,
     read_backgrounds,
+    read_exemplar_scenes,
     read_item_views,
     read_scenes,
     read_views,
@@ -189,6 +190,19 @@ def test_views_are_hidden_on_the_picture_that_they_were_cut_from(scenes: SceneFo
     hidden = read_scenes(scenes.folder)[0].hiding([other, *views])
     assert [hidden[index].shown_views for index in range(4)] == [{1}, {2}, {3}, set()]
     assert hidden.part("")[0].shown_views == {1}
+
+
+def test_pictures_that_items_were_cut_from_are_scenes_where_all_boxes_are_known(
+    tmp_path: Path, scenes: SceneFolder
+) -> None:
+    own = read_exemplar_scenes(scenes.folder, format="coco")
+    assert own is not None
+    read_as_scenes, _ = read_scenes(scenes.folder, format="coco")
+    assert own.names == read_as_scenes.boxed().names
+    assert own.item_counts == {"item 0": 1, "item 1": 1, "item 2": 1}
+    assert len(own) == 4  # and one that shows none of them
+    write_picture(tmp_path / "items" / "cup" / "1.png", scene(1, 2)[0])
+    assert read_exemplar_scenes(tmp_path / "items", format="auto") is None
 
 
 def test_backgrounds_from_a_glob(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ __all__ = [
     "Scenes",
     "has_boxes",
     "read_backgrounds",
+    "read_exemplar_scenes",
     "read_item_views",
     "read_scenes",
     "read_views",
@@ -151,6 +152,31 @@ def read_scenes(
     found = read(path, format, image_root=image_root, max_pixels=max_pixels)
     table = found.table if splits is None else assign_splits(found.table, splits, seed=seed)
     return Scenes(to_samples(table), max_pixels=max_pixels), list(found.problems)
+
+
+def read_exemplar_scenes(
+    path: str | Path,
+    *,
+    format: str,
+    image_root: str | Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Scenes | None:
+    """The pictures that items were cut from, as scenes; None where not all their boxes are known.
+
+    A folder per item says of each picture where this item is, and nothing of the others; a set
+    with boxes says where all of them are. What is wrong with the set, `read_views` has told.
+
+    Args:
+        path: as for `read_views`.
+        format: as for `read_views`.
+        image_root: the folder of the pictures, where they don't lie beside the annotations.
+        max_pixels: larger pictures are left out.
+    """
+    if format in ("auto", "items") or not FORMATS[format].carries_boxes:
+        return None
+    found, _ = read_scenes(path, format=format, image_root=image_root, max_pixels=max_pixels)
+    boxed = found.boxed()
+    return boxed if len(boxed) else None
 
 
 def read_backgrounds(

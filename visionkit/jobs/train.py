@@ -25,6 +25,7 @@ from visionkit.jobs.sources import (
     Pictures,
     Scenes,
     read_backgrounds,
+    read_exemplar_scenes,
     read_scenes,
     read_views,
     unknown_items,
@@ -58,12 +59,14 @@ class Material:
     Attributes:
         views: of all items.
         scenes: pictures with boxes in their splits, or None.
+        exemplars: the pictures that the views were cut from, where all their boxes are known.
         backgrounds: pictures without items.
         problems: what was left out.
     """
 
     views: list[View]
     scenes: Scenes | None
+    exemplars: Scenes | None
     backgrounds: Sequence[Image]
     problems: list[Problem]
 
@@ -149,8 +152,12 @@ def _gather(config: TrainConfig, run_folder: Path) -> Material:
         views, problems = read_views(
             items, format=data_format, image_root=data.image_root, max_pixels=pixels
         )
-        found = None
-        if scenes is not None:
+        found = exemplars = None
+        if scenes is None:
+            exemplars = read_exemplar_scenes(
+                items, format=data_format, image_root=data.image_root, max_pixels=pixels
+            )
+        else:
             found, more = read_scenes(
                 scenes,
                 format=data_format,
@@ -167,7 +174,7 @@ def _gather(config: TrainConfig, run_folder: Path) -> Material:
             backgrounds, more = read_backgrounds(background, max_pixels=pixels)
             problems += more
     keep_problems(problems, run_folder)
-    return Material(views, found, backgrounds, problems)
+    return Material(views, found, exemplars, backgrounds, problems)
 
 
 def _finder(config: TrainConfig, task: ExemplarConfig, material: Material) -> Finder:
@@ -228,6 +235,9 @@ def _parts(
     train: SceneSource = composed(counts.train, 1, "train")
     val: SceneSource = composed(counts.val, 2, "val")
     calibration: SceneSource = composed(counts.calibration, 3, "val")
+    if material.exemplars is not None:
+        own = material.exemplars.hiding(finder.gallery.views)
+        train = Chain((train, *[own] * counts.exemplars))
     if material.scenes is None:
         return _Parts(
             train,
