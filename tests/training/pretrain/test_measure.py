@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from visionkit.models.backbone import Backbone, build_backbone
-from visionkit.training.pretrain.measure import correlate, hit_rates, neighbour_accuracy
+from visionkit.training.pretrain.measure import correlate, hit_rates, probe_accuracy
 from visionkit.training.pretrain.pictures import LabelledPictures
 from visionkit.training.pretrain.searches import Search, make_searches
 
@@ -56,7 +56,7 @@ def test_searches_are_repeatable_and_lie_inside() -> None:
             assert 0 <= top < bottom <= search.scene.shape[0]
 
 
-def test_neighbours_tell_plain_colours_apart(backbone: Backbone) -> None:
+def test_a_linear_layer_tells_plain_colours_apart(backbone: Backbone) -> None:
     colours = np.array([[250, 10, 10], [10, 250, 10], [10, 10, 250]], np.uint8)
     labels = np.arange(12) % 3
     images = np.broadcast_to(colours[labels][:, None, None], (12, 32, 32, 3)).copy()
@@ -64,6 +64,6 @@ def test_neighbours_tell_plain_colours_apart(backbone: Backbone) -> None:
     names = ("red", "green", "blue")
     known = LabelledPictures(images[:6], labels[:6], names)
     asked = LabelledPictures(images[6:], labels[6:], names)
-    assert neighbour_accuracy(backbone, known, asked, size=32, neighbours=1) == 1
+    assert probe_accuracy(backbone, known, asked, size=32) == 1
     wrong = LabelledPictures(images[6:], (labels[6:] + 1) % 3, names)
-    assert neighbour_accuracy(backbone, known, wrong, size=32, neighbours=1) == 0
+    assert probe_accuracy(backbone, known, wrong, size=32) == 0

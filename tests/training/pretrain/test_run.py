@@ -65,6 +65,7 @@ def config(tmp_path: Path) -> PretrainConfig:
             SMALL, str(tmp_path / "teacher.safetensors"), [0.5] * 3, [0.5] * 3, ""
         ),
         student=SMALL,
+        start=None,
         mean=[0.5] * 3,
         std=[0.5] * 3,
         wishes=WishConfig(1.0, 0.25, 1.0, 1.0, 1.0, 0.3, 0.3),
@@ -73,9 +74,12 @@ def config(tmp_path: Path) -> PretrainConfig:
         minutes=0.02,
         batch_size=2,
         pairs=2,
+        shown=2,
         labelled_sizes=[32, 64],
         teacher_size=64,
         view_size=64,
+        shown_size=64,
+        item_part=0.5,
         cutout_part=0.5,
         alone_part=0.5,
         bent_part=0.5,
@@ -117,7 +121,7 @@ def test_a_run_ends_by_the_clock_and_goes_on(config: PretrainConfig, tmp_path: P
     metrics = json.loads((path.parent / "metrics.json").read_text())
     assert metrics["step"] >= 1
     assert metrics["minutes"] <= 1
-    assert 0 <= metrics["neighbours"] <= 1
+    assert 0 <= metrics["probe"] <= 1
     assert not any(key.startswith("classifier") for key in safetensors.torch.load_file(path))
     card = json.loads((tmp_path / "starter" / "card.json").read_text())
     assert card["architecture"] == SMALL

@@ -13,7 +13,7 @@ from torch.utils.data import IterableDataset
 from visionkit.training.pretrain import warp
 from visionkit.training.pretrain.bank import Bank
 from visionkit.training.pretrain.light import expose
-from visionkit.training.pretrain.views import Pairs, PairSettings, make_pairs
+from visionkit.training.pretrain.views import Pairs, PairSettings, make_pairs, shown_views
 from visionkit.types import Image
 
 
@@ -24,12 +24,16 @@ class PretrainBatch:
     Attributes:
         chosen: (B,) int64, which labelled pictures these are.
         labelled: (B, 3, s, s) float in 0..1, random parts of them in random light.
-        pairs: see `Pairs`.
+        shown: (V, 3, S, S) float in 0..1, views for the teacher, in their own light.
+        relit: the same in another light, for the student.
+        pairs: see `Pairs`; None where none are asked for.
     """
 
     chosen: Tensor
     labelled: Tensor
-    pairs: Pairs
+    shown: Tensor
+    relit: Tensor
+    pairs: Pairs | None
 
 
 class PretrainStream(IterableDataset[PretrainBatch]):
@@ -38,6 +42,8 @@ class PretrainStream(IterableDataset[PretrainBatch]):
     Args:
         bank: what is drawn from.
         batch_size: labelled pictures a step. pairs: pairs of views a step.
+        shown: views a step that the teacher is asked about. shown_size: their pixels.
+        item_part: part of them with an item laid on.
         labelled_size: pixels of the labelled pictures that come out; may be changed between
             two batches.
         settings: of the pairs.
@@ -50,6 +56,9 @@ class PretrainStream(IterableDataset[PretrainBatch]):
         *,
         batch_size: int,
         pairs: int,
+        shown: int,
+        shown_size: int,
+        item_part: float,
         labelled_size: int,
         settings: PairSettings,
         seed: int,
@@ -57,6 +66,7 @@ class PretrainStream(IterableDataset[PretrainBatch]):
         super().__init__()
         self.bank, self.settings = bank, settings
         self.batch_size, self.pairs, self.labelled_size = batch_size, pairs, labelled_size
+        self.shown, self.shown_size, self.item_part = shown, shown_size, item_part
         self.seed = seed
 
     def __iter__(self) -> Iterator[PretrainBatch]:
@@ -67,10 +77,13 @@ class PretrainStream(IterableDataset[PretrainBatch]):
             chosen = torch.randint(
                 len(bank.labelled), (self.batch_size,), generator=generator, device=device
             )
+            shown = shown_views(bank, self.shown, self.shown_size, self.item_part, generator)
             yield PretrainBatch(
                 chosen,
                 labelled_views(bank.labelled[chosen], self.labelled_size, generator),
-                make_pairs(bank, self.pairs, self.settings, generator),
+                shown,
+                expose(shown, generator),
+                make_pairs(bank, self.pairs, self.settings, generator) if self.pairs else None,
             )
 
 

@@ -1,4 +1,4 @@
-"""What a backbone is worth: classes told apart by neighbours, and pieces found again in photos."""
+"""What a backbone is worth: classes told by a linear layer, pieces found again in photos."""
 
 from __future__ import annotations
 
@@ -20,28 +20,38 @@ from visionkit.types import Image
 _TEMPLATE_SCALES = (0.67, 0.82, 1.0, 1.22, 1.5)
 
 
-def neighbour_accuracy(
+def probe_accuracy(
     backbone: Backbone,
     known: LabelledPictures,
     asked: LabelledPictures,
     *,
     size: int,
-    neighbours: int = 10,
+    penalty: float = 0.03,
 ) -> float:
-    """Part 0..1 of `asked` whose class is the one most of its nearest `known` pictures have.
+    """Part 0..1 of `asked` whose class a linear layer learned from `known` names.
 
-    Cosine of the centred pooled features; neighbours vote with exp(similarity / 0.07), as in
-    Wu et al. 2018.
+    The layer is ridge regression of the standardised pooled features to the classes, solved in
+    one step. What it says goes with logistic regression, which takes minutes; nearest neighbours
+    do not: they fell from 0.15 to 0.09 while logistic regression rose.
+
+    Args:
+        backbone: what is measured.
+        known: pictures whose classes are known.
+        asked: pictures whose classes are asked for.
+        size: pixels of the pictures as the backbone sees them.
+        penalty: of the squared weights, in parts of a feature's variance.
     """
-    references = _pooled(backbone, known.images, size)
-    centre = references.mean(dim=0)
-    queries = F.normalize(_pooled(backbone, asked.images, size) - centre, dim=1)
-    similarity = queries @ F.normalize(references - centre, dim=1).T
-    best = similarity.topk(min(neighbours, len(references)), dim=1)
-    votes = torch.zeros(len(queries), len(known.wnids))
-    labels = torch.from_numpy(known.labels)[best.indices]
-    votes.scatter_add_(1, labels, (best.values / 0.07).exp())
-    return float((votes.argmax(dim=1) == torch.from_numpy(asked.labels)).float().mean())
+    learned = _pooled(backbone, known.images, size)
+    mean, spread = learned.mean(0), learned.std(0, correction=0).clamp(min=1e-6)
+    learned = ((learned - mean) / spread).double()
+    wanted = F.one_hot(torch.from_numpy(known.labels), len(known.wnids)).double()
+    shares = wanted.mean(0)
+    gram = learned.T @ learned / len(learned)
+    gram += penalty * torch.eye(len(gram), dtype=gram.dtype)
+    layer = torch.linalg.solve(gram, learned.T @ (wanted - shares) / len(learned))
+    seen = ((_pooled(backbone, asked.images, size) - mean) / spread).double()
+    named = (seen @ layer + shares).argmax(1)
+    return float((named == torch.from_numpy(asked.labels)).float().mean())
 
 
 def measure(
@@ -53,7 +63,7 @@ def measure(
     size: int = 128,
     enlarged: bool = True,
 ) -> dict[str, float]:
-    """Neighbour accuracy and hit rates, 0..1, of a backbone with maps of stride 8 and 16.
+    """Accuracy of a linear layer and hit rates, 0..1, of a backbone with maps of stride 8 and 16.
 
     Args:
         backbone: what is measured.
@@ -63,7 +73,7 @@ def measure(
         size: pixels of the labelled pictures as the backbone sees them.
         enlarged: whether pieces are also searched by the map of stride 16 at twice the size.
     """
-    values = {"neighbours": neighbour_accuracy(backbone, known, asked, size=size)}
+    values = {"probe": probe_accuracy(backbone, known, asked, size=size)}
     for kind, pieces in searches.items():
         rates = hit_rates(backbone, pieces, strides=(8, 16))
         values.update({f"{kind}_{stride}": rate for stride, rate in rates.items()})

@@ -35,8 +35,8 @@ class LossWeights:
     Attributes:
         match: points told apart between views, at strides 8 and 16.
         dense: the teacher's maps of views, by stride.
-        pooled: the teacher's pooled features of labelled pictures.
-        logits: the teacher's classes, of labelled pictures and of views.
+        pooled: the teacher's pooled features, of labelled pictures and of views.
+        logits: the teacher's classes, of the same.
         labels: the classes of the labelled pictures.
     """
 
@@ -201,31 +201,7 @@ class Pretraining(lightning.LightningModule):
 
     def training_step(self, batch: PretrainBatch, batch_index: int) -> Tensor:
         """The loss of one batch, ()."""
-        pairs, weights = batch.pairs, self.weights
-        views = torch.cat([pairs.first, pairs.second])
-        _, pooled, logits = self._see(self.student, self.scale(batch.labelled))
-        maps, _, logits_views = self._see(self.student, self.scale(views))
-        maps = {stride: value.float() for stride, value in maps.items()}
-        losses = self._match(maps, pairs)
-        if weights.labels:
-            target = self.labels[batch.chosen]
-            losses["labels"] = weights.labels * F.cross_entropy(
-                logits.float(), target, label_smoothing=0.1
-            )
-        if weights.pooled:
-            target = self.taught.pooled[batch.chosen].float()
-            losses["pooled"] = weights.pooled * self.distil_pooled(pooled, target)
-        classes = [(logits, self.taught.logits[batch.chosen])]
-        if weights.dense:
-            count = len(pairs.first)
-            shown, _, classes_views = self.teacher(pairs.first)
-            losses.update(self._distil({key: m[:count] for key, m in maps.items()}, shown))
-            classes.append((logits_views[:count], classes_views))
-        if weights.logits:
-            divergence = [
-                logits_loss(got.float(), want.float(), temperature=2.0) for got, want in classes
-            ]
-            losses["logits"] = weights.logits * torch.stack(divergence).sum()
+        losses = {**self._labelled(batch), **self._shown(batch), **self._match(batch.pairs)}
         total = torch.stack(list(losses.values())).sum()
         values = {f"loss/{name}": value.detach() for name, value in losses.items()}
         self.log_dict({**values, "loss/all": total.detach(), "rate": self.rate()})
@@ -275,9 +251,48 @@ class Pretraining(lightning.LightningModule):
         ]
         return torch.optim.AdamW(groups, lr=self.learning_rate)
 
-    def _match(self, maps: Mapping[int, Tensor], pairs: Pairs) -> dict[str, Tensor]:
-        if not self.weights.match:
+    def _labelled(self, batch: PretrainBatch) -> dict[str, Tensor]:
+        """What is asked of the labelled pictures."""
+        weights, taught, chosen = self.weights, self.taught, batch.chosen
+        _, pooled, logits = self._see(self.student, self.scale(batch.labelled))
+        wanted = taught.pooled[chosen].float(), taught.logits[chosen]
+        right = F.cross_entropy(logits.float(), self.labels[chosen], label_smoothing=0.1)
+        return {"labels": weights.labels * right, **self._classes("", pooled, logits, *wanted)}
+
+    def _shown(self, batch: PretrainBatch) -> dict[str, Tensor]:
+        """What is asked of the views that the teacher is asked about, too."""
+        if not len(batch.shown):
             return {}
+        maps, pooled, logits = self._see(self.student, self.scale(batch.relit))
+        wanted, features, classes = self.teacher(batch.shown)
+        losses = self._classes(
+            "_shown", pooled, logits, self.taught.standardised(features), classes
+        )
+        for stride, weight in (self.weights.dense or {}).items():
+            loss, cosine = self.distil[str(stride)](maps[stride].float(), wanted[stride])
+            losses[f"dense_{stride}"] = weight * loss
+            self.log(f"cosine_{stride}", cosine.detach())
+        return losses
+
+    def _classes(
+        self, kind: str, pooled: Tensor, logits: Tensor, features: Tensor, classes: Tensor
+    ) -> dict[str, Tensor]:
+        """The teacher's pooled features and classes, asked of the student's."""
+        divergence = logits_loss(logits.float(), classes.float(), temperature=2.0)
+        return {
+            f"pooled{kind}": self.weights.pooled * self.distil_pooled(pooled.float(), features),
+            f"logits{kind}": self.weights.logits * divergence,
+        }
+
+    def _match(self, pairs: Pairs | None) -> dict[str, Tensor]:
+        """Points of the pairs' first views told apart in their second views."""
+        if not self.weights.match or pairs is None:
+            return {}
+        views = torch.cat([pairs.first, pairs.second])
+        maps = {
+            stride: value.float()
+            for stride, value in self._see(self.student, self.scale(views))[0].items()
+        }
         count = len(pairs.first)
         return {
             f"match_{stride}": self.weights.match
@@ -290,14 +305,6 @@ class Pretraining(lightning.LightningModule):
             )
             for stride in (8, 16)
         }
-
-    def _distil(self, maps: Mapping[int, Tensor], shown: Mapping[int, Tensor]) -> dict[str, Tensor]:
-        losses: dict[str, Tensor] = {}
-        for stride, weight in (self.weights.dense or {}).items():
-            loss, cosine = self.distil[str(stride)](maps[stride], shown[stride])
-            losses[f"dense_{stride}"] = weight * loss
-            self.log(f"cosine_{stride}", cosine.detach())
-        return losses
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader
 
 from visionkit.files import atomic_path, write_json
 from visionkit.models.backbone import build_backbone
-from visionkit.models.weights import is_head
+from visionkit.models.weights import is_head, load_into, read_weights
 from visionkit.training.pretrain.bank import Bank, make_bank
 from visionkit.training.pretrain.batches import PretrainStream
 from visionkit.training.pretrain.compare import compare
@@ -40,7 +40,7 @@ from visionkit.training.pretrain.measure import measure
 from visionkit.training.pretrain.module import LossWeights, Pretraining, Teacher
 from visionkit.training.pretrain.settings import PretrainConfig
 from visionkit.training.pretrain.taught import asked_before
-from visionkit.training.pretrain.views import PairSettings
+from visionkit.training.pretrain.views import PairSettings, shown_views
 
 logger = logging.getLogger(__name__)
 WEIGHTS_FILE = "starter.safetensors"
@@ -67,8 +67,9 @@ def pretrain_backbone(config: PretrainConfig, material: Material) -> Path:
     bank = _bank(config, material, device)
     module = _build(config, material, bank, output).to(device)
     stream = _stream(config, bank)
+    draws = torch.Generator(device).manual_seed(config.seed)
     if "dense" in "".join(name for name, weight in asdict(config.wishes).items() if weight):
-        module.fit_whitening(next(iter(stream)).pairs.first)
+        module.fit_whitening(shown_views(bank, 256, config.shown_size, config.item_part, draws))
     trainer = lightning.Trainer(
         accelerator="auto",
         devices=1,
@@ -266,6 +267,9 @@ def _stream(config: PretrainConfig, bank: Bank) -> PretrainStream:
         bank,
         batch_size=config.batch_size,
         pairs=config.pairs,
+        shown=config.shown,
+        shown_size=config.shown_size,
+        item_part=config.item_part,
         labelled_size=config.labelled_sizes[0],
         settings=settings,
         seed=config.seed + (int(time.time()) if config.resume else 0),
@@ -285,7 +289,7 @@ def _build(config: PretrainConfig, material: Material, bank: Bank, output: Path)
     logger.info("asking the teacher about %d labelled pictures", len(bank.labelled))
     taught = asked_before(output / TAUGHT_FILE, teacher, bank.labelled, size=config.teacher_size)
     return Pretraining(
-        timm.create_model(config.student, pretrained=False).to(device),
+        _student(config).to(device),
         teacher,
         taught,
         material.classes.to(device)[bank.labels],
@@ -306,6 +310,14 @@ def _build(config: PretrainConfig, material: Material, bank: Bank, output: Path)
         std=config.std,
         compiled=config.compiled,
     )
+
+
+def _student(config: PretrainConfig) -> nn.Module:
+    """The network as it begins."""
+    student: nn.Module = timm.create_model(config.student, pretrained=False)
+    if config.start is not None:
+        load_into(student, read_weights(config.start), origin=config.start)
+    return student
 
 
 def _append_row(path: Path, row: Mapping[str, object]) -> None:

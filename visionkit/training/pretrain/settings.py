@@ -52,6 +52,7 @@ class PretrainConfig:
     left_out: list[str]
     teacher: TeacherConfig
     student: str
+    start: str | None
     mean: list[float]
     std: list[float]
     wishes: WishConfig
@@ -60,9 +61,12 @@ class PretrainConfig:
     minutes: float
     batch_size: int
     pairs: int
+    shown: int
     labelled_sizes: list[int]
     teacher_size: int
     view_size: int
+    shown_size: int
+    item_part: float
     cutout_part: float
     alone_part: float
     bent_part: float

@@ -27,10 +27,17 @@ class Taught:
     Attributes:
         pooled: (N, D) float16, standardised a column.
         logits: (N, K) float16.
+        mean, spread: (D,) float32, what they were standardised by.
     """
 
     pooled: Tensor
     logits: Tensor
+    mean: Tensor
+    spread: Tensor
+
+    def standardised(self, pooled: Tensor) -> Tensor:
+        """(B, D) of further pictures, by the same numbers."""
+        return (pooled - self.mean) / self.spread
 
 
 @torch.no_grad()
@@ -45,7 +52,7 @@ def ask(teacher: Teach, pictures: Tensor, *, size: int, batch_size: int = 100) -
         logits.append(classes.half())
     features = torch.cat(pooled)
     mean, spread = features.mean(0), features.std(0, correction=0).clamp(min=1e-3)
-    return Taught(((features - mean) / spread).half(), torch.cat(logits))
+    return Taught(((features - mean) / spread).half(), torch.cat(logits), mean, spread)
 
 
 def asked_before(path: Path, teacher: Teach, pictures: Tensor, *, size: int) -> Taught:
@@ -54,9 +61,10 @@ def asked_before(path: Path, teacher: Teach, pictures: Tensor, *, size: int) -> 
         kept = safetensors.torch.load_file(path)
         if len(kept["logits"]) == len(pictures):
             device = pictures.device
-            return Taught(kept["pooled"].to(device), kept["logits"].to(device))
+            return Taught(**{name: value.to(device) for name, value in kept.items()})
     taught = ask(teacher, pictures, size=size)
     with atomic_path(path) as partial:
-        tensors = {"pooled": taught.pooled.contiguous(), "logits": taught.logits.contiguous()}
-        safetensors.torch.save_file(tensors, partial)
+        safetensors.torch.save_file(
+            {name: value.contiguous() for name, value in vars(taught).items()}, partial
+        )
     return taught

@@ -112,6 +112,22 @@ def photo_views(
     return photos, warp.shift(half) @ warp.turn_and_scale(angles, scales) @ warp.shift(-centre)
 
 
+def shown_views(
+    bank: Bank, count: int, size: int, item_part: float, generator: torch.Generator
+) -> Tensor:
+    """(B, 3, size, size) float in 0..1: parts of photos, some with an item laid on them."""
+    device = bank.photos.device
+    photos, place = photo_views(bank, count, size, generator)
+    under = warp.look(photos, place, size, outside="reflection")
+    items = _textures(bank, count, generator)
+    over = warp.look(
+        items, _item_place(count, size, items.shape[-1], generator, device), size, outside="zeros"
+    )
+    laid = torch.rand((count, 1, 1, 1), generator=generator, device=device) < item_part
+    over = over * laid
+    return (under * (1 - over[:, 3:]) + over[:, :3]).clamp(0, 1)
+
+
 def _photos(
     bank: Bank, change: Tensor, bend: Bend, size: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,12 +145,7 @@ def _items(
 ) -> tuple[Tensor, Tensor, Tensor]:
     count, device = len(change), change.device
     items = _textures(bank, count, generator)
-    side = items.shape[-1]
-    scales = size / side * uniform((count,), 0.35, 0.95, generator, device)
-    angles = math.radians(8) * normal((count,), generator, device)
-    centre = size * uniform((count, 2), 0.35, 0.65, generator, device)
-    middle = torch.full((count, 2), side / 2, device=device)
-    first = warp.shift(centre) @ warp.turn_and_scale(angles, scales) @ warp.shift(-middle)
+    first = _item_place(count, size, items.shape[-1], generator, device)
     views, alpha = [], []
     for matrix, bent in ((first, None), (change @ first, bend)):
         photos, place = photo_views(bank, count, size, generator)
@@ -143,6 +154,17 @@ def _items(
         views.append(under * (1 - over[:, 3:]) + over[:, :3])
         alpha.append(over[:, 3])
     return views[0], views[1], alpha[0] > 0.5
+
+
+def _item_place(
+    count: int, size: int, side: int, generator: torch.Generator, device: torch.device
+) -> Tensor:
+    """(B, 3, 3) from items of `side` pixels to some place in views of `size` pixels."""
+    scales = size / side * uniform((count,), 0.35, 0.95, generator, device)
+    angles = math.radians(8) * normal((count,), generator, device)
+    centre = size * uniform((count, 2), 0.35, 0.65, generator, device)
+    middle = torch.full((count, 2), side / 2, device=device)
+    return warp.shift(centre) @ warp.turn_and_scale(angles, scales) @ warp.shift(-middle)
 
 
 def _textures(bank: Bank, count: int, generator: torch.Generator) -> Tensor:
