@@ -54,13 +54,21 @@ class Teacher(nn.Module):
     """
 
     def __init__(
-        self, name: str, file: str, *, mean: Sequence[float], std: Sequence[float], **options: Any
+        self,
+        name: str,
+        file: str,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        compiled: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__()
         self.network = timm.create_model(name, pretrained=False, **options)
         load_into(self.network, read_weights(file), origin=file)
         self.network.requires_grad_(False).eval().to(memory_format=torch.channels_last)
         self.scale = Normalise(mean, std)
+        self._see = torch.compile(see, dynamic=False) if compiled else see
 
     def train(self, mode: bool = True) -> Teacher:
         """Itself, in evaluation mode whatever is asked."""
@@ -70,7 +78,7 @@ class Teacher(nn.Module):
     def forward(self, images: Tensor) -> tuple[dict[int, Tensor], Tensor, Tensor]:
         """Stride -> map, (B, D) pooled features and (B, K) logits of (B, 3, H, W) in 0..1."""
         with torch.autocast(images.device.type, torch.bfloat16):
-            maps, pooled, logits = see(self.network, self.scale(images))
+            maps, pooled, logits = self._see(self.network, self.scale(images))
         return {key: value.float() for key, value in maps.items()}, pooled.float(), logits.float()
 
 

@@ -284,6 +284,7 @@ def _build(config: PretrainConfig, material: Material, bank: Bank, output: Path)
         config.teacher.file,
         mean=config.teacher.mean,
         std=config.teacher.std,
+        compiled=config.compiled,
         pad_type=config.teacher.pad_type,
     ).to(device)
     logger.info("asking the teacher about %d labelled pictures", len(bank.labelled))

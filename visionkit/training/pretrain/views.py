@@ -115,17 +115,16 @@ def photo_views(
 def shown_views(
     bank: Bank, count: int, size: int, item_part: float, generator: torch.Generator
 ) -> Tensor:
-    """(B, 3, size, size) float in 0..1: parts of photos, some with an item laid on them."""
-    device = bank.photos.device
+    """(B, 3, size, size) float in 0..1: parts of photos; the first have an item laid on them."""
     photos, place = photo_views(bank, count, size, generator)
-    under = warp.look(photos, place, size, outside="reflection")
-    items = _textures(bank, count, generator)
-    over = warp.look(
-        items, _item_place(count, size, items.shape[-1], generator, device), size, outside="zeros"
-    )
-    laid = torch.rand((count, 1, 1, 1), generator=generator, device=device) < item_part
-    over = over * laid
-    return (under * (1 - over[:, 3:]) + over[:, :3]).clamp(0, 1)
+    views = warp.look(photos, place, size, outside="reflection")
+    laid = round(count * item_part)
+    if laid:
+        items = _textures(bank, laid, generator)
+        onto = _item_place(laid, size, items.shape[-1], generator, photos.device)
+        over = warp.look(items, onto, size, outside="zeros")
+        views[:laid] = views[:laid] * (1 - over[:, 3:]) + over[:, :3]
+    return views.clamp_(0, 1)
 
 
 def _photos(
