@@ -9,43 +9,26 @@ import numpy as np
 import supervision as sv
 import torch
 from numpy.typing import NDArray
-from torchvision.ops import batched_nms, nms
 
 from visionkit.heads.exemplar import ExemplarHead, Pairs
-from visionkit.matching.calibration import (
-    BackgroundStatistics,
-    background_statistics,
-    best_similarities,
-    item_rate,
-    item_thresholds,
-    relative_sizes,
-    statistics_of_others,
-)
+from visionkit.matching.calibration import BackgroundStatistics, item_rate, item_thresholds
+from visionkit.matching.evidence import Proposals, add_geometry, as_candidates, thin, unverified
 from visionkit.matching.gallery import Gallery, View
 from visionkit.matching.geometry import GeometryIndex, GeometrySettings, Points, Verified
 from visionkit.matching.pairs import gather_pairs
 from visionkit.matching.pyramid import PyramidSettings, ScenePyramid, scene_pyramid
-from visionkit.matching.results import clip_boxes, first_of_each, names_at, runners_up
-from visionkit.matching.search import (
-    Candidates,
-    SearchSettings,
-    TemplateIndex,
-    concatenate,
-    no_candidates,
+from visionkit.matching.reference import search_reference, sizes_against
+from visionkit.matching.results import (
+    best_of_each_place,
+    clip_boxes,
+    first_of_each,
+    names_at,
+    runners_up,
 )
+from visionkit.matching.search import Candidates, SearchSettings, TemplateIndex, no_candidates
 from visionkit.matching.templates import Template, build_templates
 from visionkit.models.backbone import Backbone
 from visionkit.types import BoxArray, Image
-
-_INLIER_WEIGHT = 1.0
-_INLIER_OFFSET = 2.0
-_MAX_INLIERS = 25
-"""Geometry adds its evidence to correlation's: each agreeing point is worth one standard
-deviation, less two for the look; from 25 points on nothing is left to doubt. Chosen on
-FlickrLogos-27's second subset, which is no part of the reported test pictures."""
-_OVERLAP = 0.5
-_AT_ONCE = 384
-"""Templates that are measured on the reference at a time; bounds memory."""
 
 
 @dataclass(frozen=True)
@@ -76,36 +59,6 @@ class FinderSettings:
     iou_threshold: float = 0.45
     place_iou_threshold: float = 0.5
     false_alarm_rate: float = 0.02
-
-
-@dataclass(frozen=True)
-class Proposals:
-    """Candidates of one scene with all evidence there is before learning.
-
-    Attributes:
-        candidates: the best first.
-        prior: (N,) float32, standard deviations above the best match in a background of the
-            scene's size.
-        inliers: (N,) int64, points that geometry verified.
-        quads: (N, 4, 2) float32, corners by homography; NaN where there is none.
-        pyramid: the scene's features.
-    """
-
-    candidates: Candidates
-    prior: NDArray[np.float32]
-    inliers: NDArray[np.int64]
-    quads: NDArray[np.float32]
-    pyramid: ScenePyramid
-
-    def take(self, index: NDArray[np.intp]) -> Proposals:
-        """The proposals at `index`, in that order."""
-        return Proposals(
-            self.candidates.take(index),
-            self.prior[index],
-            self.inliers[index],
-            self.quads[index],
-            self.pyramid,
-        )
 
 
 class Finder:
@@ -225,34 +178,17 @@ class Finder:
         chosen = np.flatnonzero(np.isin(self._item_of_view[self._view_of_template], numbers))
         if not len(chosen):
             return
-        found = [self._search_all(chosen, pyramid) for pyramid in self.reference]
-        best = best_similarities(found, len(chosen))
-        sizes = self._relative_sizes(self.reference)
-        self.statistics = self.statistics.put(chosen, background_statistics(best, sizes))
+        templates = [self.templates[n] for n in chosen]
+        searched = search_reference(self.reference, templates, self.head, self.settings.search)
+        self.statistics = self.statistics.put(chosen, searched.statistics())
         top: dict[str, list[float]] = {self._item_names[number]: [] for number in numbers}
-        for picture, (candidates, pyramid) in enumerate(zip(found, self.reference, strict=True)):
-            others = statistics_of_others(best, sizes, picture)
-            prior = others.standardise(candidates, sizes[picture])
+        for pyramid, candidates, prior in searched.as_new():
             placed = replace(candidates, template=chosen[candidates.template])
             scores = self._best_scores(placed, prior, pyramid)
             for item, values in top.items():
                 values.append(scores.get(item, 0.0))
         rate = item_rate(self.settings.false_alarm_rate, len(self._item_names))
         self.thresholds |= item_thresholds(top, rate)
-
-    def _relative_sizes(self, pyramids: Sequence[ScenePyramid]) -> NDArray[np.float64]:
-        reference = [pyramid.cells for pyramid in self.reference]
-        return relative_sizes([pyramid.cells for pyramid in pyramids], reference)
-
-    def _search_all(self, chosen: NDArray[np.intp], pyramid: ScenePyramid) -> Candidates:
-        """What these templates find, none left out; `template` is a place in `chosen`."""
-        parts = []
-        for start in range(0, len(chosen), _AT_ONCE):
-            part = [self.templates[n] for n in chosen[start : start + _AT_ONCE]]
-            whole = replace(self.settings.search, dense_views=len(part))
-            found = TemplateIndex(part, self.head, whole).search(pyramid, self.head)
-            parts.append(replace(found, template=found.template + start))
-        return concatenate(parts)
 
     @torch.no_grad()
     def _best_scores(
@@ -262,8 +198,7 @@ class Finder:
         order = np.argsort(-prior, kind="stable")
         items, first = np.unique(self.items_of(candidates)[order], return_index=True)
         best = order[first]
-        proposals = self._merge(candidates.take(best), prior[best], None, pyramid)
-        _, scores = self._judge(proposals)
+        _, scores = self._judge(unverified(candidates.take(best), prior[best], pyramid))
         return {
             self._item_names[item]: float(score) for item, score in zip(items, scores, strict=True)
         }
@@ -305,12 +240,13 @@ class Finder:
         if without and len(candidates):
             hidden = np.isin(self._view_of_template[candidates.template], list(without))
             candidates = candidates.take(~hidden)
-        prior = self.statistics.standardise(candidates, self._relative_sizes([pyramid])[0])
-        candidates, prior = self._thin(candidates, prior)
-        verified = None
-        if self._points is not None:
-            verified = self._points.verify(image, self._views_to_verify(candidates, without))
-        return self._merge(candidates, prior, verified, pyramid)
+        size = sizes_against(self.reference, [pyramid])[0]
+        found = unverified(candidates, self.statistics.standardise(candidates, size), pyramid)
+        found = thin(found, self.items_of(candidates), self.settings.candidates)
+        if self._points is None:
+            return found
+        verified = self._points.verify(image, self._views_to_verify(found.candidates, without))
+        return self._with_geometry(found, verified) if len(verified) else found
 
     def pairs(self, proposals: Proposals) -> Pairs:
         """Proposals as the head sees them."""
@@ -350,18 +286,8 @@ class Finder:
         boxes, scores = self._judge(proposals)
         items = self.items_of(proposals.candidates)
         boxes = clip_boxes(boxes, proposals.pyramid.image_size)
-        is_real = (boxes[:, 2] - boxes[:, 0] >= 1) & (boxes[:, 3] - boxes[:, 1] >= 1)
-        kept = batched_nms(
-            torch.from_numpy(boxes),
-            torch.from_numpy(np.where(is_real, scores, 0).astype(np.float32)),
-            torch.from_numpy(items),
-            self.settings.iou_threshold,
-        ).numpy()
-        kept = kept[is_real[kept]]
-        if not rivals:
-            limit = self.settings.place_iou_threshold
-            best = nms(torch.from_numpy(boxes[kept]), torch.from_numpy(scores[kept]), limit)
-            kept = kept[best.numpy()]
+        limit = None if rivals else self.settings.place_iou_threshold
+        kept = best_of_each_place(boxes, scores, items, self.settings.iou_threshold, limit)
         kept = kept[first_of_each(items[kept], self.settings.per_item)]
         view = self._view_of_template[proposals.candidates.template[kept]] if len(kept) else kept
         rival, rival_score = runners_up(boxes, scores, items, kept)
@@ -390,22 +316,6 @@ class Finder:
         odds = self.head.gain.item() * proposals.prior + self.head.bias.item()
         return proposals.candidates.boxes, torch.from_numpy(odds).sigmoid().float().numpy()
 
-    def _thin(
-        self, candidates: Candidates, prior: NDArray[np.float32]
-    ) -> tuple[Candidates, NDArray[np.float32]]:
-        """The best candidates, without near copies of the same item's."""
-        if not len(candidates):
-            return candidates, prior
-        best = np.argsort(-prior, kind="stable")[: 20 * self.settings.candidates]
-        candidates, prior = candidates.take(best), prior[best]
-        kept = batched_nms(
-            torch.from_numpy(candidates.boxes),
-            torch.from_numpy(prior),
-            torch.from_numpy(self.items_of(candidates)),
-            0.7,
-        ).numpy()[: self.settings.candidates]
-        return candidates.take(kept), prior[kept]
-
     def _views_to_verify(
         self, candidates: Candidates, without: Collection[int]
     ) -> NDArray[np.int64]:
@@ -417,54 +327,11 @@ class Finder:
             views = np.sort(proposed[np.sort(np.unique(proposed, return_index=True)[1])[:limit]])
         return np.setdiff1d(views, list(without)).astype(np.int64)
 
-    def _merge(
-        self,
-        candidates: Candidates,
-        prior: NDArray[np.float32],
-        verified: Verified | None,
-        pyramid: ScenePyramid,
-    ) -> Proposals:
-        """Correlation's candidates and geometry's, whose evidence adds up where they agree."""
-        blank = np.full((len(candidates), 4, 2), np.nan, np.float32)
-        if verified is None or not len(verified):
-            return Proposals(candidates, prior, np.zeros(len(candidates), np.int64), blank, pyramid)
-        by_geometry = self._as_candidates(verified, pyramid)
-        same_item = self.items_of(by_geometry)[:, None] == self.items_of(candidates)[None]
-        overlap = sv.box_iou_batch(by_geometry.boxes, candidates.boxes)
-        agree = same_item & (overlap > _OVERLAP)
-        support = np.where(agree, prior[None], 0.0).max(1, initial=0.0)
-        similarity = np.where(agree, candidates.similarity[None], 0.0).max(1, initial=0.0)
-        by_geometry = Candidates(
-            by_geometry.boxes,
-            similarity.astype(np.float32),
-            by_geometry.template,
-            by_geometry.level,
-        )
-        points = np.minimum(verified.inliers, _MAX_INLIERS)
-        geometry_prior = support + _INLIER_WEIGHT * points - _INLIER_OFFSET
-        merged = Proposals(
-            concatenate([candidates, by_geometry]),
-            np.concatenate([prior, geometry_prior]).astype(np.float32),
-            np.concatenate([np.zeros(len(candidates), np.int64), verified.inliers]),
-            np.concatenate([blank, verified.quads]),
-            pyramid,
-        )
-        return merged.take(np.argsort(-merged.prior, kind="stable"))
-
-    def _as_candidates(self, verified: Verified, pyramid: ScenePyramid) -> Candidates:
-        """Geometry's finds with the template and level that correlation would use for them."""
-        first_cells = self.settings.search.template_cells[0]
-        template_of = {t.view: n for n, t in enumerate(self.templates) if t.cells == first_cells}
-        sides = (verified.boxes[:, 2:] - verified.boxes[:, :2]).max(1).clip(1)
-        scales = np.array([max(level.scale_x, level.scale_y) for level in pyramid.levels])
-        wanted = first_cells * pyramid.stride / sides
-        level = np.abs(np.log(scales[None]) - np.log(wanted[:, None])).argmin(1)
-        return Candidates(
-            verified.boxes,
-            np.zeros(len(verified), np.float32),
-            np.array([template_of[view] for view in verified.view], np.int64),
-            level.astype(np.int64),
-        )
+    def _with_geometry(self, found: Proposals, verified: Verified) -> Proposals:
+        cells = self.settings.search.template_cells[0]
+        by_geometry = as_candidates(verified, self.templates, found.pyramid, cells=cells)
+        same_item = self.items_of(by_geometry)[:, None] == self.items_of(found.candidates)[None]
+        return add_geometry(found, verified, by_geometry, same_item)
 
 
 def whiten(head: ExemplarHead, reference: Sequence[ScenePyramid]) -> None:

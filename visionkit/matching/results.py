@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import supervision as sv
+import torch
 from numpy.typing import NDArray
+from torchvision.ops import batched_nms, nms
 
 from visionkit.types import BoxArray
 
@@ -19,6 +21,44 @@ def clip_boxes(boxes: BoxArray, image_size: tuple[int, int]) -> BoxArray:
     height, width = image_size
     limit = np.array([width, height, width, height], np.float32)
     return np.clip(boxes, 0, limit).astype(np.float32)
+
+
+def best_of_each_place(
+    boxes: BoxArray,
+    scores: NDArray[np.float32],
+    items: NDArray[np.int64],
+    iou_threshold: float,
+    place_iou_threshold: float | None,
+) -> NDArray[np.int64]:
+    """Which finds stay, the best first: of those that overlap, the one that scores best.
+
+    Finds of under a pixel a side are left out.
+
+    Args:
+        boxes: (N, 4) float32 xyxy in pixels.
+        scores: (N,) float32, 0..1.
+        items: (N,) int64.
+        iou_threshold: of finds of one item that overlap more, one stays.
+        place_iou_threshold: of finds of different items that overlap more, one stays; None
+            keeps them all.
+
+    Returns:
+        (K,) indices.
+    """
+    is_real = (boxes[:, 2] - boxes[:, 0] >= 1) & (boxes[:, 3] - boxes[:, 1] >= 1)
+    kept = batched_nms(
+        torch.from_numpy(boxes),
+        torch.from_numpy(np.where(is_real, scores, 0).astype(np.float32)),
+        torch.from_numpy(items),
+        iou_threshold,
+    ).numpy()
+    kept = kept[is_real[kept]]
+    if place_iou_threshold is not None:
+        best = nms(
+            torch.from_numpy(boxes[kept]), torch.from_numpy(scores[kept]), place_iou_threshold
+        )
+        kept = kept[best.numpy()]
+    return np.asarray(kept, np.int64)
 
 
 def first_of_each(items: NDArray[np.int64], count: int) -> NDArray[np.bool_]:

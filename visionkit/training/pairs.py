@@ -21,7 +21,8 @@ from torch.utils.data import Dataset
 
 from visionkit.files import atomic_path
 from visionkit.heads.exemplar import Pairs, PairTargets
-from visionkit.matching.finder import Finder, Proposals
+from visionkit.matching.evidence import Proposals
+from visionkit.matching.finder import Finder
 from visionkit.types import BoxArray, Image, Numbered
 
 PAIRS_PER_SCENE = 48
