@@ -2,10 +2,12 @@
 
     python benchmarks/exemplar.py --check
     python benchmarks/exemplar.py --weights file --sets fridge speed
+    python benchmarks/exemplar.py --weights starter --split subset2 --no-baselines
 
 Every figure is measured here and now; rows are appended to benchmarks/results/exemplar.csv.
 Nothing is tuned on the reported scenes but for FlickrLogos-27's subset 2, on which constants
-were chosen: figures without it are printed beside the full ones. AP50 is the mean over items.
+were chosen: figures without it are printed beside the full ones, and `--split subset2` gives
+those that a constant is chosen by. AP50 is the mean over items.
 """
 
 from __future__ import annotations
@@ -13,10 +15,9 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,46 +25,31 @@ import numpy as np
 import supervision as sv
 import torch
 from baselines import correlation_baseline, pixel_baseline, sift_baseline
+from finding import BACKGROUNDS, exemplar_scenes, measure, mobilenetv2, new_finder, train
 from ledger import Ledger
-from sets import MOBILENETV2, SETS, ExemplarSet, Scene, is_tuned_on, photos
+from sets import SETS, ExemplarSet, is_tuned_on, photos, tuned_on
 
-from visionkit.data.compose import ComposeSettings
 from visionkit.data.drawn import draw_mark
 from visionkit.data.images import read_image
-from visionkit.evaluation import Truth, evaluate_boxes, presence_metrics, presence_of
+from visionkit.evaluation import Truth, presence_metrics, presence_of
 from visionkit.evaluation.metrics import BoxMetrics
-from visionkit.heads.exemplar import ExemplarHead
-from visionkit.jobs.chain import Chain
-from visionkit.matching.finder import Finder, FinderSettings, whiten
+from visionkit.evaluation.presence import PresenceMetrics
+from visionkit.matching.finder import Finder, FinderSettings
 from visionkit.matching.gallery import make_view
-from visionkit.matching.pyramid import scene_pyramid, to_input
+from visionkit.matching.pyramid import to_input
 from visionkit.models.backbone import Backbone, build_backbone
-from visionkit.training.composed import ComposedScenes
-from visionkit.training.fit import FitSettings, fit
-from visionkit.training.pairs import LabelledScene
-from visionkit.training.thresholds import set_thresholds
 from visionkit.types import Image
 
 RESULTS = Path(__file__).parent / "results" / "exemplar.csv"
-BACKGROUNDS = 40
-TRAIN_SCENES, VAL_SCENES, CALIBRATION_SCENES, EXEMPLAR_REPEATS = 200, 40, 40, 3
-Find = Callable[[Image], sv.Detections]
-
-
-@dataclass(frozen=True)
-class Bars:
-    """What a set must reach: AP50 untrained and trained."""
-
-    untrained: float | None
-    untrained_goal: float | None
-    trained: float | None
-    trained_goal: float | None
-
-
-BARS = {
-    "fridge": Bars(None, None, 0.75, 0.95),
-    "flickrlogos27": Bars(0.25, 0.40, 0.30, 0.60),
+UNTRAINED, TRAINED = "no training", "trained"
+NO_BAR = (None, None)
+BARS: dict[str, dict[str, tuple[float | None, float | None]]] = {
+    "fridge": {TRAINED: (0.75, 0.95)},
+    "flickrlogos27": {UNTRAINED: (0.25, 0.40), TRAINED: (0.30, 0.60)},
 }
+"""Set -> what was done -> AP50 that must be reached, and the goal."""
+TUNED_SET = "flickrlogos27"
+"""The only set with a part that constants are chosen on."""
 
 
 def main() -> int:
@@ -90,12 +76,23 @@ def _arguments() -> argparse.Namespace:
     names = [*SETS, "speed"]
     parser.add_argument("--check", action="store_true", help="exit 1 when a bar falls short")
     parser.add_argument("--weights", nargs="+", default=["file", "starter"], help="file, starter")
-    parser.add_argument("--sets", nargs="+", default=names, choices=names, help="what to measure")
+    parser.add_argument("--sets", nargs="+", choices=names, help="what to measure")
     parser.add_argument("--every", type=int, default=1, help="take every nth scene only")
+    parser.add_argument(
+        "--split",
+        default="all",
+        choices=["all", "subset2"],
+        help=f"subset2: the part of {TUNED_SET} that constants are chosen on, and nothing else",
+    )
     parser.add_argument("--no-baselines", action="store_true", help="leave the baselines out")
     parser.add_argument("--no-parts", action="store_true", help="leave out what each part brings")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    is_part = arguments.split != "all"
+    arguments.sets = arguments.sets or ([TUNED_SET] if is_part else names)
+    if is_part and arguments.sets != [TUNED_SET]:
+        parser.error(f"--split {arguments.split} must go with --sets {TUNED_SET} alone")
+    return arguments
 
 
 def _backbone(weights: str, strides: Sequence[int] = (16,)) -> Backbone:
@@ -103,24 +100,8 @@ def _backbone(weights: str, strides: Sequence[int] = (16,)) -> Backbone:
     if weights == "starter":
         backbone = build_backbone(strides=tuple(strides), pool_stride=strides[-1])
     else:
-        backbone = build_backbone(
-            "mobilenetv2_100",
-            weights="file",
-            file=MOBILENETV2,
-            strides=tuple(strides),
-            pool_stride=strides[-1],
-            mean=(0.5, 0.5, 0.5),
-            std=(0.5, 0.5, 0.5),
-            options={"pad_type": "same"},
-        )
+        backbone = mobilenetv2(strides)
     return backbone.freeze().eval()
-
-
-def _finder(backbone: Backbone, backgrounds: Sequence[Image], settings: FinderSettings) -> Finder:
-    reference = [scene_pyramid(image, backbone, settings.pyramid) for image in backgrounds]
-    head = ExemplarHead(backbone.channels[settings.pyramid.stride]).eval()
-    whiten(head, reference)
-    return Finder(backbone, head, settings, reference)
 
 
 def _with_settings(finder: Finder, settings: FinderSettings) -> Finder:
@@ -132,7 +113,7 @@ def _with_settings(finder: Finder, settings: FinderSettings) -> Finder:
 
 def _opencv_box(backbone: Backbone, weights: str, ledger: Ledger) -> None:
     given = SETS["opencv_box"]()
-    finder = _finder(backbone, photos(BACKGROUNDS), FinderSettings())
+    finder = new_finder(backbone, photos(BACKGROUNDS))
     finder.add(given.views)
     found = finder.find(given.scenes[0].image())
     truth = np.array([given.scenes[0].objects[0][1]], np.float32)
@@ -143,127 +124,77 @@ def _opencv_box(backbone: Backbone, weights: str, ledger: Ledger) -> None:
 def _set(
     name: str, backbone: Backbone, weights: str, ledger: Ledger, arguments: argparse.Namespace
 ) -> None:
-    given, bars = SETS[name](), BARS[name]
-    given = replace(given, presence=given.presence[:: arguments.every])
-    every = arguments.every if len(given.scenes) > 20 * arguments.every else 1
-    scenes = given.scenes[::every]
+    given, bars, label = SETS[name](), BARS[name], f"{name} {weights}"
+    if arguments.split == "subset2":
+        given, bars, label = tuned_on(given), {}, f"{name} subset 2 {weights}"
+    given = _thinned(given, arguments.every)
+    fresh = [place for place, scene in enumerate(given.scenes) if not is_tuned_on(scene)]
     backgrounds = photos(2 * BACKGROUNDS)
-    finder = _finder(backbone, backgrounds[:BACKGROUNDS], FinderSettings())
+    finder = new_finder(backbone, backgrounds[:BACKGROUNDS])
     finder.add(given.views)
-    items = finder.item_names
-    baselines = {}
-    if not arguments.no_baselines:
-        cells = torch.cat([p.levels[0].features.flatten(1).T for p in finder.reference])
-        baselines = {
-            "SIFT + ratio + MAGSAC": sift_baseline(given.views, items),
-            "template matching on pixels": pixel_baseline(given.views, items),
-            "plain feature correlation": correlation_baseline(
-                given.views, items, backbone, cells.mean(0)
-            ),
-        }
-    best_baseline = 0.0
-    for label, find in baselines.items():
-        metrics = _measure(find, scenes, items).metrics
-        best_baseline = max(best_baseline, metrics.ap50)
-        _report(ledger, f"{name} {weights}: baseline {label}, AP50", metrics)
+    best_baseline = 0.0 if arguments.no_baselines else _baselines(finder, given, label, ledger)
     if not arguments.no_parts:
-        for label, settings in _parts(finder.settings).items():
-            metrics = _measure(_with_settings(finder, settings).find, scenes, items).metrics
-            _report(ledger, f"{name} {weights}: no training, {label}, AP50", metrics)
-    untrained = _measure(finder.find, scenes, items)
-    _against(
-        ledger,
-        f"{name} {weights}: no training",
-        untrained.metrics,
-        (bars.untrained, bars.untrained_goal),
-        best_baseline,
-    )
-    if given.presence:
-        _presence(finder, given, f"{name} {weights}: no training", ledger)
-    _train(finder, backgrounds[BACKGROUNDS:], exemplar_scenes(finder, given.exemplars))
-    trained = _measure(finder.find, scenes, items)
-    _against(
-        ledger,
-        f"{name} {weights}: trained",
-        trained.metrics,
-        (bars.trained, bars.trained_goal),
-        best_baseline,
-    )
-    _without_tuned(ledger, f"{name} {weights}", scenes, (untrained, trained), items)
-    if given.presence:
-        _presence(finder, given, f"{name} {weights}: trained", ledger)
+        _parts(finder, given, label, ledger)
+    for done in (UNTRAINED, TRAINED):
+        if done == TRAINED:
+            own = exemplar_scenes(finder, given.exemplars)
+            train(finder, backgrounds[BACKGROUNDS:], own)
+        measured = measure(finder.find, given.scenes, finder.item_names)
+        bar = bars.get(done, NO_BAR)
+        _against(ledger, f"{label}: {done}", measured.metrics, bar, best_baseline)
+        if 0 < len(fresh) < len(given.scenes):
+            part = measured.only(fresh).metrics
+            _report(ledger, f"{label}: {done}, AP50 without subset 2", part)
+        if given.presence:
+            _presence(finder, given, f"{label}: {done}", ledger)
     if given.empty:
-        _false_alarms(finder, given, f"{name} {weights}", ledger)
+        _false_alarms(finder, given, label, ledger)
 
 
-def _parts(settings: FinderSettings) -> dict[str, FinderSettings]:
-    return {
-        "correlation only": replace(settings, use_geometry=False, use_learned=False),
-        "geometry only": replace(settings, use_correlation=False, use_learned=False),
+def _thinned(given: ExemplarSet, every: int) -> ExemplarSet:
+    """Every nth picture of a set; all scenes where few would be left."""
+    scenes = given.scenes[::every] if len(given.scenes) > 20 * every else given.scenes
+    return replace(given, scenes=scenes, presence=given.presence[::every])
+
+
+def _baselines(finder: Finder, given: ExemplarSet, label: str, ledger: Ledger) -> float:
+    """The best AP50 of the baselines, which are reported."""
+    items = finder.item_names
+    cells = torch.cat([pyramid.levels[0].features.flatten(1).T for pyramid in finder.reference])
+    baselines = {
+        "SIFT + ratio + MAGSAC": sift_baseline(given.views, items),
+        "template matching on pixels": pixel_baseline(given.views, items),
+        "plain feature correlation": correlation_baseline(
+            given.views, items, finder.backbone, cells.mean(0)
+        ),
     }
+    best = 0.0
+    for name, find in baselines.items():
+        metrics = measure(find, given.scenes, items).metrics
+        best = max(best, metrics.ap50)
+        _report(ledger, f"{label}: baseline {name}, AP50", metrics)
+    return best
 
 
-def exemplar_scenes(finder: Finder, exemplars: Sequence[Scene]) -> list[LabelledScene]:
-    """The pictures that views were cut from, with their own views hidden."""
-    views = finder.gallery.views
-    scenes = []
-    for exemplar in exemplars:
-        boxes = np.array([box for _, box in exemplar.objects], np.float32).reshape(-1, 4)
-        shown = {n for n, view in enumerate(views) if view.source == exemplar.path.name}
-        items = tuple(item for item, _ in exemplar.objects)
-        scenes.append(LabelledScene(exemplar.image(), boxes, items, frozenset(shown)))
-    return scenes
-
-
-def _train(
-    finder: Finder, backgrounds: Sequence[Image], own: Sequence[LabelledScene] = ()
-) -> list[float]:
-    """Learns on composed scenes and the exemplars' pictures, sets thresholds; seconds an epoch."""
-
-    def composed(count: int, seed: int) -> ComposedScenes:
-        settings = ComposeSettings()
-        return ComposedScenes(
-            finder.gallery, backgrounds, count=count, settings=settings, seed=seed
-        )
-
-    with tempfile.TemporaryDirectory() as folder:
-        train = Chain((composed(TRAIN_SCENES, 1), *[own] * EXEMPLAR_REPEATS))
-        val = composed(VAL_SCENES, 2)
-        result = fit(finder, train, val, Path(folder), FitSettings(progress=False))
-    calibration = composed(CALIBRATION_SCENES, 3)
-    set_thresholds(finder, (calibration[i] for i in range(len(calibration))), backgrounds)
-    return list(result.seconds)
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Finds of each scene, and how good they are."""
-
-    predictions: list[sv.Detections]
-    metrics: BoxMetrics
-
-
-def _measure(find: Find, scenes: Sequence[Scene], items: Sequence[str]) -> Measured:
-    predictions = [find(scene.image()) for scene in scenes]
-    return Measured(predictions, _evaluate(predictions, scenes, items))
-
-
-def _evaluate(
-    predictions: Sequence[sv.Detections], scenes: Sequence[Scene], items: Sequence[str]
-) -> BoxMetrics:
-    truths = [
-        Truth(
-            np.array([box for _, box in scene.objects], np.float32).reshape(-1, 4),
-            np.array([items.index(item) for item, _ in scene.objects], np.int64),
-        )
-        for scene in scenes
-    ]
-    return evaluate_boxes(truths, predictions, items)
+def _parts(finder: Finder, given: ExemplarSet, label: str, ledger: Ledger) -> None:
+    """What each part finds alone."""
+    parts = {
+        "correlation only": replace(finder.settings, use_geometry=False, use_learned=False),
+        "geometry only": replace(finder.settings, use_correlation=False, use_learned=False),
+    }
+    for name, settings in parts.items():
+        find = _with_settings(finder, settings).find
+        metrics = measure(find, given.scenes, finder.item_names).metrics
+        _report(ledger, f"{label}: {UNTRAINED}, {name}, AP50", metrics)
 
 
 def _report(ledger: Ledger, name: str, metrics: BoxMetrics) -> None:
-    interval = metrics.intervals.get("ap50")
-    ledger.add(name, metrics.ap50, interval=(interval.low, interval.high) if interval else None)
+    ledger.add(name, metrics.ap50, interval=_interval(metrics, "ap50"))
+
+
+def _interval(metrics: BoxMetrics | PresenceMetrics, figure: str) -> tuple[float, float] | None:
+    found = metrics.intervals.get(figure)
+    return (found.low, found.high) if found else None
 
 
 def _against(
@@ -274,29 +205,11 @@ def _against(
     best_baseline: float,
 ) -> None:
     bar, goal = aims
-    interval = metrics.intervals.get("ap50")
-    around = (interval.low, interval.high) if interval else None
+    around = _interval(metrics, "ap50")
     ledger.add(f"{name}, AP50", metrics.ap50, at_least=bar, goal=goal, interval=around)
     if best_baseline and bar is not None:
         lead = metrics.ap50 - best_baseline
         ledger.add(f"{name}, AP50 above the best baseline", lead, at_least=0.0)
-
-
-def _without_tuned(
-    ledger: Ledger,
-    name: str,
-    scenes: Sequence[Scene],
-    measured: Sequence[Measured],
-    items: Sequence[str],
-) -> None:
-    """The same figures on the scenes that no constant was chosen on."""
-    fresh = [index for index, scene in enumerate(scenes) if not is_tuned_on(scene)]
-    if len(fresh) == len(scenes):
-        return
-    for label, one in zip(("no training", "trained"), measured, strict=True):
-        kept = [one.predictions[index] for index in fresh]
-        part = _evaluate(kept, [scenes[index] for index in fresh], items)
-        _report(ledger, f"{name}: {label}, AP50 without subset 2", part)
 
 
 def _presence(finder: Finder, given: ExemplarSet, name: str, ledger: Ledger) -> None:
@@ -308,8 +221,7 @@ def _presence(finder: Finder, given: ExemplarSet, name: str, ledger: Ledger) -> 
         truths.append(Truth(np.zeros((len(ids), 4), np.float32), np.array(ids, np.int64)))
     present, scores = presence_of(truths, found, class_count=len(items))
     metrics = presence_metrics(present, scores, items, thresholds=finder.thresholds)
-    interval = metrics.intervals.get("f1")
-    around = (interval.low, interval.high) if interval else None
+    around = _interval(metrics, "f1")
     ledger.add(f"{name}, presence F1", metrics.f1, goal=0.85, interval=around)
     ledger.add(f"{name}, 'none' right", metrics.none_accuracy)
 
@@ -348,14 +260,14 @@ def _speed(backbone: Backbone, weights: str, ledger: Ledger) -> None:
     large = _drawn_finder(backbone, backgrounds, 1000)
     growth = _paired(lambda: large.find(scene), lambda: small.find(scene), rounds=7)
     ledger.add(f"speed {weights}: 1,000 items against 20", growth, at_most=1.2)
-    seconds = _train(_drawn_finder(backbone, backgrounds, 6), backgrounds)
+    seconds = train(_drawn_finder(backbone, backgrounds, 6), backgrounds)
     later = statistics.median(seconds[1:]) / seconds[0]
     ledger.add(f"speed {weights}: later epochs against the first", later, at_most=1 / 3)
 
 
 def _drawn_finder(backbone: Backbone, backgrounds: Sequence[Image], items: int) -> Finder:
     """A gallery of drawn marks with five views each, which differ in size and light."""
-    finder = _finder(backbone, backgrounds, FinderSettings())
+    finder = new_finder(backbone, backgrounds)
     views = []
     for index in range(items):
         mark = draw_mark(np.random.default_rng(index), size=160)

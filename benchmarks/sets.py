@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def fridge() -> ExemplarSet:
 def flickrlogos27() -> ExemplarSet:
     """Brands in photos; exemplars are the boxes of subset 1, scenes all other pictures.
 
-    `without_tuned` tells which of the scenes nobody has looked at while visionkit was built.
+    `is_tuned_on` tells which of the scenes constants were chosen on while visionkit was built.
     """
     scenes, subset = _flickr_boxes()
     first = [scene for scene in scenes if subset[scene.path.name] == 1]
@@ -91,6 +92,12 @@ def flickrlogos27() -> ExemplarSet:
 def is_tuned_on(scene: Scene) -> bool:
     """Whether the scene is of FlickrLogos-27's subset 2, on which constants were chosen."""
     return _flickr_boxes()[1].get(scene.path.name) == 2
+
+
+def tuned_on(given: ExemplarSet) -> ExemplarSet:
+    """The same items with only those scenes that constants are chosen on."""
+    scenes = tuple(scene for scene in given.scenes if is_tuned_on(scene))
+    return replace(given, scenes=scenes, empty=(), presence=())
 
 
 def photos(count: int, *, seed: int = 0) -> list[Image]:
@@ -131,6 +138,7 @@ def _fridge_scene(path: Path) -> Scene:
     return Scene(path, tuple(objects))
 
 
+@cache
 def _flickr_boxes() -> tuple[list[Scene], dict[str, int]]:
     """Scenes with their boxes, without doubles and boxes of no size, and the subset of each."""
     folder = EXEMPLAR / "flickrlogos27"

@@ -18,13 +18,12 @@ from pathlib import Path
 import marks
 import torch
 from baselines import sift_baseline
-from exemplar import BACKGROUNDS, _finder, _measure, _train, exemplar_scenes
+from finding import BACKGROUNDS, exemplar_scenes, measure, mobilenetv2, new_finder, train
 from labelled import LABELLED
 from ledger import Ledger
 from probe import features_of, probe
-from sets import MOBILENETV2, SETS, photos
+from sets import SETS, photos
 
-from visionkit.matching.finder import FinderSettings
 from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.models.weights import starter_card
 
@@ -71,15 +70,7 @@ def network(label: str, weights: Path | None, stride: int) -> Backbone:
     card = starter_card()
     build = partial(build_backbone, strides=(stride,), pool_stride=stride)
     if label == PEER:
-        half = (0.5, 0.5, 0.5)
-        backbone = build(
-            "mobilenetv2_100",
-            weights="file",
-            file=MOBILENETV2,
-            mean=half,
-            std=half,
-            options={"pad_type": "same"},
-        )
+        backbone = mobilenetv2((stride,))
     elif label == UNTRAINED:
         torch.manual_seed(0)
         backbone = build(weights="random", mean=card.mean, std=card.std)
@@ -118,13 +109,13 @@ def _find(name: str, labels: Sequence[str], arguments: argparse.Namespace, ledge
     scenes = scenes[:: arguments.every if len(scenes) > 20 else 1]
     baseline = None
     for label in labels:
-        finder = _finder(network(label, arguments.weights, 16), backgrounds, FinderSettings())
+        finder = new_finder(network(label, arguments.weights, 16), backgrounds)
         finder.add(views)
         items = finder.item_names
         if baseline is None and not arguments.no_peers:
-            baseline = _measure(sift_baseline(views, items), scenes, items).metrics.ap50
+            baseline = measure(sift_baseline(views, items), scenes, items).metrics.ap50
             ledger.add(f"{name} SIFT + MAGSAC: AP50", baseline)
-        untrained = _measure(finder.find, scenes, items).metrics.ap50
+        untrained = measure(finder.find, scenes, items).metrics.ap50
         bar, goal = FIND_BARS.get(name, (None, None)) if label == STARTER else (None, None)
         ledger.add(f"{name} {label}: no training, AP50", untrained, at_least=bar, goal=goal)
         if label != STARTER:
@@ -133,8 +124,8 @@ def _find(name: str, labels: Sequence[str], arguments: argparse.Namespace, ledge
             lead = untrained - baseline
             ledger.add(f"{name} {label}: AP50 above SIFT + MAGSAC", lead, at_least=ABOVE)
         if not arguments.no_trained:
-            _train(finder, photos(2 * BACKGROUNDS)[BACKGROUNDS:], exemplar_scenes(finder, own))
-            trained = _measure(finder.find, scenes, items).metrics.ap50
+            train(finder, photos(2 * BACKGROUNDS)[BACKGROUNDS:], exemplar_scenes(finder, own))
+            trained = measure(finder.find, scenes, items).metrics.ap50
             ledger.add(f"{name} {label}: trained, AP50", trained)
             gain = trained - untrained
             ledger.add(f"{name} {label}: AP50 gained by training", gain, at_least=ABOVE)
