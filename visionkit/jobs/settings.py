@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import fields
+from typing import Any, TypeVar
 
 from visionkit.config import AugmentConfig, ExemplarConfig, TrainerConfig
 from visionkit.data.compose import ComposeSettings
@@ -12,67 +13,50 @@ from visionkit.matching.pyramid import PyramidSettings
 from visionkit.matching.search import SearchSettings
 from visionkit.training.fit import FitSettings
 
+_Settings = TypeVar(
+    "_Settings",
+    ComposeSettings,
+    FinderSettings,
+    FitSettings,
+    GeometrySettings,
+    PyramidSettings,
+    SearchSettings,
+)
+
 
 def finder_settings(task: ExemplarConfig) -> FinderSettings:
     """The settings of the finder that the task's config says."""
-    correlation, geometry = task.correlation, task.geometry
-    return FinderSettings(
-        pyramid=PyramidSettings(
-            stride=correlation.stride,
-            max_upscale=correlation.max_upscale,
-            max_side=correlation.max_side,
-            min_side=correlation.min_side,
-        ),
-        search=SearchSettings(
-            template_cells=tuple(correlation.template_cells),
-            small_template_cells=tuple(correlation.small_template_cells),
-            peaks=correlation.peaks,
-            dense_views=correlation.dense_views,
-        ),
-        geometry=GeometrySettings(
-            keypoints=geometry.keypoints,
-            scene_side=geometry.scene_side,
-            max_scene_side=geometry.max_scene_side,
-            ratio=geometry.ratio,
-            min_inliers=geometry.min_inliers,
-            instances=geometry.instances,
-            reprojection=geometry.reprojection,
-            verified_views=geometry.verified_views,
-        ),
-        use_correlation=correlation.enabled,
-        use_geometry=geometry.enabled,
+    return _settings(
+        FinderSettings,
+        task,
+        pyramid=_settings(PyramidSettings, task.correlation),
+        search=_settings(SearchSettings, task.correlation),
+        geometry=_settings(GeometrySettings, task.geometry),
+        use_correlation=task.correlation.enabled,
+        use_geometry=task.geometry.enabled,
         use_learned=task.learned.enabled,
-        candidates=task.candidates,
-        per_item=task.per_item,
-        iou_threshold=task.iou_threshold,
-        place_iou_threshold=task.place_iou_threshold,
-        false_alarm_rate=task.false_alarm_rate,
     )
 
 
 def compose_settings(augment: AugmentConfig) -> ComposeSettings:
     """How scenes are composed, as the config says."""
-    values: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in vars(augment).items()
-    }
-    return ComposeSettings(**values)
+    return _settings(ComposeSettings, augment)
 
 
 def fit_settings(trainer: TrainerConfig, task: ExemplarConfig, seed: int) -> FitSettings:
     """How the head is trained, as the config says."""
-    return FitSettings(
-        max_epochs=trainer.max_epochs,
-        patience=trainer.patience,
-        batch_size=task.learned.batch_size,
-        learning_rate=task.learned.learning_rate,
-        weight_decay=task.learned.weight_decay,
-        trust=task.learned.trust,
-        gradient_clip=trainer.gradient_clip,
-        accelerator=trainer.accelerator,
-        devices=trainer.devices,
-        precision=trainer.precision,
-        workers=trainer.workers,
-        progress=trainer.progress,
-        seed=seed,
-    )
+    return _settings(FitSettings, trainer, task.learned, seed=seed)
+
+
+def _settings(kind: type[_Settings], *configs: object, **own: object) -> _Settings:
+    """Settings whose every field is one of `own` or stands in a config under the same name.
+
+    A field that neither has is an error, not its default: an option can't be forgotten here.
+    """
+    said: dict[str, Any] = {name: value for each in configs for name, value in vars(each).items()}
+    said |= own
+    values: dict[str, Any] = {
+        entry.name: tuple(value) if isinstance(value := said[entry.name], list) else value
+        for entry in fields(kind)
+    }
+    return kind(**values)
