@@ -11,6 +11,7 @@ from visionkit.data.table import load_table
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.evaluate import evaluate
 from visionkit.jobs.measure import measure
+from visionkit.jobs.pictures import Scenes as MeasuredScenes
 from visionkit.jobs.sources import read_views
 
 
@@ -107,4 +108,4 @@ def test_views_cut_from_a_picture_are_not_used_on_it(
 
 def test_an_empty_gallery_or_no_picture_can_not_be_measured() -> None:
     with pytest.raises(ValueError, match="got 0 items and 0 pictures"):
-        measure(new_finder(), [])
+        measure(new_finder(), MeasuredScenes([]))

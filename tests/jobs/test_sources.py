@@ -7,9 +7,10 @@ import pytest
 
 from tests.jobs.conftest import Scenes as SceneFolder
 from tests.jobs.conftest import scene, write_broken, write_coco, write_picture
-from tests.worlds import mark, photo
+from tests.worlds import PastedScenes, mark, photo
 from visionkit.data.formats import NothingLeftError
 from visionkit.data.images import ImageError
+from visionkit.jobs.pictures import write_scenes
 from visionkit.jobs.sources import (
     Scenes,
     has_boxes,
@@ -21,6 +22,7 @@ from visionkit.jobs.sources import (
     unknown_items,
 )
 from visionkit.matching.gallery import make_view
+from visionkit.training.pairs import LabelledScene
 from visionkit.types import ObjectBox, Sample
 
 
@@ -190,6 +192,19 @@ def test_views_are_hidden_on_the_picture_that_they_were_cut_from(scenes: SceneFo
     hidden = read_scenes(scenes.folder)[0].hiding([other, *views])
     assert [hidden[index].shown_views for index in range(4)] == [{1}, {2}, {3}, set()]
     assert hidden.part("")[0].shown_views == {1}
+
+
+def test_composed_scenes_are_the_same_as_pictures_on_disk(tmp_path: Path) -> None:
+    assert len(write_scenes([], tmp_path)) == 0
+    made = [PastedScenes(4)[index] for index in range(4)]
+    made[0] = LabelledScene(made[0].image, made[0].boxes, made[0].items, frozenset({5}))
+    written = write_scenes(made, tmp_path)
+    assert written.names == ["0000.png", "0001.png", "0002.png", "0003.png"]
+    for composed, read in zip(made, written, strict=True):
+        np.testing.assert_array_equal(read.image, composed.image)
+        np.testing.assert_array_equal(read.boxes, composed.boxes)
+        assert read.items == composed.items
+        assert read.shown_views == composed.shown_views
 
 
 def test_pictures_that_items_were_cut_from_are_scenes_where_all_boxes_are_known(

@@ -33,7 +33,7 @@ from visionkit.files import write_json
 from visionkit.jobs.sources import Scenes, has_boxes
 from visionkit.jobs.terminal import say, say_table
 from visionkit.matching.finder import Finder
-from visionkit.training.pairs import LabelledScene, SceneSource
+from visionkit.training.pairs import LabelledScene
 from visionkit.types import Image
 
 METRICS_NAME, OUTCOMES_NAME, REPORT_NAME = "metrics.json", "outcomes.jsonl", "report.html"
@@ -55,7 +55,7 @@ class Measured:
         seconds: mean time a picture.
     """
 
-    scenes: SceneSource
+    scenes: Scenes
     boxes: BoxMetrics
     presence: PresenceMetrics
     predictions: tuple[sv.Detections, ...]
@@ -83,7 +83,7 @@ class Measured:
 
 def measure(
     finder: Finder,
-    scenes: SceneSource,
+    scenes: Scenes,
     *,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
@@ -117,7 +117,7 @@ def measure(
         if progress is not None:
             progress(1)
     seconds = (time.monotonic() - start) / len(scenes)
-    places = _places_with_boxes(scenes)
+    places = [place for place, sample in enumerate(scenes.samples) if has_boxes(sample)]
     boxes = evaluate_boxes(
         [truths[place] for place in places],
         [predictions[place] for place in places],
@@ -132,7 +132,7 @@ def measure(
         boxes,
         presence_metrics(present, scores, items, thresholds=finder.thresholds, seed=seed),
         tuple(predictions[place] for place in places),
-        tuple(_name(scenes, place) for place in places),
+        tuple(scenes.samples[place].id for place in places),
         tuple(places),
         seconds,
     )
@@ -151,9 +151,7 @@ def write_measured(
     config: str = "",
     versions: Mapping[str, str] | None = None,
 ) -> Path:
-    """Path of the report; beside it metrics.json and outcomes.jsonl are written.
-
-    Scenes that are pictures of a data set are listed in table.parquet too.
+    """Path of the report; beside it metrics.json, outcomes.jsonl and table.parquet are written.
 
     Args:
         folder: of the run.
@@ -170,8 +168,7 @@ def write_measured(
     Raises:
         RuntimeError: the disk is full.
     """
-    if isinstance(measured.scenes, Scenes):
-        save_table(to_table(measured.scenes.samples), folder / TABLE_NAME)
+    save_table(to_table(measured.scenes.samples), folder / TABLE_NAME)
     values = {
         "figures": measured.figures,
         "boxes": metrics_json(measured.boxes),
@@ -238,25 +235,14 @@ def _truth(scene: LabelledScene, items: Sequence[str]) -> Truth:
     return Truth(scene.boxes[known], np.array(class_ids, np.int64))
 
 
-def _places_with_boxes(scenes: SceneSource) -> list[int]:
-    """Numbers of the scenes in which every box is known."""
-    if not isinstance(scenes, Scenes):
-        return list(range(len(scenes)))
-    return [place for place, sample in enumerate(scenes.samples) if has_boxes(sample)]
-
-
-def _name(scenes: SceneSource, place: int) -> str:
-    return scenes.names[place] if isinstance(scenes, Scenes) else f"composed scene {place + 1}"
-
-
 def _add_labels(
     present: np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-    scenes: SceneSource,
+    scenes: Scenes,
     items: Sequence[str],
 ) -> None:
     """Marks the items that pictures are labelled with as a whole."""
     number = {name: index for index, name in enumerate(items)}
-    for row, sample in enumerate(scenes.samples if isinstance(scenes, Scenes) else ()):
+    for row, sample in enumerate(scenes.samples):
         for label in sample.labels:
             if label in number:
                 present[row, number[label]] = True

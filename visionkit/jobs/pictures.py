@@ -8,12 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import overload
 
+import cv2
 import numpy as np
 
-from visionkit.data.images import MAX_PIXELS, read_image
+from visionkit.data.images import MAX_PIXELS, content_hash, read_image
+from visionkit.files import write_bytes
 from visionkit.matching.gallery import View
-from visionkit.training.pairs import LabelledScene
-from visionkit.types import Image, Sample
+from visionkit.training.pairs import LabelledScene, SceneSource
+from visionkit.types import Image, ObjectBox, Sample
 
 NONE_LABEL = "none"
 """Label of pictures, and name of class folders, that show none of the items."""
@@ -143,6 +145,36 @@ class Pictures(Sequence[Image]):
         if isinstance(index, slice):
             return Pictures(self.scenes[index])
         return self.scenes.image(index)
+
+
+def write_scenes(scenes: SceneSource, folder: Path) -> Scenes:
+    """Composed scenes as pictures on disk, to be looked at and measured like any others.
+
+    Args:
+        scenes: each is made once.
+        folder: for the pictures, which are named by number; made if missing.
+
+    Raises:
+        RuntimeError: the disk is full.
+    """
+    samples, shown = [], {}
+    for index in range(len(scenes)):
+        scene = scenes[index]
+        path = folder / f"{index:04d}.png"
+        encoded = cv2.imencode(".png", cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR))[1]
+        write_bytes(path, encoded.tobytes())
+        uri = path.absolute().as_posix()
+        height, width = scene.image.shape[:2]
+        objects = tuple(
+            ObjectBox(item, (x_min, y_min, x_max, y_max), "composed")
+            for item, (x_min, y_min, x_max, y_max) in zip(
+                scene.items, scene.boxes.tolist(), strict=True
+            )
+        )
+        key = content_hash(scene.image)
+        samples.append(Sample(path.name, uri, width, height, key, "test", objects=objects))
+        shown[uri] = scene.shown_views
+    return Scenes(samples, shown=shown)
 
 
 def has_boxes(sample: Sample) -> bool:

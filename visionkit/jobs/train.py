@@ -8,18 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import cv2
-
 from visionkit.config import ExemplarConfig, TrainConfig
 from visionkit.data.demo import demo_photos, make_demo_set
-from visionkit.data.images import content_hash
 from visionkit.data.problems import Problem
 from visionkit.evaluation.report import LearningCurve, TrainingScene
-from visionkit.files import write_bytes
 from visionkit.heads.exemplar import ExemplarHead
 from visionkit.inference.predictor import Predictor, pick_device
 from visionkit.jobs.chain import Chain
 from visionkit.jobs.measure import measure, say_measured, versions, write_measured
+from visionkit.jobs.pictures import write_scenes
 from visionkit.jobs.settings import compose_settings, finder_settings, fit_settings
 from visionkit.jobs.sources import (
     Pictures,
@@ -40,7 +37,7 @@ from visionkit.training.composed import ComposedScenes
 from visionkit.training.fit import FitResult, fit
 from visionkit.training.pairs import SceneSource
 from visionkit.training.thresholds import set_thresholds
-from visionkit.types import Image, Numbered, ObjectBox, Sample
+from visionkit.types import Image, Numbered
 
 _REFERENCE = 24
 """Background pictures that views are calibrated on and that travel with the bundle, as features;
@@ -243,7 +240,7 @@ def _parts(
             train,
             val,
             calibration,
-            _composed_test(composed(counts.test, 4, "test"), run_folder / "test_scenes"),
+            write_scenes(composed(counts.test, 4, "test"), run_folder / "test_scenes"),
             composed=True,
         )
     real = material.scenes.hiding(finder.gallery.views)
@@ -302,31 +299,6 @@ def _calibrate(finder: Finder, parts: _Parts, material: Material) -> int:
             (backgrounds[index] for index in chosen),
             progress=step,
         )
-
-
-def _composed_test(scenes: ComposedScenes, folder: Path) -> Scenes:
-    """Composed scenes as pictures on disk, to be looked at and measured like any others."""
-    samples, shown = [], {}
-    for index in range(len(scenes)):
-        scene = scenes[index]
-        path = folder / f"{index:04d}.png"
-        encoded = cv2.imencode(".png", cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR))[1]
-        write_bytes(path, encoded.tobytes())
-        uri = path.absolute().as_posix()
-        objects = tuple(
-            ObjectBox(
-                item, (float(box[0]), float(box[1]), float(box[2]), float(box[3])), "composed"
-            )
-            for item, box in zip(scene.items, scene.boxes, strict=True)
-        )
-        height, width = scene.image.shape[:2]
-        samples.append(
-            Sample(
-                path.name, uri, width, height, content_hash(scene.image), "test", objects=objects
-            )
-        )
-        shown[uri] = scene.shown_views
-    return Scenes(samples, shown=shown)
 
 
 def _training_scenes(scenes: SceneSource) -> list[TrainingScene]:
