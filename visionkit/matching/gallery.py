@@ -74,20 +74,11 @@ def make_view(
         ValueError: the name is empty, or the box is not four numbers or holds no pixel of the
             picture, or all of it is transparent.
     """
+    where = f"[{source or 'picture'}]"
     if not item.strip():
-        raise ValueError(f"an item must have a name, got {item!r} [{source or 'picture'}]")
-    extent = tuple(float(edge) for edge in box) if box is not None else _extent(image, alpha)
-    if len(extent) != 4:
-        raise ValueError(
-            f"the box of {item} must be four numbers, x_min, y_min, x_max, y_max, got {extent} "
-            f"[{source or 'picture'}]"
-        )
-    x_min, y_min, x_max, y_max = _clip(extent, image.shape)
-    if not (x_max - x_min >= 1 and y_max - y_min >= 1):  # written so that NaN does not pass
-        raise ValueError(
-            f"the box of {item} must hold at least one pixel of the picture, got "
-            f"{extent} in {image.shape[1]}x{image.shape[0]} [{source or 'picture'}]"
-        )
+        raise ValueError(f"an item must have a name, got {item!r} {where}")
+    extent = _extent(image, alpha) if box is None else box
+    x_min, y_min, x_max, y_max = _checked_box(extent, image, item, where)
     margin = _CONTEXT * max(x_max - x_min, y_max - y_min)
     around = (x_min - margin, y_min - margin, x_max + margin, y_max + margin)
     left, top, right, bottom = _whole_pixels(around, image.shape)
@@ -95,8 +86,7 @@ def make_view(
     cut_alpha = None if alpha is None else alpha[top:bottom, left:right]
     if cut_alpha is not None and not (cut_alpha > _SEEN).any():
         raise ValueError(
-            f"a picture of {item} must show something, but all of it is transparent "
-            f"[{source or 'picture'}]"
+            f"a picture of {item} must show something, but all of it is transparent {where}"
         )
     inner = (x_min - left, y_min - top, x_max - left, y_max - top)
     scale = min(1.0, _MAX_BOX_SIDE / max(x_max - x_min, y_max - y_min))
@@ -104,6 +94,25 @@ def make_view(
         cut, cut_alpha, inner = _shrink(cut, cut_alpha, inner, scale)
     cut = np.ascontiguousarray(cut)
     return View(_view_id(cut, cut_alpha, inner), item, cut, cut_alpha, inner, source)
+
+
+def _checked_box(
+    box: Sequence[float], image: Image, item: str, where: str
+) -> tuple[float, float, float, float]:
+    """The box, cut at the rim of the picture."""
+    extent = tuple(float(edge) for edge in box)
+    if len(extent) != 4:
+        raise ValueError(
+            f"the box of {item} must be four numbers, x_min, y_min, x_max, y_max, got {extent} "
+            f"{where}"
+        )
+    x_min, y_min, x_max, y_max = _clip(extent, image.shape)
+    if not (x_max - x_min >= 1 and y_max - y_min >= 1):  # written so that NaN does not pass
+        raise ValueError(
+            f"the box of {item} must hold at least one pixel of the picture, got "
+            f"{extent} in {image.shape[1]}x{image.shape[0]} {where}"
+        )
+    return x_min, y_min, x_max, y_max
 
 
 @dataclass(frozen=True)

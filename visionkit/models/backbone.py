@@ -252,22 +252,21 @@ def build_backbone(
     _check_name(name)
     chosen = _check_options(options or {})
     network = _create(name, weights, chosen)
+    learned = cast(Mapping[str, Any], network.pretrained_cfg)
     if weights == "file" and file is not None:
         weights_module.load_into(network, weights_module.read_weights(file), origin=str(file))
     elif weights == "starter" and card is not None:
         card.check_architecture(name)
         weights_module.load_into(network, weights_module.starter_weights(), origin="starter")
-    settings = cast(Mapping[str, Any], network.pretrained_cfg)
-    if weights == "starter" and card is not None:
-        settings = {"mean": card.mean, "std": card.std, "input_size": (3, *card.image_size)}
+        learned = {"mean": card.mean, "std": card.std, "input_size": (3, *card.image_size)}
     backbone = Backbone(
         network,
         name=name,
         strides=strides,
         pool_stride=pool_stride,
-        image_size=_pair(image_size if image_size is not None else settings["input_size"][1:]),
-        mean=_triple("mean", mean if mean is not None else settings["mean"]),
-        std=_triple("std", std if std is not None else settings["std"]),
+        image_size=_pair(image_size if image_size is not None else learned["input_size"][1:]),
+        mean=_triple("mean", mean if mean is not None else learned["mean"]),
+        std=_triple("std", std if std is not None else learned["std"]),
         options=chosen,
     )
     return backbone.eval()
