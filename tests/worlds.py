@@ -11,6 +11,7 @@ from functools import cache
 
 import cv2
 import numpy as np
+import supervision as sv
 import torch
 from numpy.typing import NDArray
 
@@ -125,6 +126,15 @@ def three_items() -> tuple[View, ...]:
     return tuple(
         make(f"item {number}", number) for number in range(3) for make in (view, crop_view)
     )
+
+
+def same_finds(first: sv.Detections, second: sv.Detections, *, score_error: float = 1e-5) -> None:
+    """Passes if two results are equal."""
+    assert len(first) == len(second)
+    np.testing.assert_allclose(first.xyxy, second.xyxy, atol=1e-3)
+    np.testing.assert_allclose(first.confidence, second.confidence, atol=score_error)
+    for name in ("class_name", "view", "inliers"):
+        assert first.data[name].tolist() == second.data[name].tolist()
 
 
 class PastedScenes:

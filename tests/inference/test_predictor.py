@@ -20,6 +20,7 @@ from tests.worlds import (
     mark,
     new_finder,
     photo,
+    same_finds,
     scene_with,
     small_backbone,
     three_items,
@@ -30,14 +31,6 @@ from visionkit.matching import store
 from visionkit.models import bundle as bundle_module
 from visionkit.models.backbone import build_backbone
 from visionkit.types import Image
-
-
-def same(first: sv.Detections, second: sv.Detections) -> None:
-    assert len(first) == len(second)
-    np.testing.assert_allclose(first.xyxy, second.xyxy, atol=1e-3)
-    np.testing.assert_allclose(first.confidence, second.confidence, atol=1e-4)
-    for name in ("class_name", "view", "inliers"):
-        assert first.data[name].tolist() == second.data[name].tolist()
 
 
 def write_picture(path: Path, picture: Image) -> Path:
@@ -95,7 +88,7 @@ def test_a_new_item_is_found_without_training(tmp_path: Path) -> None:
 def test_many_as_one_by_one(predictor: Predictor) -> None:
     images = [PastedScenes(4)[index].image for index in range(4)]
     for together, image in zip(predictor.predict(images), images, strict=True):
-        same(together, predictor.find(image))
+        same_finds(together, predictor.find(image))
 
 
 @pytest.mark.parametrize(("threshold", "kept"), [(0.0, 4), (0.5, 2), (0.9, 1), (1.0, 0), (None, 2)])
@@ -115,7 +108,7 @@ def test_a_path_an_array_and_a_text_are_the_same_picture(
     image = PastedScenes(1)[0].image
     path = write_picture(tmp_path / "scene [1].png", image)
     for picture in (path, str(path)):
-        same(predictor.find(picture), predictor.find(image))
+        same_finds(predictor.find(picture), predictor.find(image))
 
 
 NO_PICTURES: list[tuple[str, Any]] = [
@@ -224,7 +217,7 @@ def test_loaded_as_saved(predictor: Predictor, saved: Path) -> None:
     assert loaded.finder.backbone.weights_id == predictor.finder.backbone.weights_id
     for index in range(4):
         image = PastedScenes(4)[index].image
-        same(loaded.find(image, score_threshold=0), predictor.find(image, score_threshold=0))
+        same_finds(loaded.find(image, score_threshold=0), predictor.find(image, score_threshold=0))
 
 
 def test_an_empty_gallery_saved_and_loaded(tmp_path: Path) -> None:
@@ -243,19 +236,19 @@ def test_items_come_and_go_in_a_loaded_bundle(saved: Path, tmp_path: Path) -> No
     first.save(tmp_path / "bundle")
     second = Predictor.load(tmp_path / "bundle", device="cpu")
     assert second.items == ["item 0", "item 1", "item 2", "soda"]
-    same(
+    same_finds(
         second.find(image, score_threshold=0),
         first.find(image, score_threshold=0),
     )
     second.remove_item("soda")
-    same(second.find(image, score_threshold=0), before)
+    same_finds(second.find(image, score_threshold=0), before)
 
 
 def test_a_bundle_needs_no_other_file(predictor: Predictor, saved: Path, tmp_path: Path) -> None:
     moved = tmp_path / "moved bundle"
     shutil.copytree(saved, moved)
     image = PastedScenes(1)[0].image
-    same(Predictor.load(moved, device="cpu").find(image), predictor.find(image))
+    same_finds(Predictor.load(moved, device="cpu").find(image), predictor.find(image))
 
 
 def test_nothing_of_a_bundle_is_pickled(saved: Path) -> None:

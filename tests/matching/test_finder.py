@@ -17,6 +17,7 @@ from tests.worlds import (
     new_head,
     photo,
     reference,
+    same_finds,
     scene_with,
     small_backbone,
     three_items,
@@ -34,15 +35,6 @@ DATA = {"class_name", "view", "similarity", "inliers", "quad", "runner_up", "run
 def finder() -> Finder:
     """Three items with two views each; not to be changed."""
     return new_finder(three_items())
-
-
-def same(first: sv.Detections, second: sv.Detections) -> None:
-    """Passes if two results are equal."""
-    assert len(first) == len(second)
-    np.testing.assert_allclose(first.xyxy, second.xyxy, atol=1e-3)
-    np.testing.assert_allclose(first.confidence, second.confidence, atol=1e-5)
-    for name in ("class_name", "view", "inliers"):
-        assert first.data[name].tolist() == second.data[name].tolist()
 
 
 def disturbed_head(seed: int = 0) -> ExemplarHead:
@@ -158,7 +150,7 @@ def test_with_every_part_off_nothing_is_found() -> None:
 def test_a_head_that_learned_nothing_changes_nothing(finder: Finder) -> None:
     plain = new_finder(three_items(), replace(SETTINGS, use_learned=False))
     for scene in (PastedScenes(4)[index] for index in range(4)):
-        same(finder.find(scene.image), plain.find(scene.image))
+        same_finds(finder.find(scene.image), plain.find(scene.image))
 
 
 def test_scores_before_learning_are_the_prior(finder: Finder) -> None:
@@ -193,7 +185,7 @@ def test_an_item_added_and_removed_leaves_no_trace(head: Callable[[], ExemplarHe
     assert "another" in finder.find(image).data["class_name"]
     finder.remove("another")
     assert finder.item_names == ["item 0", "item 1", "item 2"]
-    same(before, finder.find(image))
+    same_finds(before, finder.find(image))
     assert finder.thresholds == thresholds
 
 
@@ -238,9 +230,9 @@ def test_the_first_item_can_be_removed_too(finder: Finder) -> None:
     without.remove("item 0")
     never = new_finder(three_items()[2:])
     image = PastedScenes(1)[0].image
-    same(without.find(image), never.find(image))
+    same_finds(without.find(image), never.find(image))
     without.add(three_items()[:2])
-    same(without.find(image), finder.find(image))
+    same_finds(without.find(image), finder.find(image))
 
 
 def test_the_last_item_can_be_removed() -> None:
@@ -259,7 +251,7 @@ def test_added_at_once_or_one_by_one(finder: Finder) -> None:
     for each in three_items():
         one_by_one.add([each])
     image = PastedScenes(1)[0].image
-    same(finder.find(image), one_by_one.find(image))
+    same_finds(finder.find(image), one_by_one.find(image))
     assert one_by_one.thresholds == pytest.approx(finder.thresholds, abs=0.2)
 
 
@@ -268,7 +260,7 @@ def test_copies_change_nothing(finder: Finder) -> None:
     twice.add([three_items()[3]])
     assert len(twice.gallery.views) == 6
     assert len(twice.templates) == 18
-    same(finder.find(photo(2)), twice.find(photo(2)))
+    same_finds(finder.find(photo(2)), twice.find(photo(2)))
 
 
 def test_an_item_that_is_not_there_can_not_be_removed() -> None:
@@ -290,7 +282,7 @@ def test_adding_is_whole_or_not_at_all() -> None:
         finder.add([view("another", 7), view("another", 8)], progress=interrupt)
     assert finder.item_names == ["item 0", "item 1", "item 2"]
     assert len(finder.gallery.views) == 6
-    same(before, finder.find(image))
+    same_finds(before, finder.find(image))
     finder.add([view("another", 7)])
     assert "another" in finder.find(image).data["class_name"]
 
