@@ -194,11 +194,14 @@ def test_views_are_hidden_on_the_picture_that_they_were_cut_from(scenes: SceneFo
     assert hidden.part("")[0].shown_views == {1}
 
 
-def test_composed_scenes_are_the_same_as_pictures_on_disk(tmp_path: Path) -> None:
-    assert len(write_scenes([], tmp_path)) == 0
+@pytest.mark.parametrize("name", ["plain", "beside/../elsewhere"])
+def test_composed_scenes_are_the_same_as_pictures_on_disk(tmp_path: Path, name: str) -> None:
+    (tmp_path / "beside").mkdir()
+    folder = tmp_path / name
+    assert len(write_scenes([], folder)) == 0
     made = [PastedScenes(4)[index] for index in range(4)]
     made[0] = LabelledScene(made[0].image, made[0].boxes, made[0].items, frozenset({5}))
-    written = write_scenes(made, tmp_path)
+    written = write_scenes(made, folder)
     assert written.names == ["0000.png", "0001.png", "0002.png", "0003.png"]
     for composed, read in zip(made, written, strict=True):
         np.testing.assert_array_equal(read.image, composed.image)

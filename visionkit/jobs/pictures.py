@@ -163,7 +163,7 @@ def write_scenes(scenes: SceneSource, folder: Path) -> Scenes:
         path = folder / f"{index:04d}.png"
         encoded = cv2.imencode(".png", cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR))[1]
         write_bytes(path, encoded.tobytes())
-        uri = path.absolute().as_posix()
+        uri = _place(str(path))
         height, width = scene.image.shape[:2]
         objects = tuple(
             ObjectBox(item, (x_min, y_min, x_max, y_max), "composed")
