@@ -16,7 +16,7 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader, Sampler
 
@@ -24,6 +24,7 @@ from visionkit.files import atomic_path
 from visionkit.matching.finder import Finder
 from visionkit.training.module import ExemplarTraining
 from visionkit.training.pairs import PairDataset, SceneSource, join
+from visionkit.training.progress import EpochProgress
 
 _LAST = "last.ckpt"
 
@@ -46,7 +47,7 @@ class FitSettings:
         gradient_clip: largest norm of the gradient; 0 clips nothing.
         accelerator, devices, precision: as Lightning's Trainer takes them.
         workers: processes that prepare scenes; 0 is the main process.
-        progress: whether to show a progress bar.
+        progress: whether to print a line an epoch and, in a terminal, to show a bar.
         seed: of everything random.
     """
 
@@ -232,20 +233,20 @@ def _loader(
 
 def _trainer(folder: Path, settings: FitSettings, callbacks: list[Callback]) -> L.Trainer:
     stop = EarlyStopping("val/loss", patience=settings.patience, check_finite=True)
-    bar: list[Callback] = [TQDMProgressBar(leave=False)] if settings.progress else []
+    shown: list[Callback] = [EpochProgress()] if settings.progress else []
     return L.Trainer(
         max_epochs=settings.max_epochs,
         accelerator=settings.accelerator,
         devices=settings.devices,
         precision=settings.precision,
         gradient_clip_val=settings.gradient_clip or None,
-        callbacks=[*callbacks, stop, *bar],
+        callbacks=[*callbacks, stop, *shown],
         logger=[
             CSVLogger(folder, name="logs", version=_log_name(folder)),
             TensorBoardLogger(folder, name="logs", version=""),
         ],
         plugins=[_AtomicCheckpoints()],
-        enable_progress_bar=settings.progress,
+        enable_progress_bar=False,  # its own floods what is no terminal
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,

@@ -68,7 +68,7 @@ class ExemplarTraining(L.LightningModule):
         losses = self.head.loss(self.head(pairs), targets)
         total = losses["match"] + self._box_weight * losses["box"]
         size = max(1, len(pairs.prior))
-        self.log(f"{stage}/loss", total, prog_bar=True, batch_size=size, on_epoch=True)
+        self.log(f"{stage}/loss", total, batch_size=size, on_epoch=True)
         for name, value in losses.items():
             self.log(f"{stage}/{name}", value, batch_size=size, on_step=False, on_epoch=True)
         return total
