@@ -47,7 +47,15 @@ def test_items_are_found_and_broken_pictures_skipped(
     said = capsys.readouterr().out
     assert "broken.jpg" in said
     assert "item 1" in said
-    assert "visionkit predict" in said
+    assert "visionkit gallery list" in said
+    assert "visionkit predict" not in said  # a threshold was chosen already
+
+
+def test_another_threshold_is_proposed(
+    finished_bundle: Path, scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict(predict_config(finished_bundle, scenes.folder / "0.png"), tmp_path / "run")
+    assert f"source={scenes.folder / '0.png'} score_threshold=0.5" in capsys.readouterr().out
 
 
 def test_without_drawing(finished_bundle: Path, scenes: Scenes, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import time
 import traceback
@@ -24,6 +25,7 @@ from visionkit.cli.commands import Command
 from visionkit.cli.compose import Composed, ConfigError, compose, expand_sweep
 from visionkit.cli.runs import RunRecord, begin_run, end_run, read_record
 from visionkit.files import new_run_folder, write_json, write_text
+from visionkit.jobs.program import command_line
 
 SWEEP_NAME = "sweep.json"
 OWN_KEYS = ("output", "overwrite", "resume")
@@ -71,8 +73,8 @@ def continue_hint(command: Command, folder: Path, *, sweep: bool = False) -> str
     """How to go on with a stopped run, to be put behind the word "stopped"; "" if it can't."""
     if "resume" not in command.config_type.__dataclass_fields__ and not sweep:
         return ""
-    flag = "-m " if sweep else ""
-    return f"; go on with: visionkit {command.name} {flag}resume={folder}"
+    flags = ["-m"] if sweep else []
+    return "; go on with: " + shlex.join(command_line(command.name, *flags, f"resume={folder}"))
 
 
 def word_value(words: Sequence[str], key: str) -> str | None:

@@ -62,8 +62,8 @@ def evaluate(config: EvaluateConfig, run_folder: Path) -> Summary:
     )
     say("", f"The report: {report}")
     say_next(
-        ["visionkit", "gallery", "audit", f"bundle={config.bundle}"],
-        ["visionkit", "predict", f"bundle={config.bundle}", "source=PICTURE_OR_FOLDER"],
+        ["gallery", "audit", f"bundle={config.bundle}"],
+        ["predict", f"bundle={config.bundle}", "source=PICTURE_OR_FOLDER"],
     )
     return Summary(run_folder, measured.figures)
 

@@ -67,8 +67,8 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
         say(f"Left out: {left_out} of pictures that the item has already.")
     _say_shared(predictor.finder.gallery.views, set(added))
     say_next(
-        ["visionkit", "gallery", "audit", f"bundle={bundle}"],
-        ["visionkit", "predict", f"bundle={bundle}", "source=PICTURE_OR_FOLDER"],
+        ["gallery", "audit", f"bundle={bundle}"],
+        ["predict", f"bundle={bundle}", "source=PICTURE_OR_FOLDER"],
     )
     return Summary(bundle, {"views_added": len(fresh), "items": len(predictor.items)})
 
@@ -200,8 +200,8 @@ def _audit(config: GalleryConfig, bundle: Path) -> Summary:
     say("", f"Everything that was measured: {target}")
     if audit.findings:
         say_next(
-            ["visionkit", "gallery", "remove", f"bundle={bundle}", "images=[ID]"],
-            ["visionkit", "gallery", "add", f"bundle={bundle}", "item=NAME", "images=PATH"],
+            ["gallery", "remove", f"bundle={bundle}", "images=[ID]"],
+            ["gallery", "add", f"bundle={bundle}", "item=NAME", "images=PATH"],
         )
     counts = Counter(finding.kind for finding in audit.findings)
     metrics = {kind.replace(" ", "_"): float(count) for kind, count in counts.items()}

@@ -160,8 +160,6 @@ def _say(
     )
     if files.drawn is not None:
         say(f"  with boxes drawn: {files.drawn}")
-    say_next(
-        ["visionkit", "predict", f"bundle={config.bundle}", f"source={config.source}"]
-        + ["score_threshold=0.5"],
-        ["visionkit", "gallery", "list", f"bundle={config.bundle}"],
-    )
+    bundle, source = f"bundle={config.bundle}", f"source={config.source}"
+    again = [] if config.score_threshold else [["predict", bundle, source, "score_threshold=0.5"]]
+    say_next(*again, ["gallery", "list", bundle])

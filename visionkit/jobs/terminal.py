@@ -15,6 +15,7 @@ from rich.text import Text
 
 from visionkit.data.formats import NothingLeftError
 from visionkit.data.problems import Problem, summarize, write_problems
+from visionkit.jobs.program import command_line
 
 PROBLEMS_NAME = "problems.csv"
 _FIGURE = 12
@@ -53,8 +54,12 @@ def say_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]])
 
 
 def say_next(*commands: Sequence[str]) -> None:
-    """Prints what to type next, one command a line, quoted for a shell."""
-    say("", "Next:", *("  " + shlex.join(words) for words in commands))
+    """Prints what to type next, one command a line, quoted for a shell.
+
+    Args:
+        commands: each a command of visionkit and the words after it.
+    """
+    say("", "Next:", *("  " + shlex.join(command_line(*words)) for words in commands))
 
 
 @contextmanager

@@ -328,7 +328,7 @@ def _say_end(run_folder: Path, finder: Finder) -> None:
         f"Report: {run_folder / 'report.html'}",
     )
     say_next(
-        ["python", "scripts/predict.py", f"bundle={bundle}", "source=PICTURE_OR_FOLDER"],
-        ["python", "scripts/gallery.py", "add", f"bundle={bundle}", "item=NAME", "images=FOLDER"],
-        ["python", "scripts/gallery.py", "audit", f"bundle={bundle}"],
+        ["predict", f"bundle={bundle}", "source=PICTURE_OR_FOLDER"],
+        ["gallery", "add", f"bundle={bundle}", "item=NAME", "images=FOLDER"],
+        ["gallery", "audit", f"bundle={bundle}"],
     )
