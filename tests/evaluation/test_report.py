@@ -98,7 +98,7 @@ def small_set() -> tuple[list[Truth], list[sv.Detections]]:
             class_id=np.array([class_id]),
             confidence=np.array([score], np.float32),
             data={
-                "view": np.array(["front & back.png"]),
+                "view": np.array(["front & back"]),
                 "similarity": np.array([0.77]),
                 "inliers": np.array([31]),
                 "runner_up": np.array([NAMES[1]]),
@@ -125,7 +125,8 @@ def full_report() -> Report:
         predictions=predictions,
         image_names=["a.png", "b.png", "<i>c</i>.png", "stray-\udc80.png"],
         read_image=picture,
-        views={"keys": {"front & back.png": picture(9)}},
+        views={"keys": {"front & back": picture(9)}},
+        view_files={"front & back": "items/keys/front & back.png"},
         presence=presence_metrics(present, scores, NAMES, thresholds=0.5, bootstrap_rounds=20),
         thresholds_from="Thresholds were set on composed scenes.",
         training_scenes=[
@@ -133,7 +134,7 @@ def full_report() -> Report:
             TrainingScene(picture(6), np.zeros((0, 4)), []),
         ],
         learning=[
-            LearningCurve("train loss", [0, 1, 2], [1.0, float("nan"), 0.5]),
+            LearningCurve("training loss", [0, 1, 2], [1.0, float("nan"), 0.5]),
             LearningCurve("never logged", [], []),
         ],
         problems=[Line("boxes.csv", 17, "box outside the picture", "warning")],
@@ -206,8 +207,8 @@ def test_every_part_of_the_report_is_there(html: str) -> None:
     text = Page(html).text
     for words in (
         "exemplar & friends", "Thresholds were set on composed scenes.", "no item: an empty scene",
-        "train loss", "box outside the picture", "visionkit", "0.1.0", "1 view",
-        "Is the item in the picture at all?", "2026-11-23 21:30",
+        "training loss", "box outside the picture", "visionkit", "0.1.0", "1 view",
+        "front & back.png", "Is the item in the picture at all?", "2026-11-23 21:30",
     ):  # fmt: skip
         assert words in text
 
@@ -307,6 +308,29 @@ def test_edge_cases_in_words(
     made = evaluate_boxes(truths, predictions, ["a"], bootstrap_rounds=5)
     assert headline(made).replace("\N{NO-BREAK SPACE}", " ") == words
     assert remarks(made) == [] or truths
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([1], "The one wrong find lies on a box of another item."),
+        ([0, 0], "The one wrong find is a second find of a box already found."),
+        ([0, 0, 0], "All wrong finds are a second find of a box already found."),
+        ([0, 0, 0, 1], "2 of 3 wrong finds are a second find of a box already found."),
+        ([0, 0, 1], "1 of 2 wrong finds is a second find of a box already found."),
+    ],
+)
+def test_wrong_finds_in_words(labels: list[int], words: str) -> None:
+    box = np.array([[0, 0, 9, 9]], np.float32)
+    count = len(labels)
+    finds = sv.Detections(
+        xyxy=np.repeat(box, count, axis=0),
+        class_id=np.array(labels),
+        confidence=np.linspace(0.9, 0.8, count, dtype=np.float32),
+    )
+    truths = [Truth(box, np.array([0]))]
+    made = evaluate_boxes(truths, [finds], ["a", "b"], thresholds=0.5, bootstrap_rounds=5)
+    assert words in remarks(made)
 
 
 def test_json_holds_every_figure_and_no_nan(metrics: BoxMetrics) -> None:

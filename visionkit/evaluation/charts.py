@@ -17,16 +17,16 @@ _BINS = 48
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """One figure over the steps of a training, for instance "train loss".
+    """One figure over the epochs of a training, for instance "training loss".
 
     Attributes:
         name: what is drawn.
-        steps: (K,) in rising order.
+        epochs: (K,) in rising order.
         values: (K,) values that are not finite break the line.
     """
 
     name: str
-    steps: Sequence[float]
+    epochs: Sequence[float]
     values: Sequence[float]
 
 
@@ -100,15 +100,15 @@ def threshold_chart(metrics: BoxMetrics, class_id: int, axis: ScoreAxis) -> Mark
 
 
 def learning_chart(curve: LearningCurve) -> Markup:
-    """The figure over the steps, with its range on the left and the last step on the right."""
-    steps = np.asarray(curve.steps, dtype=np.float64)
+    """The figure over the epochs, with its range on the left and the last epoch on the right."""
+    epochs = np.asarray(curve.epochs, dtype=np.float64)
     values = np.asarray(curve.values, dtype=np.float64)
-    steps, values = steps[np.isfinite(values)], values[np.isfinite(values)]
+    epochs, values = epochs[np.isfinite(values)], values[np.isfinite(values)]
     if len(values) == 0:
         return Markup("")
     low, high = float(values.min()), float(values.max())
-    first, last = float(steps.min()), float(steps.max())
-    x = 44 + 260 * (steps - first) / max(last - first, 1e-9)
+    first, last = float(epochs.min()), float(epochs.max())
+    x = 44 + 260 * (epochs - first) / max(last - first, 1e-9)
     y = 112 - 100 * (values - low) / max(high - low, 1e-9)
     path = " ".join(f"{px:.1f},{py:.1f}" for px, py in zip(x, y, strict=True))
     return Markup(
@@ -116,7 +116,7 @@ def learning_chart(curve: LearningCurve) -> Markup:
         '<line class="grid" x1="44" x2="304" y1="112" y2="112"/>'
         f'<text class="tick" x="38" y="15" text-anchor="end">{high:.3g}</text>'
         f'<text class="tick" x="38" y="115" text-anchor="end">{low:.3g}</text>'
-        f'<text class="tick" x="44" y="128">step {first:g}</text>'
+        f'<text class="tick" x="44" y="128">epoch {first:g}</text>'
         f'<text class="tick" x="304" y="128" text-anchor="end">{last:g}</text>'
         f'<polyline class="curve" points="{path}"/>'
         f'<circle class="dot" cx="{x[-1]:.1f}" cy="{y[-1]:.1f}" r="3.5"/></svg>'

@@ -86,10 +86,11 @@ class Report:
         image_names: the name of each picture.
         read_image: the picture of a number, (H, W, 3) uint8 RGB; called only for those shown.
         views: the pictures of each item by the id of the view.
+        view_files: id of a view -> where it came from, which is shown in place of the id.
         presence: of `presence_metrics`, or None.
         thresholds_from: how the thresholds were set, a sentence.
         training_scenes: composed scenes as seen in training; the first twelve are shown.
-        learning: figures over the steps of the training.
+        learning: figures over the epochs of the training.
         problems: what was wrong in the data.
         config: the composed config as text.
         versions: of the code, the data and the packages, and the command.
@@ -102,6 +103,7 @@ class Report:
     image_names: Sequence[str]
     read_image: Callable[[int], Image]
     views: wall.Views = field(default_factory=dict)
+    view_files: Mapping[str, str] = field(default_factory=dict)
     presence: PresenceMetrics | None = None
     thresholds_from: str = ""
     training_scenes: Sequence[TrainingScene] = ()
@@ -157,7 +159,11 @@ def _content(report: Report) -> dict[str, Any]:
     """Everything that the page shows and that is not in the report already."""
     metrics = report.metrics
     pictures = wall.Pictures(
-        report.image_names, report.read_image, report.predictions, report.views
+        report.image_names,
+        report.read_image,
+        report.predictions,
+        report.views,
+        report.view_files,
     )
     weakest = _weakest_first(metrics)
     axis = charts.score_axis(metrics)

@@ -19,11 +19,12 @@ ITEM_COLUMNS = (
 
 _LEFT_OUT = ("outcomes", "above", "curve")  # a row a find: these have files of their own
 _WORDS_OF_OUTCOMES = {
-    "duplicate": "a second find of a box already found",
-    "misplaced": "on the right item, but with too little overlap",
-    "wrong item": "on a box of another item",
-    "background": "where none of the items is",
+    "duplicate": ("is", "are", "a second find of a box already found"),
+    "misplaced": ("lies", "lie", "on the right item, but with too little overlap"),
+    "wrong item": ("lies", "lie", "on a box of another item"),
+    "background": ("lies", "lie", "where none of the items is"),
 }
+"""Verb for one find and for several, and the rest of the sentence."""
 
 
 def metrics_json(metrics: BoxMetrics | PresenceMetrics) -> dict[str, Any]:
@@ -189,8 +190,11 @@ def _error_source(metrics: BoxMetrics) -> str:
         return ""
     most = max(wrong, key=lambda kind: wrong[kind])
     total = sum(wrong.values())
+    one, several, rest = _WORDS_OF_OUTCOMES[most]
+    if total == 1:
+        return f"The one wrong find {one} {rest}."
     share = "All" if wrong[most] == total else f"{wrong[most]:,} of {total:,}"
-    return f"{share} wrong finds lie {_WORDS_OF_OUTCOMES[most]}."
+    return f"{share} wrong finds {one if wrong[most] == 1 else several} {rest}."
 
 
 def _pooling(metrics: BoxMetrics) -> str:

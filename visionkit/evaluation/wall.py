@@ -56,7 +56,7 @@ class Card:
         height: of the cut-out in pixels.
         marks: frames on it.
         view: the view that matched as a data URI, or "" where it is not known.
-        view_name: the id of the view.
+        view_name: the file of the view, or its id where that is not known.
         view_words: what the view is to the find.
     """
 
@@ -82,12 +82,14 @@ class Pictures:
         read: the picture of a number, (H, W, 3) uint8 RGB; called only for what is shown.
         predictions: the finds of each picture, as evaluated, with their evidence in `data`.
         views: the pictures of each item.
+        view_files: id of a view -> where it came from.
     """
 
     names: Sequence[str]
     read: Callable[[int], Image]
     predictions: Sequence[sv.Detections]
     views: Views
+    view_files: Mapping[str, str]
 
 
 def best_cards(metrics: BoxMetrics, pictures: Pictures, count: int) -> list[Card]:
@@ -290,7 +292,7 @@ def _card(
         height=cut_out.shape[0],
         marks=tuple(moved),
         view="" if view is None else data_uri(fitted(view, (_VIEW_SIDE, _VIEW_SIDE), enlarge=4.0)),
-        view_name=view_name,
+        view_name=pictures.view_files.get(view_name) or view_name,
         view_words=view_words,
     )
 

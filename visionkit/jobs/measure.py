@@ -186,6 +186,7 @@ def write_measured(
         image_names=measured.names,
         read_image=lambda number: measured.scenes[measured.places[number]].image,
         views=views,
+        view_files={view.id: view.source for view in finder.gallery.views},
         presence=measured.presence,
         thresholds_from=thresholds_from,
         training_scenes=training_scenes,
