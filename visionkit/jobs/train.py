@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from visionkit.config import ExemplarConfig, TrainConfig
 from visionkit.data.demo import demo_photos, make_demo_set
 from visionkit.data.problems import Problem
@@ -92,6 +94,7 @@ def train(config: TrainConfig, run_folder: Path) -> Summary:
     task = config.task
     if not isinstance(task, ExemplarConfig):
         raise ValueError(f"task must be exemplar, got {task.name}")
+    torch.manual_seed(config.seed)  # the head, and a backbone without weights, begin at random
     material = _gather(config, run_folder)
     finder = _finder(config, task, material)
     with progress("views", len(material.views)) as step:
@@ -108,8 +111,8 @@ def train(config: TrainConfig, run_folder: Path) -> Summary:
         finder,
         title="exemplar, " + ("composed test scenes" if parts.composed else "test scenes"),
         thresholds_from=(
-            f"Each item's was set on up to {count} pictures without it, all together for a false "
-            f"find in {100 * task.false_alarm_rate:g} % of the pictures without items."
+            f"Each item's threshold was set on up to {count} pictures without it, all together for "
+            f"a false find in {100 * task.false_alarm_rate:g} % of the pictures without items."
         ),
         problems=material.problems,
         training_scenes=_training_scenes(parts.train),
@@ -273,10 +276,13 @@ def _learn(
     if not task.learned.enabled or not config.trainer.max_epochs or not len(parts.train):
         say("Nothing is learned: the gallery is searched as it is.")
         return None
-    say(
-        f"Training on {len(parts.train)} scenes; the first epoch also computes what the frozen "
-        f"backbone sees, later ones read it."
-    )
+    if (run_folder / "checkpoints").is_dir():
+        say("Going on after the last whole epoch of the run that was stopped.")
+    else:
+        say(
+            f"Training on {len(parts.train)} scenes; the first epoch also computes what the "
+            f"frozen backbone sees, later ones read it."
+        )
     result = fit(
         finder, parts.train, parts.val, run_folder, fit_settings(config.trainer, task, config.seed)
     )
@@ -310,9 +316,9 @@ def _curves(result: FitResult | None) -> list[LearningCurve]:
     if result is None:
         return []
     curves = []
-    for name in ("train/loss_epoch", "val/loss"):
+    for name, words in (("train/loss_epoch", "training loss"), ("val/loss", "validation loss")):
         values = [epoch[name] for epoch in result.curve if name in epoch]
-        curves.append(LearningCurve(name.removesuffix("_epoch"), range(1, len(values) + 1), values))
+        curves.append(LearningCurve(words, range(1, len(values) + 1), values))
     return curves
 
 
