@@ -315,6 +315,7 @@ def check_values(config: Any, prefix: str = "") -> None:
         elif value is not None and entry.name in limits:
             _check_length(name, value, limits[entry.name].length)
             for single in value if isinstance(value, list) else [value]:
+                _check_path(name, single, limits[entry.name].path)
                 _check_choice(name, single, limits[entry.name].choices)
                 _check_range(name, single, limits[entry.name])
     if isinstance(config, SplitConfig) and abs(config.train + config.val + config.test - 1) > 1e-6:
@@ -327,6 +328,11 @@ def check_values(config: Any, prefix: str = "") -> None:
 def _check_length(name: str, value: Any, length: int | None) -> None:
     if length is not None and len(value) != length:
         raise ValueError(f"{name} must be a list of {length} values, got {value}")
+
+
+def _check_path(name: str, value: Any, path: bool) -> None:
+    if path and not value.strip():  # would mean the current folder, and all that is in it
+        raise ValueError(f"{name} must be a path, got {value!r}; the current folder is .")
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

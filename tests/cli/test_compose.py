@@ -83,6 +83,13 @@ def test_a_required_value_that_is_not_given_is_named() -> None:
         compose("predict", PredictConfig, ["bundle=b"])
 
 
+@pytest.mark.parametrize("word", ["source=", "source=' '", "bundle=", "output=''"])
+def test_an_empty_path_is_not_the_current_folder(word: str) -> None:
+    key = word.partition("=")[0]
+    with pytest.raises(ConfigError, match=f"{key} must be a path"):
+        compose("predict", PredictConfig, ["bundle=b", "source=s", word])
+
+
 @pytest.mark.parametrize(
     "path",
     [
