@@ -127,6 +127,11 @@ def test_what_can_not_be_removed_changes_nothing(
     assert bundle_hash(bundle) == before
 
 
+def test_an_item_that_is_spelt_otherwise_is_named(bundle: Path) -> None:
+    with pytest.raises(ValueError, match=r"got 'Item1'; did you mean item 1\?"):
+        gallery(gallery_config(bundle, "remove", item="Item1"), bundle)
+
+
 def test_items_are_listed(finished_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     summary = gallery(gallery_config(finished_bundle, "list"), finished_bundle)
     assert summary.metrics == {"items": 3, "views": 6}
@@ -153,6 +158,19 @@ def test_the_audit_is_said_and_written_beside_the_bundle(
     assert kinds.count("single view") == 1
     assert summary.metrics["single_view"] == 1
     assert "soda has one picture" in capsys.readouterr().out
+
+
+def test_paths_are_said_as_they_were_given(
+    finished_bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(finished_bundle.parent)
+    gallery(gallery_config(Path("bundle"), "audit"), Path("bundle"))
+    assert "Everything that was measured: bundle_audit.json" in capsys.readouterr().out
+
+
+def test_a_run_is_not_its_bundle(finished_bundle: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"did you mean .*run.*bundle\?"):
+        gallery(gallery_config(finished_bundle.parent, "list"), finished_bundle.parent)
 
 
 def test_there_must_be_a_bundle(tmp_path: Path) -> None:

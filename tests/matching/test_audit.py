@@ -161,6 +161,13 @@ def test_a_view_that_the_items_others_do_not_know_stands_alone() -> None:
     assert finding.figure < finding.limit
 
 
+def test_lone_views_of_an_item_are_one_finding() -> None:
+    views = [make_view("box", lettering(word, seed=n)) for n, word in enumerate(("up", "by", "if"))]
+    (finding,) = of_kind(audited(views), "lone view")
+    assert set(finding.views) == {view.id for view in views}
+    assert "any of these 3" in finding.why
+
+
 @pytest.mark.parametrize(
     ("picture", "kind"),
     [

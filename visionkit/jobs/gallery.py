@@ -210,7 +210,7 @@ def _audit(config: GalleryConfig, bundle: Path) -> Summary:
 
 def _beside(bundle: Path, name: str) -> Path:
     """A file beside a bundle, not in it: there lies only what was written and checked with it."""
-    whole = bundle.absolute()
+    whole = bundle if bundle.name not in ("", "..") else bundle.resolve()
     return whole.with_name(f"{whole.name}_{name}")
 
 

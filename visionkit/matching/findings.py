@@ -254,24 +254,33 @@ def _hurting(thresholds: Mapping[str, float], reports: Sequence[ViewReport]) -> 
 
 
 def _lone(thresholds: Mapping[str, float], reports: Sequence[ViewReport]) -> list[Finding]:
-    """Views that the item's other views do not know."""
-    return [
-        Finding(
-            "lone view",
-            (report.item,),
-            (report.view,),
-            report.own_score,
-            thresholds[report.item],
-            f"The other pictures of {report.item} do not find it on this one"
-            + (f", {report.rival} is found instead" if _is_taken(report, thresholds) else "")
-            + ": what it shows stands alone, and a photo like it is found by this picture or "
-            "not at all.",
-            f"If it does show {report.item}, add another picture like it (same side, same "
-            "design); if not, remove it.",
+    """Views that the item's other views do not know, those of an item together."""
+    lone: dict[str, list[tuple[float, ViewReport]]] = defaultdict(list)
+    for report in reports:
+        if report.own_score is not None and report.own_score < thresholds[report.item]:
+            lone[report.item].append((report.own_score, report))
+    findings = []
+    for item, found in lone.items():
+        found.sort(key=lambda entry: entry[0])
+        rivals = sorted({r.rival for _, r in found if _is_taken(r, thresholds)})
+        one = len(found) == 1
+        findings.append(
+            Finding(
+                "lone view",
+                (item,),
+                tuple(report.view for _, report in found),
+                found[0][0],
+                thresholds[item],
+                f"The other pictures of {item} do not find it on "
+                + ("this one" if one else f"any of these {len(found)}")
+                + (f", {' and '.join(rivals[:3])} is found instead" if rivals else "")
+                + ": what such a picture shows stands alone, and a photo like it is found by that "
+                "picture or not at all.",
+                f"Where it does show {item}, add another picture like it (same side, same "
+                "design); where not, remove it.",
+            )
         )
-        for report in reports
-        if report.own_score is not None and report.own_score < thresholds[report.item]
-    ]
+    return sorted(findings, key=lambda finding: -len(finding.views))
 
 
 def _is_taken(report: ViewReport, thresholds: Mapping[str, float]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
@@ -24,6 +25,8 @@ _SEEN = 25
 _MAX_BOX_SIDE = 384
 """Views are stored no larger than this: templates are at most 180 px on their longer side,
 local features gain nothing beyond 384."""
+_NAMED = 10
+"""So many items are named in an error; a gallery may hold thousands."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,9 +150,12 @@ class Gallery:
             ValueError: there is no such item.
         """
         if item not in self.items:
+            known = ", ".join(self.items[:_NAMED]) or "it is empty"
+            more = f" and {len(self.items) - _NAMED} more" if len(self.items) > _NAMED else ""
+            close = difflib.get_close_matches(item, self.items, n=1, cutoff=0.5)
+            hint = f"; did you mean {close[0]}?" if close else ""
             raise ValueError(
-                f"item must be one of the gallery's ({', '.join(self.items) or 'it is empty'}), "
-                f"got {item!r}"
+                f"item must be one of the gallery's ({known}{more}), got {item!r}{hint}"
             )
         return self.drop({n for n, view in enumerate(self.views) if view.item == item})
 

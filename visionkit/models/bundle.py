@@ -59,9 +59,11 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     folder = Path(folder)
     path = folder / MANIFEST
     if not path.is_file():
+        hint = "a training run writes one to RUN/bundle"
+        if (folder / "bundle" / MANIFEST).is_file():
+            hint = f"did you mean {folder / 'bundle'}?"
         raise FileNotFoundError(
-            f"a bundle must be a folder with {MANIFEST} in it, got {folder}; a training run "
-            f"writes one to RUN/bundle"
+            f"a bundle must be a folder with {MANIFEST} in it, got {folder}; {hint}"
         )
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
