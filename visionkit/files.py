@@ -140,6 +140,15 @@ def new_run_folder(root: str | Path, name: str, *, now: time.struct_time | None 
                 return folder
 
 
+def remove_partials(folder: str | Path) -> None:
+    """Removes what a killed process left half-written under `folder`; nothing may write there."""
+    for partial in Path(folder).rglob(f".*{PARTIAL_SUFFIX}"):
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+
+
 def _partial_name(target: Path) -> Path:
     # The name is cut so that the whole stays below the 255 bytes of most file systems.
     stem = target.name.encode("utf-8")[:180].decode("utf-8", errors="ignore")

@@ -158,6 +158,8 @@ def test_a_stopped_run_says_how_to_go_on_and_does(
 ) -> None:
     def fail(config: Any, folder: Path) -> None:
         (folder / "half").touch()
+        (folder / "checkpoints").mkdir()
+        (folder / "checkpoints" / ".last.ckpt.1-2.partial").touch()
         raise stop
 
     job.action = fail
@@ -168,6 +170,7 @@ def test_a_stopped_run_says_how_to_go_on_and_does(
     assert main(["train", "resume=out", "trainer.max_epochs=50"]) == 0
     config, folder = job.calls[-1]
     assert (config.seed, config.resume, config.trainer.max_epochs) == (4, "out", 50)
+    assert not list(folder.rglob(".*.partial"))
     assert folder == Path("out")
     assert (folder / "half").exists()
     assert record(folder)["status"] == "finished"

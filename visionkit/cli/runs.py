@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from visionkit.files import new_run_folder, write_json
+from visionkit.files import new_run_folder, remove_partials, write_json
 
 RECORD_NAME = "run.json"
 Status = Literal["running", "finished", "failed", "stopped"]
@@ -39,7 +39,9 @@ class RunRecord:
 
 
 def begin_run(folder: Path, command: str, overrides: list[str]) -> RunRecord:
-    """The record of a run that starts now; it is written to `folder`."""
+    """The record of a run that starts now, or goes on; it is written to `folder`."""
+    remove_partials(folder)
+    (folder / "error.txt").unlink(missing_ok=True)  # of the try before
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     record = RunRecord(command, overrides, started=started)
     write_json(folder / RECORD_NAME, asdict(record))
