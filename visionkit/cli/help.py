@@ -27,7 +27,11 @@ FLAGS = {
 
 def overview() -> str:
     """The text of `visionkit --help`: the commands with a sentence each."""
-    lines = ["visionkit finds, classifies and locates things in pictures.", "", "Commands:"]
+    lines = [
+        "visionkit finds your own things in pictures, from a few pictures of each.",
+        "",
+        "Commands:",
+    ]
     for name in COMMANDS:
         lines += _row(name, headline(f"{name}.yaml", None), indent=2, width=12)
     lines += _row("check", CHECK_SENTENCE, indent=2, width=12)
@@ -49,7 +53,8 @@ def command_help(command: Command, words: Sequence[str], config_folder: Path | N
     chosen = _chosen_options(command, words, config_folder)
     action = " add|remove|list|audit" if command.positional else ""
     lines = [headline(f"{command.name}.yaml", config_folder), ""]
-    lines += [f"Usage: visionkit {command.name}{action} [group=option ...] [key=value ...] [flags]"]
+    groups = " [group=option ...]" if chosen else ""
+    lines += [f"Usage: visionkit {command.name}{action}{groups} [key=value ...] [flags]"]
     if chosen:
         lines += ["", "Groups; group=option takes a file of conf/:"]
     for group, option in chosen.items():
@@ -62,6 +67,8 @@ def command_help(command: Command, words: Sequence[str], config_folder: Path | N
             lines += _option_lines(group, str(option), config_folder)
     lines += ["", "Flags:"]
     for flag, sentence in FLAGS.items():
+        if not chosen:
+            sentence = sentence.partition("; with a group=option")[0].removesuffix(".") + "."
         if command.run_name is not None or "--multirun" not in flag:  # no run folder, no sweep
             lines += _row(flag, sentence, indent=2, width=24)
     return "\n".join(lines)
