@@ -30,7 +30,7 @@ def test_every_combination_has_a_folder_and_a_row(
     assert [call[0].seed for call in job.calls] == [1, 1, 2, 2, 3, 3]
     assert [call[0].trainer.patience for call in job.calls] == [4, 5, 4, 5, 4, 5]
     assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == [
-        f"{n}_task=exemplar,seed={n // 2 + 1},patience={4 + n % 2}" for n in range(6)
+        f"{n}_seed={n // 2 + 1},patience={4 + n % 2}" for n in range(6)
     ]
     table = rows(sweep)
     assert [row["seed"] for row in table] == ["1", "1", "2", "2", "3", "3"]

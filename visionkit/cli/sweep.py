@@ -12,7 +12,7 @@ import shlex
 import shutil
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,9 @@ def run_sweep(command: Command, words: Sequence[str], config_folder: Path | None
     folder.mkdir(parents=True, exist_ok=True)
     saved = without_key(words, *OWN_KEYS)
     write_json(folder / SWEEP_NAME, {"command": command.name, "overrides": saved})
-    sweep = Sweep(command, folder, overwrite=word_value(words, "overwrite") == "true")
+    common = set.intersection(*(set(combination) for combination, _ in runs))
+    overwrite = word_value(words, "overwrite") == "true"
+    sweep = Sweep(command, folder, common=common, overwrite=overwrite)
     try:
         for number, (combination, composed) in enumerate(runs):
             sweep.run(number, len(runs), combination, composed)
@@ -124,11 +126,21 @@ def run_sweep(command: Command, words: Sequence[str], config_folder: Path | None
 
 
 class Sweep:
-    """A sweep under way: its folder and the records of its runs so far."""
+    """A sweep under way: its folder and the records of its runs so far.
 
-    def __init__(self, command: Command, folder: Path, *, overwrite: bool) -> None:
+    Args:
+        command: what runs.
+        folder: of the sweep.
+        common: the overrides that all runs share; folders of runs are named for the others.
+        overwrite: whether runs that finished earlier run again.
+    """
+
+    def __init__(
+        self, command: Command, folder: Path, *, common: Collection[str], overwrite: bool
+    ) -> None:
         self.command = command
         self.folder = folder
+        self.common = common
         self.overwrite = overwrite
         self.records: list[RunRecord] = []
         self.folders: list[Path] = []
@@ -180,7 +192,7 @@ class Sweep:
     def _new_folder(self, overrides: list[str]) -> Path:
         used = [int(f.name.partition("_")[0]) for f in _run_folders(self.folder)]
         number = max(used, default=-1) + 1
-        words = ",".join(_short(word) for word in overrides)
+        words = ",".join(_short(word) for word in overrides if word not in self.common)
         folder = self.folder / f"{number}_{re.sub(r'[^A-Za-z0-9_.=,+-]+', '-', words)[:100]}"
         folder.mkdir()
         return folder
