@@ -54,8 +54,8 @@ class FinderSettings:
     use_correlation: bool = True
     use_geometry: bool = True
     use_learned: bool = True
-    candidates: int = 150
-    per_item: int = 20
+    candidates: int = 250
+    per_item: int = 50
     iou_threshold: float = 0.45
     place_iou_threshold: float = 0.5
     false_alarm_rate: float = 0.02
