@@ -139,6 +139,11 @@ def test_a_folder_that_cannot_be_written_to_is_wrong(tmp_path: Path) -> None:
     assert "output=PATH" in result.way_out
 
 
+def test_a_mistyped_flag_is_not_taken_for_a_folder() -> None:
+    with pytest.raises(ValueError, match="takes a folder or --help, got '--hlp'"):
+        check.main(["--hlp"])
+
+
 def test_the_exit_status_says_whether_anything_is_wrong(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -46,11 +46,16 @@ def main(arguments: Sequence[str] = ()) -> int:
 
     Args:
         arguments: words after `check`; a folder to write to instead of the current one.
+
+    Raises:
+        ValueError: a word is a flag that there is not.
     """
     if arguments and arguments[0] in ("-h", "--help"):
         print("visionkit check [FOLDER]: says in words what is wrong with this environment;")
         print("FOLDER is where runs shall be written, the current folder if not given.")
         return 0
+    if arguments and arguments[0].startswith("-"):
+        raise ValueError(f"visionkit check takes a folder or --help, got {arguments[0]!r}")
     folder = Path(arguments[0]) if arguments else Path.cwd()
     results = check_environment(folder)
     for result in results:

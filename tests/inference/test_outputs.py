@@ -216,6 +216,13 @@ def test_drawing_leaves_the_picture_given_and_pixels_off_the_frames_alone() -> N
     np.testing.assert_array_equal(drawn[60, 110], class_colour(0))  # right edge of the second box
 
 
+def test_a_frame_is_seen_on_ground_of_its_own_colour() -> None:
+    ground = np.full_like(GREY, class_colour(0))
+    drawn = draw_finds(ground, two_finds())
+    beside = drawn[60, 106:115].astype(int).sum(-1)  # across the right edge of the second box
+    assert beside.min() < sum(class_colour(0)) // 3
+
+
 def test_drawing_follows_the_quad_where_there_is_one() -> None:
     found = two_finds()
     quads = np.full((2, 4, 2), np.nan, np.float32)

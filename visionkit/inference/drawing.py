@@ -16,6 +16,7 @@ from PIL import ImageDraw, ImageFont
 from visionkit.types import Image
 
 _Colour = tuple[int, int, int]
+_EDGE: _Colour = (20, 20, 20)
 _GOLDEN_ANGLE = 0.381966  # of a full turn: neighbouring class ids get hues that lie far apart
 
 
@@ -42,7 +43,10 @@ def draw_finds(image: Image, detections: sv.Detections) -> Image:
     for find in np.argsort(scores, kind="stable"):  # the surest last, so on top
         colour = class_colour(_class_id(detections, int(find)))
         outline = [(float(x), float(y)) for x, y in _outline(detections, int(find))]
-        pen.line([*outline, outline[0]], fill=colour, width=width, joint="curve")
+        closed = [*outline, outline[0]]
+        # A dark edge, lest a frame be lost on ground of its own colour.
+        pen.line(closed, fill=_EDGE, width=width + 2, joint="curve")
+        pen.line(closed, fill=colour, width=width, joint="curve")
         _draw_label(pen, _label(detections, int(find)), outline, colour, font, canvas.size)
     return np.asarray(canvas)
 
