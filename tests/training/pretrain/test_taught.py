@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from visionkit.training.pretrain.taught import ask, asked_before
@@ -38,3 +39,12 @@ def test_answers_are_read_again_unless_there_are_other_pictures(tmp_path: Path) 
     torch.testing.assert_close(first.logits, again.logits)
     asked_before(path, teacher, pictures[:2], size=16)
     assert asked == [3, 2]
+
+
+def test_answers_of_an_earlier_version_are_asked_for_anew(tmp_path: Path) -> None:
+    path = tmp_path / "taught.safetensors"
+    pictures = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8)
+    fresh = asked_before(path, _teacher, pictures, size=16)
+    save_file({"pooled": fresh.pooled, "logits": torch.zeros(3, 3)}, path)
+    again = asked_before(path, _teacher, pictures, size=16)
+    torch.testing.assert_close(again.logits, fresh.logits)

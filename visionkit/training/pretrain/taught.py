@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import safetensors.torch
@@ -59,7 +59,8 @@ def asked_before(path: Path, teacher: Teach, pictures: Tensor, *, size: int) -> 
     """What `ask` says, from `path` if it lies there for as many pictures, else written there."""
     if path.is_file():
         kept = safetensors.torch.load_file(path)
-        if len(kept["logits"]) == len(pictures):
+        names = {field.name for field in fields(Taught)}  # an earlier version kept fewer
+        if kept.keys() == names and len(kept["logits"]) == len(pictures):
             device = pictures.device
             return Taught(**{name: value.to(device) for name, value in kept.items()})
     taught = ask(teacher, pictures, size=size)
