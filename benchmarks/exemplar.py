@@ -181,6 +181,7 @@ def _parts(finder: Finder, given: ExemplarSet, label: str, ledger: Ledger) -> No
     parts = {
         "correlation only": replace(finder.settings, use_geometry=False, use_learned=False),
         "geometry only": replace(finder.settings, use_correlation=False, use_learned=False),
+        "correlation and geometry": replace(finder.settings, use_learned=False),
     }
     for name, settings in parts.items():
         find = _with_settings(finder, settings).find

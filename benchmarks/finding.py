@@ -15,9 +15,8 @@ from sets import MOBILENETV2, Scene
 from visionkit.data.compose import ComposeSettings
 from visionkit.evaluation import Truth, evaluate_boxes
 from visionkit.evaluation.metrics import BoxMetrics
-from visionkit.heads.exemplar import ExemplarHead
 from visionkit.jobs.chain import Chain
-from visionkit.matching.finder import Finder, FinderSettings, whiten
+from visionkit.matching.finder import Finder, FinderSettings, new_head
 from visionkit.matching.pyramid import scene_pyramid
 from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.training.composed import ComposedScenes
@@ -62,8 +61,7 @@ def new_finder(
     """A finder with an empty gallery, calibrated on these backgrounds."""
     settings = settings or FinderSettings()
     reference = [scene_pyramid(image, backbone, settings.pyramid) for image in backgrounds]
-    head = ExemplarHead(backbone.channels[settings.pyramid.stride]).eval()
-    whiten(head, reference)
+    head = new_head(backbone, reference, stride=settings.pyramid.stride)
     return Finder(backbone, head, settings, reference)
 
 

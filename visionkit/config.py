@@ -134,7 +134,7 @@ class GeometryConfig:
 
 @dataclass
 class LearnedConfig:
-    """Embedding, box refinement and re-scoring that are trained on top."""
+    """Embedding, box refinement and re-scoring: what comes with visionkit, and what is trained."""
 
     enabled: bool
     embedding_size: Positive

@@ -23,7 +23,8 @@ def new_head(seed: int = 0, **sizes: int) -> ExemplarHead:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return ExemplarHead(
-            CHANNELS, **{"embedding_size": 8, "adapter_size": 4, "hidden": 6} | sizes
+            CHANNELS,
+            **{"embedding_size": 8, "adapter_size": 4, "hidden": 6, "general_hidden": 5} | sizes,
         )
 
 
@@ -48,7 +49,7 @@ def pairs_of(count: int, seed: int = 0) -> Pairs:
         view=normal(count, CHANNELS, 8, 8),
         weights=torch.rand(count, 8, 8, generator=generator),
         prior=normal(count) * 3,
-        evidence=normal(count, 6),
+        evidence=torch.cat([normal(count, 2), torch.zeros(count, 1)], 1),
         boxes=torch.cat([corners, corners + 20 + normal(count, 2).abs() * 40], 1),
     )
 
@@ -84,13 +85,16 @@ def test_untrained_scores_are_the_prior_and_boxes_stay(seed: int) -> None:
     torch.testing.assert_close(results.scores, 1 / (1 + torch.exp(2.5 - pairs.prior)))
 
 
-def test_reset_forgets_what_was_learned_but_not_the_whitening() -> None:
-    head = learned_head()
+def test_reset_forgets_the_own_items_but_not_the_whitening_and_not_what_holds_of_all() -> None:
+    head, pairs = learned_head(), pairs_of(9)
     head.fit_whitening(torch.randn(100, CHANNELS))
     projection = head.projection.clone()
-    head.reset_to_identity()
-    pairs = pairs_of(9)
-    torch.testing.assert_close(head(pairs).logits, pairs.prior - 2.5)
+    change, offsets = head.general(head.likeness(pairs), pairs.evidence)
+    head.reset_to_general()
+    outputs = head(pairs)
+    assert (change.abs() > 0.01).any()
+    torch.testing.assert_close(outputs.logits, pairs.prior - 2.5 + change)
+    torch.testing.assert_close(outputs.offsets, offsets)
     torch.testing.assert_close(head.projection, projection)
     features = torch.randn(1, CHANNELS, 3, 3)
     torch.testing.assert_close(head.embed(features, adapted=True), head.embed(features))
@@ -159,7 +163,7 @@ def test_the_dense_search_does_not_see_the_adapter() -> None:
     head, features = learned_head(), torch.randn(1, CHANNELS, 3, 3)
     plain = head.embed(features)
     assert not torch.allclose(head.embed(features, adapted=True), plain)
-    head.reset_to_identity()
+    head.reset_to_general()
     torch.testing.assert_close(head.embed(features), plain)
 
 
@@ -244,9 +248,10 @@ def test_loss_falls_on_one_batch() -> None:
         pairs.boxes + torch.tensor([3.0, -2, 6, 1]),
         torch.ones(24, dtype=torch.bool),
     )
-    optimizer = torch.optim.AdamW(head.parameters(), lr=1e-2)
+    learning = [each for each in head.parameters() if each.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=1e-2)
     seen = []
-    for _ in range(40):
+    for _ in range(80):
         losses = head.loss(head(pairs), targets)
         total = losses["match"] + losses["box"]
         optimizer.zero_grad()
@@ -267,8 +272,11 @@ def test_every_part_learns() -> None:
     losses = head.loss(head(pairs), targets)
     (losses["match"] + losses["box"]).backward()
     for name, parameter in head.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().sum() > 0, name
+        if name.startswith("general."):
+            assert parameter.grad is None, name
+        else:
+            assert parameter.grad is not None, name
+            assert parameter.grad.abs().sum() > 0, name
 
 
 def test_pairs_in_half_precision_become_float32() -> None:
@@ -279,6 +287,48 @@ def test_pairs_in_half_precision_become_float32() -> None:
     assert new_head()(moved).logits.dtype == torch.float32
 
 
+def test_what_holds_of_all_items_is_taken_from_another_head() -> None:
+    head, teacher, pairs = new_head(), learned_head(), pairs_of(7)
+    head.load_general(teacher.general.state_dict())
+    expected, offsets = teacher.general(head.likeness(pairs), pairs.evidence)
+    torch.testing.assert_close(head(pairs).logits, pairs.prior - 2.5 + expected)
+    torch.testing.assert_close(head(pairs).offsets, offsets)
+
+
+def test_a_box_that_points_verify_stays_the_more_of_them_the_better() -> None:
+    """A homography is more exact than a grid of cells."""
+    pairs, points = pairs_of(4), torch.tensor([0.0, 5, 10, 60])
+    alike = Pairs(*(value[:1].expand(4, *value.shape[1:]) for value in vars(pairs).values()))
+    head = learned_head()
+    with torch.no_grad():  # so that points count for nothing else
+        for comparison in (head.general, head.own):
+            comparison.inner.weight[:, -1] = 0
+    evidence = torch.cat([alike.evidence[:, :2], points.log1p()[:, None]], 1)
+    offsets = head(replace(alike, evidence=evidence)).offsets.detach()
+    assert offsets[0].abs().min() > 1e-4
+    torch.testing.assert_close(offsets[1], offsets[0] / 2)
+    torch.testing.assert_close(offsets[2:], torch.zeros(2, 4))
+
+
+def test_a_comparison_of_another_size_is_not_taken() -> None:
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        new_head().load_general(new_head(general_hidden=3).general.state_dict())
+
+
+def test_likeness_is_the_cosine_to_the_scene_s_cells_around() -> None:
+    """By plain loops: each of nine shifts, then how much the item covers."""
+    head, pairs = new_head(), pairs_of(2)
+    scene = head.embed(pairs.scene).numpy()
+    view = head.embed(pairs.view).numpy()
+    expected = np.zeros((2, 10, 8, 8), np.float32)
+    for y, x in np.ndindex(8, 8):
+        for down, right in np.ndindex(3, 3):
+            there = scene[:, :, y + down, x + right]
+            expected[:, 3 * down + right, y, x] = (there * view[:, :, y, x]).sum(1)
+    expected[:, 9] = pairs.weights.numpy()
+    np.testing.assert_allclose(head.likeness(pairs).detach().numpy(), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("trust", [0.0, 0.5, 1.0])
 def test_tempered_scores_lie_between_untrained_and_learned(trust: float) -> None:
     learned, pairs = learned_head(), pairs_of(9)
@@ -286,8 +336,9 @@ def test_tempered_scores_lie_between_untrained_and_learned(trust: float) -> None
         learned.gain.fill_(1.0)
         learned.bias.fill_(-2.5)
     before = learned(pairs)
+    general, _ = learned.general(learned.likeness(pairs), pairs.evidence)
     learned.temper(trust)
     after = learned(pairs)
-    expected = (1 - trust) * (pairs.prior - 2.5) + trust * before.logits
+    expected = (1 - trust) * (pairs.prior - 2.5 + general) + trust * before.logits
     torch.testing.assert_close(after.logits, expected)
     torch.testing.assert_close(after.offsets, before.offsets)

@@ -449,7 +449,7 @@ def test_a_bundle_whose_parts_do_not_belong_together(
 def test_a_newer_bundle(saved: Path, tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     shutil.copytree(saved, folder)
-    change(folder, lambda content: content.update(format_version=2))
+    change(folder, lambda content: content.update(format_version=3))
     with pytest.raises(ValueError, match="update visionkit"):
         Predictor.load(folder)
 

@@ -209,7 +209,7 @@ def test_thresholds_are_of_scores_as_they_are_given() -> None:
     """A head that learned to say "yes" more often asks for more, too."""
     head = new_head()
     with torch.no_grad():
-        head.judge[-1].bias[0] = 3.0  # what was learned adds 3 to every score's log odds
+        head.own.last.bias[0] = 3.0  # what was learned adds 3 to every score's log odds
     generous = new_finder(three_items(), replace(SETTINGS, use_geometry=False), head=head)
     plain = new_finder(three_items(), replace(SETTINGS, use_geometry=False))
     for item in plain.item_names:

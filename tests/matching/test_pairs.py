@@ -60,11 +60,9 @@ def grid(
 
 def test_no_candidates() -> None:
     none = np.zeros(0, np.float32)
-    pairs = gather_pairs(
-        no_candidates(), none, np.zeros(0, np.int64), np.array([0.5]), scene(), [template()]
-    )
+    pairs = gather_pairs(no_candidates(), none, np.zeros(0, np.int64), scene(), [template()])
     shapes = [tuple(value.shape) for value in vars(pairs).values()]
-    assert shapes == [(0, 3, 10, 10), (0, 3, 8, 8), (0, 8, 8), (0,), (0, 6), (0, 4)]
+    assert shapes == [(0, 3, 10, 10), (0, 3, 8, 8), (0, 8, 8), (0,), (0, 3), (0, 4)]
 
 
 def test_grids_and_evidence_are_those_of_plain_loops() -> None:
@@ -78,7 +76,7 @@ def test_grids_and_evidence_are_those_of_plain_loops() -> None:
     prior = np.array([2.0, -1.0, 0.5], np.float32)
     inliers = np.array([0, 7, 1])
     pyramid, view = scene(), template()
-    pairs = gather_pairs(candidates, prior, inliers, np.array([0.3], np.float32), pyramid, [view])
+    pairs = gather_pairs(candidates, prior, inliers, pyramid, [view])
 
     for number, (box, level) in enumerate(zip(boxes, candidates.level, strict=True)):
         scale = (1.0, 0.5)[level]
@@ -99,9 +97,9 @@ def test_grids_and_evidence_are_those_of_plain_loops() -> None:
     np.testing.assert_allclose(
         pairs.evidence.numpy(),
         [
-            [0.5, 0.6, 0.3, 0, 1, 0],
-            [-0.25, 0.4, 0.3, -1, 0, math.log(8)],
-            [0.125, 0.2, 0.3, 0, math.log2(60 / 70), math.log(2)],
+            [0.5, 0.6, 0],
+            [-0.25, 0.4, math.log(8)],
+            [0.125, 0.2, math.log(2)],
         ],
         atol=1e-6,
     )
@@ -120,7 +118,6 @@ def test_a_box_without_extent_gives_finite_numbers() -> None:
         candidates,
         np.zeros(1, np.float32),
         np.array([0]),
-        np.zeros(1, np.float32),
         scene(),
         [template()],
     )
@@ -141,7 +138,5 @@ def test_each_candidate_gets_its_own_view() -> None:
         np.zeros(9, np.int64),
     )
     zeros = np.zeros(9, np.float32)
-    pairs = gather_pairs(
-        candidates, zeros, np.zeros(9, np.int64), np.zeros(3, np.float32), scene(), views
-    )
+    pairs = gather_pairs(candidates, zeros, np.zeros(9, np.int64), scene(), views)
     assert pairs.view.mean((1, 2, 3)).tolist() == chosen.tolist()

@@ -110,13 +110,19 @@ def test_interrupted_while_writing_leaves_the_old_bundle_whole(bundle: Path) -> 
 
 def test_a_newer_bundle_asks_for_a_newer_visionkit(bundle: Path) -> None:
     rewrite(bundle, lambda content: content.update(format_version=FORMAT_VERSION + 1))
-    with pytest.raises(ValueError, match=r"format 1 or older, got 2.*update visionkit"):
+    with pytest.raises(ValueError, match=r"format 2, got 3.*update visionkit"):
+        read_manifest(bundle)
+
+
+def test_an_earlier_bundle_asks_to_be_made_anew(bundle: Path) -> None:
+    rewrite(bundle, lambda content: content.update(format_version=1))
+    with pytest.raises(ValueError, match=r"format 2, got 1 of an earlier visionkit.*train again"):
         read_manifest(bundle)
 
 
 def test_a_newer_bundle_is_told_so_whatever_else_changed(bundle: Path) -> None:
     (bundle / MANIFEST).write_text(json.dumps({"format_version": 9, "parts": []}))
-    with pytest.raises(ValueError, match=r"format 1 or older, got 9"):
+    with pytest.raises(ValueError, match=r"format 2, got 9"):
         read_manifest(bundle)
 
 
@@ -149,9 +155,9 @@ def test_a_missing_file_is_named(bundle: Path) -> None:
         "[]",
         "null",
         "{}",
-        '{"format_version": 1}',
+        '{"format_version": 2}',
         '{"format_version": "one", "files": {}}',
-        '{"format_version": 1, "files": 3}',
+        '{"format_version": 2, "files": 3}',
         '{"format_version": Infinity, "files": {}}',
         "[" * 100_000,
         "\udcff",

@@ -2,14 +2,16 @@
 
 Without training its embedding is the backbone's own feature, whitened as in exemplar LDA
 (Hariharan, Malik and Ramanan, "Discriminative Decorrelation for Clustering and
-Classification", ECCV 2012): directions in which all pictures vary count less. On top it
-learns three things, each of which starts as the identity, so that an untrained head answers
-exactly as correlation and geometry do: an adapter of the embedding, a correction of a
-candidate's score, and a refinement of its box.
+Classification", ECCV 2012): directions in which all pictures vary count less. On top stand two
+comparisons, each of which corrects a candidate's score and refines its box. The general one was
+learned from items of all kinds and knows none of them: it comes with the starter weights. The
+other learns from a gallery's own items, together with an adapter of the embedding. Both start as
+the identity, so that a head without them answers exactly as correlation and geometry do.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,17 +20,17 @@ from torch import nn
 from torchvision.ops import complete_box_iou_loss
 
 from visionkit.heads.base import Head
+from visionkit.heads.comparison import GRID, Comparison, shifted_likeness
 
-VIEW_CELLS = 8
+VIEW_CELLS = GRID
 """A view is compared on a grid of so many cells a side, whatever its shape."""
 SCENE_CELLS = VIEW_CELLS + 2
 """The scene's grid has one cell more on each side, so that every cell can look around."""
-EVIDENCE = 6
-"""Numbers beside the features that describe a candidate; see `Pairs.evidence`."""
-_MAX_OFFSET = 0.5
-_SCORE_OFFSET = 2.5
+SCORE_OFFSET = 2.5
 """Prior (standard deviations above the best match in a background picture) at which an
 untrained head says 0.5."""
+BOX_WEIGHT = 0.5
+"""Of the loss of the boxes against that of the matches."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,8 @@ class Pairs:
         view: (N, C, 8, 8) float backbone features of the view.
         weights: (N, 8, 8) float 0..1, how much of a cell the item covers.
         prior: (N,) float, evidence before learning, in standard deviations.
-        evidence: (N, 6) float: prior / 4, similarity, the template's mean similarity to
-            backgrounds, log2 of the scale, log2 of the aspect ratio, log(1 + inliers).
+        evidence: (N, 3) float: prior / 4, similarity, log(1 + inliers); inliers are the points
+            that geometry verified.
         boxes: (N, 4) float xyxy, pixels of the scene.
     """
 
@@ -110,7 +112,8 @@ class ExemplarHead(Head[Pairs, PairOutputs, PairTargets, Pairs, PairResults]):
             on FlickrLogos-27's second subset: 0.540 against 0.539 with the starter weights, 0.613
             against 0.598 with MobileNetV2's).
         adapter_size: rank of the learned change of the embedding.
-        hidden: channels of the network that looks at the similarities of a pair.
+        hidden: channels of the comparison that learns from a gallery's own items.
+        general_hidden: channels of the one that was learned from items of all kinds.
 
     Attributes:
         sizes: the arguments by name, from which a head of the same shape is made.
@@ -120,7 +123,13 @@ class ExemplarHead(Head[Pairs, PairOutputs, PairTargets, Pairs, PairResults]):
     projection: torch.Tensor
 
     def __init__(
-        self, channels: int, *, embedding_size: int = 64, adapter_size: int = 16, hidden: int = 24
+        self,
+        channels: int,
+        *,
+        embedding_size: int = 64,
+        adapter_size: int = 16,
+        hidden: int = 24,
+        general_hidden: int = 16,
     ) -> None:
         super().__init__()
         self.sizes = {
@@ -128,42 +137,42 @@ class ExemplarHead(Head[Pairs, PairOutputs, PairTargets, Pairs, PairResults]):
             "embedding_size": embedding_size,
             "adapter_size": adapter_size,
             "hidden": hidden,
+            "general_hidden": general_hidden,
         }
         size = min(channels, embedding_size)
         self.register_buffer("center", torch.zeros(channels))
         self.register_buffer("projection", torch.eye(size, channels))
+        self.general = Comparison(general_hidden).requires_grad_(False)
         self.adapter = nn.Sequential(
             nn.Linear(size, adapter_size, bias=False), nn.Linear(adapter_size, size, bias=False)
         )
-        self.look = nn.Sequential(
-            nn.Conv2d(10, hidden, 3, padding=1),
-            nn.GELU(),
-            nn.Conv2d(hidden, hidden, 3, padding=1),
-            nn.GELU(),
-        )
-        self.judge = nn.Sequential(
-            nn.Linear(2 * hidden + EVIDENCE, 32), nn.GELU(), nn.Linear(32, 5)
-        )
+        self.own = Comparison(hidden)
         self.gain = nn.Parameter(torch.ones(()))
-        self.bias = nn.Parameter(torch.tensor(-_SCORE_OFFSET))
-        self.reset_to_identity()
+        self.bias = nn.Parameter(torch.tensor(-SCORE_OFFSET))
+        self.reset_to_general()
 
-    def reset_to_identity(self) -> None:
-        """Forgets what was learned; the whitening stays."""
-        last_adapter, last_judge = self.adapter[-1], self.judge[-1]
-        nn.init.zeros_(last_adapter.weight)  # type: ignore[arg-type]
-        nn.init.zeros_(last_judge.weight)  # type: ignore[arg-type]
-        nn.init.zeros_(last_judge.bias)  # type: ignore[arg-type]
-        with torch.no_grad():
-            self.gain.fill_(1.0)
-            self.bias.fill_(-_SCORE_OFFSET)
+    def load_general(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Takes over a comparison that was learned from items of all kinds.
+
+        Args:
+            state: of a `Comparison` of `general_hidden` channels.
+
+        Raises:
+            RuntimeError: it is of another shape.
+        """
+        self.general.load_state_dict(state)
 
     @torch.no_grad()
+    def reset_to_general(self) -> None:
+        """Forgets what was learned from the gallery's items; the rest stays."""
+        nn.init.zeros_(self.adapter[-1].weight)  # type: ignore[arg-type]
+        self.own.reset_to_zero()
+        self.gain.fill_(1.0)
+        self.bias.fill_(-SCORE_OFFSET)
+
     def temper(self, trust: float) -> None:
-        """Keeps only this part, 0..1, of the learned change of scores; boxes stay as learned."""
-        last = self.judge[-1]
-        last.weight[0] *= trust  # type: ignore[index,operator]
-        last.bias[0] *= trust  # type: ignore[index,operator]
+        """Keeps only this part, 0..1, of the own items' change of scores; boxes stay as learned."""
+        self.own.temper(trust)
 
     @torch.no_grad()
     def fit_whitening(self, cells: torch.Tensor, *, shrinkage: float = 0.1) -> None:
@@ -194,53 +203,66 @@ class ExemplarHead(Head[Pairs, PairOutputs, PairTargets, Pairs, PairResults]):
 
         Args:
             features: (B, C, h, w) float backbone features.
-            adapted: whether with the learned adapter. The dense search goes without: a view
-                that is added after training is then found as one that was there before.
+            adapted: whether with the learned adapter. The dense search and the general
+                comparison go without: a view that is added after training is then found as one
+                that was there before.
         """
-        centred = features.permute(0, 2, 3, 1) - self.center
-        embedded = centred @ self.projection.T
-        if adapted:
-            embedded = embedded + self.adapter(embedded)
-        return F.normalize(embedded, dim=-1).permute(0, 3, 1, 2)
+        embedded = self._whitened(features)
+        return _unit(embedded + self.adapter(embedded) if adapted else embedded)
+
+    def likeness(self, inputs: Pairs) -> torch.Tensor:
+        """(N, 10, 8, 8) what the general comparison sees of pairs."""
+        return _maps(self._whitened(inputs.scene), self._whitened(inputs.view), inputs.weights)
 
     def forward(self, inputs: Pairs) -> PairOutputs:
         """Logits and box offsets of pairs."""
-        scene = self.embed(inputs.scene, adapted=True)
-        view = self.embed(inputs.view, adapted=True)
-        # (N, 9, 8, 8): each cell of the view against the 3x3 scene cells around its place,
-        # so that the network sees where a better fit lies.
-        shifts = [
-            (scene[:, :, dy : dy + VIEW_CELLS, dx : dx + VIEW_CELLS] * view).sum(1)
-            for dy in range(3)
-            for dx in range(3)
-        ]
-        looked = self.look(torch.stack([*shifts, inputs.weights], 1))
-        pooled = torch.cat([looked.mean((2, 3)), looked.amax((2, 3)), inputs.evidence], 1)
-        judged = self.judge(pooled)
-        logits = self.gain * inputs.prior + self.bias + judged[:, 0]
-        return PairOutputs(logits, judged[:, 1:].clamp(-_MAX_OFFSET, _MAX_OFFSET), inputs.boxes)
+        scene, view = self._whitened(inputs.scene), self._whitened(inputs.view)
+        change, offsets = self.general(_maps(scene, view, inputs.weights), inputs.evidence)
+        scene, view = scene + self.adapter(scene), view + self.adapter(view)
+        own_change, own_offsets = self.own(_maps(scene, view, inputs.weights), inputs.evidence)
+        logits = self.gain * inputs.prior + self.bias + change + own_change
+        return PairOutputs(logits, offsets + own_offsets, inputs.boxes)
+
+    def _whitened(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, h, w, D) of (B, C, h, w) backbone features."""
+        return (features.permute(0, 2, 3, 1) - self.center) @ self.projection.T
 
     def loss(self, outputs: PairOutputs, targets: PairTargets) -> dict[str, torch.Tensor]:
-        """Binary cross entropy of the matches, complete IoU loss of the boxes.
-
-        The IoU loss is that of Zheng et al., "Distance-IoU Loss", AAAI 2020.
-        """
-        known = targets.matches >= 0
-        boxed = (targets.matches > 0) & targets.has_box
-        zero = outputs.logits.sum() * 0
-        match_loss, box_loss = zero, zero
-        if known.any():
-            match_loss = F.binary_cross_entropy_with_logits(
-                outputs.logits[known], targets.matches[known]
-            )
-        if boxed.any():
-            refined = refine_boxes(outputs.boxes[boxed], outputs.offsets[boxed])
-            box_loss = complete_box_iou_loss(refined, targets.boxes[boxed], reduction="mean")
-        return {"match": match_loss, "box": box_loss}
+        """See `pair_losses`."""
+        return pair_losses(outputs, targets)
 
     def decode(self, outputs: PairOutputs, context: Pairs) -> PairResults:
         """Scores 0..1 and refined boxes."""
         return PairResults(outputs.logits.sigmoid(), refine_boxes(context.boxes, outputs.offsets))
+
+
+def _maps(scene: torch.Tensor, view: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """(N, 10, 8, 8) of (N, 10, 10, D) and (N, 8, 8, D) embeddings of any length."""
+    return torch.cat([shifted_likeness(_unit(scene), _unit(view)), weights[:, None]], 1)
+
+
+def _unit(embedded: torch.Tensor) -> torch.Tensor:
+    """(B, D, h, w) unit vectors of (B, h, w, D)."""
+    return F.normalize(embedded, dim=-1).permute(0, 3, 1, 2)
+
+
+def pair_losses(outputs: PairOutputs, targets: PairTargets) -> dict[str, torch.Tensor]:
+    """Binary cross entropy of the matches, complete IoU loss of the boxes.
+
+    The IoU loss is that of Zheng et al., "Distance-IoU Loss", AAAI 2020.
+    """
+    known = targets.matches >= 0
+    boxed = (targets.matches > 0) & targets.has_box
+    zero = outputs.logits.sum() * 0
+    match_loss, box_loss = zero, zero
+    if known.any():
+        match_loss = F.binary_cross_entropy_with_logits(
+            outputs.logits[known], targets.matches[known]
+        )
+    if boxed.any():
+        refined = refine_boxes(outputs.boxes[boxed], outputs.offsets[boxed])
+        box_loss = complete_box_iou_loss(refined, targets.boxes[boxed], reduction="mean")
+    return {"match": match_loss, "box": box_loss}
 
 
 def refine_boxes(boxes: torch.Tensor, offsets: torch.Tensor) -> torch.Tensor:

@@ -13,8 +13,7 @@ import torch
 import visionkit
 from visionkit.data.demo import demo_photos
 from visionkit.data.images import find_images, read_image, read_rgba
-from visionkit.heads.exemplar import ExemplarHead
-from visionkit.matching.finder import Finder, FinderSettings, whiten
+from visionkit.matching.finder import Finder, FinderSettings, new_head
 from visionkit.matching.gallery import View, make_view
 from visionkit.matching.pyramid import scene_pyramid
 from visionkit.matching.store import describe_finder, load_finder, save_finder
@@ -70,8 +69,7 @@ class Predictor:
             scene_pyramid(image, backbone, settings.pyramid)
             for image in background or demo_photos()
         ]
-        head = ExemplarHead(backbone.channels[stride]).to(pick_device(device)).eval()
-        whiten(head, reference)
+        head = new_head(backbone, reference, stride=stride)
         return cls(Finder(backbone, head, settings, reference))
 
     @classmethod

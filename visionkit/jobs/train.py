@@ -14,7 +14,6 @@ from visionkit.config import ExemplarConfig, TrainConfig
 from visionkit.data.demo import demo_photos, make_demo_set
 from visionkit.data.problems import Problem
 from visionkit.evaluation.report import LearningCurve, TrainingScene
-from visionkit.heads.exemplar import ExemplarHead
 from visionkit.inference.predictor import Predictor, pick_device
 from visionkit.jobs.chain import Chain
 from visionkit.jobs.measure import measure, say_measured, versions, write_measured
@@ -31,7 +30,7 @@ from visionkit.jobs.sources import (
 )
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
-from visionkit.matching.finder import Finder, whiten
+from visionkit.matching.finder import Finder, new_head
 from visionkit.matching.gallery import View
 from visionkit.matching.pyramid import scene_pyramid
 from visionkit.models.backbone import build_backbone
@@ -203,13 +202,14 @@ def _finder(config: TrainConfig, task: ExemplarConfig, material: Material) -> Fi
             reference.append(scene_pyramid(image, backbone, settings.pyramid))
             step(1)
     learned = task.learned
-    head = ExemplarHead(
-        backbone.channels[stride],
+    head = new_head(
+        backbone,
+        reference,
+        stride=stride,
         embedding_size=learned.embedding_size,
         adapter_size=learned.adapter_size,
         hidden=learned.hidden,
     )
-    whiten(head.to(device).eval(), reference)
     return Finder(backbone, head, settings, reference)
 
 

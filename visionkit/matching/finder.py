@@ -28,6 +28,7 @@ from visionkit.matching.results import (
 from visionkit.matching.search import Candidates, SearchSettings, TemplateIndex, no_candidates
 from visionkit.matching.templates import Template, build_templates
 from visionkit.models.backbone import Backbone
+from visionkit.models.weights import starter_comparison
 from visionkit.types import BoxArray, Image
 
 
@@ -254,7 +255,6 @@ class Finder:
             proposals.candidates,
             proposals.prior,
             proposals.inliers,
-            self.statistics.mean,
             proposals.pyramid,
             self.templates,
         )
@@ -332,6 +332,25 @@ class Finder:
         by_geometry = as_candidates(verified, self.templates, found.pyramid, cells=cells)
         same_item = self.items_of(by_geometry)[:, None] == self.items_of(found.candidates)[None]
         return add_geometry(found, verified, by_geometry, same_item)
+
+
+def new_head(
+    backbone: Backbone, reference: Sequence[ScenePyramid], *, stride: int, **sizes: int
+) -> ExemplarHead:
+    """A head that has learned nothing of any gallery, on the backbone's device.
+
+    It has the comparison that comes with the starter weights, which fits any backbone.
+
+    Args:
+        backbone: frozen.
+        reference: background pictures as the backbone sees them, at this stride.
+        stride: of the map that is searched.
+        sizes: see `ExemplarHead`.
+    """
+    head = ExemplarHead(backbone.channels[stride], **sizes)
+    head.load_general(starter_comparison())
+    whiten(head.to(reference[0].levels[0].features.device), reference)
+    return head.eval()
 
 
 def whiten(head: ExemplarHead, reference: Sequence[ScenePyramid]) -> None:

@@ -20,7 +20,6 @@ def gather_pairs(
     candidates: Candidates,
     prior: NDArray[np.float32],
     inliers: NDArray[np.int64],
-    template_means: NDArray[np.float32],
     pyramid: ScenePyramid,
     templates: Sequence[Template],
 ) -> Pairs:
@@ -30,7 +29,6 @@ def gather_pairs(
         candidates: N of them; 0 is fine.
         prior: (N,) evidence before learning, in standard deviations.
         inliers: (N,) points that geometry verified, 0 where it did not.
-        template_means: (T,) mean similarity of each template to backgrounds.
         pyramid: the scene.
         templates: T of them.
     """
@@ -46,19 +44,7 @@ def gather_pairs(
             around = _grow(boxes[index] * to_level, SCENE_CELLS / VIEW_CELLS)
             scene[index] = _crop(level.features, around / pyramid.stride, SCENE_CELLS)
     views, weights = _view_grids(candidates.template, templates, channels, device)
-    scales = np.array([max(level.scale_x, level.scale_y) for level in pyramid.levels])
-    width, height = (candidates.boxes[:, 2:] - candidates.boxes[:, :2]).clip(1e-3).T
-    evidence = np.stack(
-        [
-            prior / 4,
-            candidates.similarity,
-            template_means[candidates.template],
-            np.log2(scales[candidates.level]),
-            np.log2(width / height),
-            np.log1p(inliers),
-        ],
-        1,
-    )
+    evidence = np.stack([prior / 4, candidates.similarity, np.log1p(inliers)], 1)
     return Pairs(
         scene,
         views,

@@ -14,7 +14,7 @@ from typing import Any
 
 from visionkit.files import atomic_folder, write_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "bundle.json"
 
 
@@ -68,7 +68,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         version = int(manifest["format_version"])
-        if version <= FORMAT_VERSION:
+        if version == FORMAT_VERSION:
             hashes = dict(manifest["files"])
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(
@@ -77,8 +77,13 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         ) from error
     if version > FORMAT_VERSION:
         raise ValueError(
-            f"the bundle must be of format {FORMAT_VERSION} or older, got {version} [{path}]; "
+            f"the bundle must be of format {FORMAT_VERSION}, got {version} [{path}]; "
             f"update visionkit (pip install -U visionkit)"
+        )
+    if version < FORMAT_VERSION:
+        raise ValueError(
+            f"the bundle must be of format {FORMAT_VERSION}, got {version} of an earlier visionkit "
+            f"[{path}]; train again, or add the items' pictures to a new bundle"
         )
     for name, expected in hashes.items():
         _check_file(folder, str(name), str(expected))

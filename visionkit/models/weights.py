@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 STARTER_FILE = "starter.safetensors"
+COMPARISON_FILE = "comparison.safetensors"
 CARD_FILE = "card.json"
 _OTHER_WAYS = {
     "starter": "weights=starter (shipped, no network needed)",
@@ -85,6 +86,16 @@ def starter_weights() -> dict[str, Tensor]:
         ValueError: the file is damaged.
     """
     return read_weights(_starter_file(STARTER_FILE))
+
+
+def starter_comparison() -> dict[str, Tensor]:
+    """State of the comparison that was learned from items of all kinds, for any backbone; float32.
+
+    Raises:
+        FileNotFoundError: this installation lacks it.
+        ValueError: the file is damaged.
+    """
+    return read_weights(_starter_file(COMPARISON_FILE))
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:

@@ -142,7 +142,7 @@ def fit(
         if best_loss < untrained:
             finder.head.temper(settings.trust)
         else:
-            finder.head.reset_to_identity()
+            finder.head.reset_to_general()
         finder.head.eval()
     return FitResult(
         untrained, best_loss, trainer.current_epoch, tuple(clock.seconds), tuple(clock.curve)
@@ -262,7 +262,7 @@ def _log_name(folder: Path) -> str:
 def _untrained_loss(trainer: L.Trainer, module: ExemplarTraining, loader: DataLoader[Any]) -> float:
     """Validation loss of a head that changes nothing; also fills the validation cache."""
     learned = {name: value.clone() for name, value in module.head.state_dict().items()}
-    module.head.reset_to_identity()
+    module.head.reset_to_general()
     loss = _loss(trainer, module, loader)
     module.head.load_state_dict(learned)
     return loss

@@ -6,7 +6,7 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
-from visionkit.heads.exemplar import ExemplarHead, Pairs, PairTargets
+from visionkit.heads.exemplar import BOX_WEIGHT, ExemplarHead, Pairs, PairTargets
 
 
 class ExemplarTraining(L.LightningModule):
@@ -16,7 +16,6 @@ class ExemplarTraining(L.LightningModule):
         head: is changed in place.
         learning_rate: of AdamW, at the top of a one-cycle cosine schedule.
         weight_decay: of AdamW.
-        box_weight: of the box loss against the match loss.
     """
 
     def __init__(
@@ -25,13 +24,11 @@ class ExemplarTraining(L.LightningModule):
         *,
         learning_rate: float,
         weight_decay: float,
-        box_weight: float = 0.5,
     ) -> None:
         super().__init__()
         self.head = head
         self._learning_rate = learning_rate
         self._weight_decay = weight_decay
-        self._box_weight = box_weight
 
     def transfer_batch_to_device(
         self, batch: tuple[Pairs, PairTargets], device: torch.device, dataloader_idx: int
@@ -66,7 +63,7 @@ class ExemplarTraining(L.LightningModule):
     def _step(self, batch: tuple[Pairs, PairTargets], stage: str) -> torch.Tensor:
         pairs, targets = batch
         losses = self.head.loss(self.head(pairs), targets)
-        total = losses["match"] + self._box_weight * losses["box"]
+        total = losses["match"] + BOX_WEIGHT * losses["box"]
         size = max(1, len(pairs.prior))
         self.log(f"{stage}/loss", total, batch_size=size, on_epoch=True)
         for name, value in losses.items():

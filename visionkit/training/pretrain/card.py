@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from visionkit.files import atomic_path, write_json, write_text
-from visionkit.models.weights import CARD_FILE, STARTER_FILE
+from visionkit.models.weights import CARD_FILE, COMPARISON_FILE, STARTER_FILE
 from visionkit.training.pretrain.boxes import BOXES_FILE
 from visionkit.training.pretrain.settings import PretrainConfig
 
@@ -121,7 +121,7 @@ def ship(output: Path, folder: Path, provenance: Provenance, *, image_size: int)
         provenance: what the card says.
         image_size: side in pixels that the weights were learned at.
     """
-    for name in (STARTER_FILE, BOXES_FILE):
+    for name in (STARTER_FILE, COMPARISON_FILE, BOXES_FILE):
         if (output / name).is_file():
             with atomic_path(folder / name) as partial:
                 shutil.copyfile(output / name, partial)

@@ -41,6 +41,20 @@ class BoxConfig:
 
 
 @dataclass
+class ComparisonConfig:
+    """How the general comparison of the exemplar head is learned."""
+
+    minutes: float
+    scenes: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    trust: float
+    held_out: int
+
+
+@dataclass
 class PretrainConfig:
     """All of it; the values stand in `conf/pretrain.yaml`."""
 
@@ -57,6 +71,7 @@ class PretrainConfig:
     std: list[float]
     wishes: WishConfig
     stage: str
+    comparison: ComparisonConfig
     boxes: BoxConfig
     minutes: float
     batch_size: int

@@ -10,16 +10,19 @@ from pathlib import Path
 
 import torch
 
+from visionkit.matching.pyramid import PyramidSettings
 from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.training.pretrain.box_scenes import composed_boxes
 from visionkit.training.pretrain.boxes import BoxSettings, pretrain_boxes
 from visionkit.training.pretrain.card import Provenance, read_figures, recipe_of, ship
+from visionkit.training.pretrain.comparison import ComparisonSettings, pretrain_comparison
 from visionkit.training.pretrain.material import Material, read_material
 from visionkit.training.pretrain.run import COMPARED_FILE, WEIGHTS_FILE, pretrain_backbone
 from visionkit.training.pretrain.settings import PretrainConfig
 
 logger = logging.getLogger(__name__)
-STAGES = ("backbone", "boxes")
+STAGES = ("backbone", "comparison", "boxes")
+_SHARP = 180  # pixels of a photo's shorter side, so that scenes are not made of blur
 
 
 def pretrain(config: PretrainConfig) -> Path:
@@ -66,8 +69,22 @@ def _learn(config: PretrainConfig, stages: Sequence[str]) -> None:
     )
     if "backbone" in stages:
         pretrain_backbone(config, material)
+    if "comparison" in stages:
+        _comparison(config, material)
     if "boxes" in stages:
         _boxes(config, material)
+
+
+def _comparison(config: PretrainConfig, material: Material) -> Path:
+    stride = PyramidSettings().stride
+    return pretrain_comparison(
+        _backbone(config, (stride,)),
+        [photo for photo in material.photos if min(photo.shape[:2]) >= _SHARP],
+        material.held_out,
+        Path(config.output),
+        settings=ComparisonSettings(**vars(config.comparison), seed=config.seed),
+        resume=config.resume,
+    )
 
 
 def _boxes(config: PretrainConfig, material: Material) -> Path:
