@@ -21,6 +21,7 @@ from baselines import sift_baseline
 from finding import BACKGROUNDS, exemplar_scenes, measure, mobilenetv2, new_finder, train
 from labelled import LABELLED
 from ledger import Ledger
+from overlap import overlaps
 from probe import features_of, probe
 from sets import SETS, photos
 
@@ -32,6 +33,7 @@ STARTER, UNTRAINED, PEER = "starter", "untrained", "MobileNetV2"
 CLASS_BARS = {"tiny_imagenet": (0.35, 0.55), "hymenoptera": (0.85, 0.95)}
 GROCERY_PART = 0.80
 FIND_BARS = {"fridge": (0.50, 0.85), "marks": (0.70, 0.90)}
+OVERLAP = "overlap"
 ABOVE = 0.001
 """What counts as above: one in the last digit that is printed."""
 
@@ -43,7 +45,9 @@ def main() -> int:
     labels = [STARTER] if arguments.no_peers else [STARTER, UNTRAINED, PEER]
     for name in arguments.only:
         print(f"\n{name}")
-        if name in LABELLED:
+        if name == OVERLAP:
+            _overlap(ledger)
+        elif name in LABELLED:
             _classify(name, labels, arguments.weights, ledger)
         else:
             _find(name, labels, arguments, ledger)
@@ -54,7 +58,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    names = [*LABELLED, "flickrlogos27", "fridge", "marks"]
+    names = [OVERLAP, *LABELLED, "flickrlogos27", "fridge", "marks"]
     parser.add_argument("--check", action="store_true", help="exit 1 when a bar falls short")
     parser.add_argument("--only", nargs="+", default=names, choices=names, help="what to measure")
     parser.add_argument("--weights", type=Path, help="another starter file; else the shipped one")
@@ -79,6 +83,12 @@ def network(label: str, weights: Path | None, stride: int) -> Backbone:
     else:
         backbone = build()
     return backbone.freeze().eval().to(memory_format=torch.channels_last)
+
+
+def _overlap(ledger: Ledger) -> None:
+    """How many test pictures were learned from; none may be."""
+    for name, count, learned in overlaps():
+        ledger.add(f"{name}: test pictures learned from", learned, at_most=0, note=f"of {count}")
 
 
 def _classify(name: str, labels: Sequence[str], weights: Path | None, ledger: Ledger) -> None:
