@@ -93,7 +93,7 @@ def test_reset_forgets_the_own_items_but_not_the_whitening_and_not_what_holds_of
     head.reset_to_general()
     outputs = head(pairs)
     assert (change.abs() > 0.01).any()
-    torch.testing.assert_close(outputs.logits, pairs.prior - 2.5 + change)
+    torch.testing.assert_close(outputs.logits, pairs.prior - 2.5 + change / 2)
     torch.testing.assert_close(outputs.offsets, offsets)
     torch.testing.assert_close(head.projection, projection)
     features = torch.randn(1, CHANNELS, 3, 3)
@@ -291,7 +291,7 @@ def test_what_holds_of_all_items_is_taken_from_another_head() -> None:
     head, teacher, pairs = new_head(), learned_head(), pairs_of(7)
     head.load_general(teacher.general.state_dict())
     expected, offsets = teacher.general(head.likeness(pairs), pairs.evidence)
-    torch.testing.assert_close(head(pairs).logits, pairs.prior - 2.5 + expected)
+    torch.testing.assert_close(head(pairs).logits, pairs.prior - 2.5 + expected / 2)
     torch.testing.assert_close(head(pairs).offsets, offsets)
 
 
@@ -339,6 +339,6 @@ def test_tempered_scores_lie_between_untrained_and_learned(trust: float) -> None
     general, _ = learned.general(learned.likeness(pairs), pairs.evidence)
     learned.temper(trust)
     after = learned(pairs)
-    expected = (1 - trust) * (pairs.prior - 2.5 + general) + trust * before.logits
+    expected = (1 - trust) * (pairs.prior - 2.5 + general / 2) + trust * before.logits
     torch.testing.assert_close(after.logits, expected)
     torch.testing.assert_close(after.offsets, before.offsets)

@@ -21,6 +21,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader, Sampler
 
 from visionkit.files import atomic_path
+from visionkit.heads.exemplar import GENERAL_TRUST
 from visionkit.matching.finder import Finder
 from visionkit.training.module import ExemplarTraining
 from visionkit.training.pairs import PairDataset, SceneSource, join
@@ -129,6 +130,7 @@ def fit(
         clock = _Clock()
         trainer = _trainer(folder, settings, [best, clock])
         last = folder / "checkpoints" / _LAST
+        finder.head.general_trust = 1.0
         untrained = _untrained_loss(trainer, module, val_loader)
         finder.head.train()
         trainer.fit(module, train_loader, val_loader, ckpt_path=last if last.is_file() else None)
@@ -143,6 +145,7 @@ def fit(
             finder.head.temper(settings.trust)
         else:
             finder.head.reset_to_general()
+        finder.head.general_trust = GENERAL_TRUST
         finder.head.eval()
     return FitResult(
         untrained, best_loss, trainer.current_epoch, tuple(clock.seconds), tuple(clock.curve)

@@ -20,6 +20,7 @@ from visionkit.models.backbone import build_backbone
 from visionkit.training.pretrain.card import Provenance, card_text, read_figures
 from visionkit.training.pretrain.settings import (
     BoxConfig,
+    ComparisonConfig,
     PretrainConfig,
     TeacherConfig,
     WishConfig,
@@ -70,6 +71,7 @@ def config(tmp_path: Path) -> PretrainConfig:
         std=[0.5] * 3,
         wishes=WishConfig(1.0, 0.25, 1.0, 1.0, 1.0, 0.3, 0.3),
         stage="all",
+        comparison=ComparisonConfig(0.0, 2, 1, 16, 0.001, 0.01, 1),
         boxes=BoxConfig(minutes=0.02, size=64, batch_size=2, learning_rate=0.001, held_out=1),
         minutes=0.02,
         batch_size=2,
@@ -129,6 +131,8 @@ def test_a_run_ends_by_the_clock_and_goes_on(config: PretrainConfig, tmp_path: P
     assert -1 <= card["measured"]["these"]["cosine_16"] <= 1
     assert str(tmp_path) not in json.dumps(card)
     assert (tmp_path / "starter" / "boxes.safetensors").is_file()
+    assert (tmp_path / "starter" / "comparison.safetensors").is_file()
+    assert card["comparison"]["pairs"] > 0
     assert 0 <= json.loads((folder / "boxes.json").read_text())["trained"]["recall_50"] <= 1
     config.resume, config.minutes = True, 0.06
     config.stage = "backbone"
@@ -143,7 +147,8 @@ def test_a_stage_that_stands_on_nothing_says_what_to_do(config: PretrainConfig) 
     with pytest.raises(FileNotFoundError, match="run stage=backbone or stage=all first"):
         pretrain(config)
     config.stage = "bones"
-    with pytest.raises(ValueError, match="one of all, backbone, boxes, ship, got 'bones'"):
+    stages = "all, backbone, comparison, boxes, ship"
+    with pytest.raises(ValueError, match=f"one of {stages}, got 'bones'"):
         pretrain(config)
 
 
@@ -161,12 +166,24 @@ def test_the_card_says_what_was_measured(tmp_path: Path) -> None:
     rows += ["top-1,0.2,>= 0.35,short", "top-1,0.4,>= 0.35,ok"]
     (tmp_path / "figures.csv").write_text("\n".join(rows))
     figures = read_figures(tmp_path / "figures.csv")
+    comparison = {
+        "pairs": 44160,
+        "losses_before": {"match": 0.36, "box": 0.32},
+        "losses_after": {"match": 0.2, "box": 0.24},
+        "ap50_before": 0.61,
+        "ap50_after": 0.68,
+    }
     text = card_text(
-        Provenance("1", "abc", 1200, 45.2, recipe, measured, "A note.", "two cores", figures)
+        Provenance(
+            *("1", "abc", 1200, 45.2, recipe, measured, "A note.", "two cores", figures),
+            comparison=comparison,
+        )
     )
     assert "| piece of an unseen photo found again, stride 8 | 0.500 | 0.250 |" in text
     assert "| unseen drawn mark found on another photo, stride 8 | - | 0.125 |" in text
     assert "45 minutes (1,200 steps) on two cores" in text
     assert "| old | 0.100 | - | reported |" in text
     assert "| top-1 | 0.400 | >= 0.35 | ok |" in text
-    assert "0.200" not in text
+    assert "top-1 | 0.200" not in text
+    assert "44,160 pairs" in text
+    assert "AP50 0.610 and 0.680" in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,7 @@ class Provenance:
         note: what a user should know, what the weights are bad at among it.
         hardware: that it ran on, in words.
         figures: what benchmarks measured of these weights.
+        comparison: what `comparison.json` says of the general comparison; empty without one.
     """
 
     version: str
@@ -83,6 +84,7 @@ class Provenance:
     note: str
     hardware: str
     figures: Sequence[Figure] = ()
+    comparison: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_figures(path: str | Path) -> list[Figure]:
@@ -140,6 +142,7 @@ def ship(output: Path, folder: Path, provenance: Provenance, *, image_size: int)
         "minutes": provenance.minutes,
         "recipe": dict(provenance.recipe),
         "measured": {name: dict(values) for name, values in provenance.measured.items()},
+        "comparison": dict(provenance.comparison),
         "figures": [asdict(figure) for figure in provenance.figures],
         "note": provenance.note,
     }
@@ -175,6 +178,7 @@ def card_text(provenance: Provenance) -> str:
         "place has an IoU of at least 0.5 with the right one; the scenes are four photos side "
         "by side, 480x480.",
         "",
+        *_comparison_lines(provenance.comparison),
         *_figure_lines(provenance.figures),
         "## Learned from",
         "",
@@ -195,6 +199,22 @@ def card_text(provenance: Provenance) -> str:
         "learn from composed scenes.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _comparison_lines(measured: Mapping[str, Any]) -> list[str]:
+    if not measured:
+        return []
+    before, after = measured["losses_before"], measured["losses_after"]
+    return [
+        "## The general comparison",
+        "",
+        f"Learned from {measured['pairs']:,} pairs of a place and a view in random galleries. On "
+        f"galleries of unseen items in unseen photos, before and after: loss of the matches "
+        f"{before['match']:.3f} and {after['match']:.3f}, of the boxes {before['box']:.3f} and "
+        f"{after['box']:.3f}, AP50 {measured['ap50_before']:.3f} and "
+        f"{measured['ap50_after']:.3f}. It serves other backbones as well.",
+        "",
+    ]
 
 
 def _figure_lines(figures: Sequence[Figure]) -> list[str]:

@@ -41,6 +41,7 @@ from visionkit.training.pretrain.galleries import RandomGallery, random_gallery
 from visionkit.types import Image
 
 logger = logging.getLogger(__name__)
+COMPARISON_MEASURES = "comparison.json"
 _SHARDS = "comparison"
 _REFERENCE = 24  # photos that views are calibrated on
 _SHARD = 10  # galleries a file
@@ -56,7 +57,6 @@ class ComparisonSettings:
         epochs: through all pairs.
         batch_size: pairs a step.
         learning_rate, weight_decay: of AdamW, one cycle.
-        trust: part of the learned change of scores that is kept: composed scenes are not photos.
         held_out: galleries on held-out photos that are only measured on.
         seed: of everything random.
     """
@@ -67,7 +67,6 @@ class ComparisonSettings:
     batch_size: int = 512
     learning_rate: float = 3e-3
     weight_decay: float = 0.02
-    trust: float = 0.5
     held_out: int = 12
     seed: int = 0
 
@@ -137,7 +136,6 @@ def pretrain_comparison(
     learned = _learn(pairs, settings)
     before = _losses(_new_comparison(), asked)
     after = _losses(learned, asked)
-    learned.temper(settings.trust)
     path = output / COMPARISON_FILE
     with atomic_path(path) as partial:
         state = {name: value.half().contiguous() for name, value in learned.state_dict().items()}
@@ -150,7 +148,7 @@ def pretrain_comparison(
         "ap50_before": _ap50(finders, unseen, None),
         "ap50_after": _ap50(finders, unseen, learned),
     }
-    write_json(output / "comparison.json", measured)
+    write_json(output / COMPARISON_MEASURES, measured)
     logger.info("%s", json.dumps(measured))
     return path
 

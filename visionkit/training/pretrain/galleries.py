@@ -18,7 +18,7 @@ from visionkit.types import Image
 _MARK_SIDE = 192
 _MARKS = 0.6  # of the items; the others are pieces of photos
 _RECOLOURED = 0.3  # of the items come in two colourings, as brands do
-_CLEAN = 0.25  # of the views of a mark show it alone on one colour
+_CLEAN = 0.4  # of the views of a mark show it alone on one colour
 _MARGIN = 8  # pixels around a mark that stands alone
 _LOOSE = 0.03  # standard deviation of a view's edges, in parts of its sides: boxes drawn by hand
 _DISTRACTORS = 12

@@ -50,7 +50,6 @@ class ComparisonConfig:
     batch_size: int
     learning_rate: float
     weight_decay: float
-    trust: float
     held_out: int
 
 

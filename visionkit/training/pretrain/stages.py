@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,7 +16,11 @@ from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.training.pretrain.box_scenes import composed_boxes
 from visionkit.training.pretrain.boxes import BoxSettings, pretrain_boxes
 from visionkit.training.pretrain.card import Provenance, read_figures, recipe_of, ship
-from visionkit.training.pretrain.comparison import ComparisonSettings, pretrain_comparison
+from visionkit.training.pretrain.comparison import (
+    COMPARISON_MEASURES,
+    ComparisonSettings,
+    pretrain_comparison,
+)
 from visionkit.training.pretrain.material import Material, read_material
 from visionkit.training.pretrain.run import COMPARED_FILE, WEIGHTS_FILE, pretrain_backbone
 from visionkit.training.pretrain.settings import PretrainConfig
@@ -53,9 +58,16 @@ def pretrain(config: PretrainConfig) -> Path:
             note=config.note,
             hardware=config.hardware,
             figures=read_figures(config.figures) if config.figures is not None else (),
+            comparison=_comparison_measures(output),
         )
         ship(output, Path(config.ship), provenance, image_size=config.view_size)
     return output
+
+
+def _comparison_measures(output: Path) -> dict[str, Any]:
+    """What the comparison's stage measured; empty where it has not run."""
+    path = output / COMPARISON_MEASURES
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _learn(config: PretrainConfig, stages: Sequence[str]) -> None:
