@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.conftest import Scenes, gallery_config, write_broken, write_picture
-from tests.worlds import mark, photo, three_items
+from tests.worlds import mark, photo, scene_with, three_items
 from visionkit.files import PARTIAL_SUFFIX
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.gallery import gallery
@@ -37,6 +37,30 @@ def test_an_item_is_added_without_training(
     assert "3.jpg" in said
     assert "3.jpg" in (bundle.parent / "bundle_problems.csv").read_text()
     assert not list(bundle.parent.glob(f".*{PARTIAL_SUFFIX}"))
+
+
+def test_the_first_item_makes_a_bundle_on_the_starter_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody trains anything: a picture of an item, and it is found in another."""
+    picture = write_picture(tmp_path / "seal.png", mark(7))
+    bundle = tmp_path / "new" / "bundle"
+    config = gallery_config(bundle, "add", item="seal", images=[str(picture)])
+    gallery(config, bundle)
+    assert "it is a new bundle, on the starter weights" in capsys.readouterr().out
+    scene, box = scene_with(mark(7), (60, 40), 90, 3)
+    found = Predictor.load(bundle, device="cpu").find(scene)
+    assert list(found.data["class_name"]) == ["seal"]
+    assert found.xyxy[0] == pytest.approx(box, abs=9)
+    gallery(config, bundle)
+    assert "Nothing was changed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("action", ["remove", "list", "audit"])
+def test_only_adding_makes_a_bundle(action: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"bundle must be a folder with bundle\.json"):
+        gallery(gallery_config(tmp_path / "none", action, item="seal"), tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_copies_are_left_out_and_said(

@@ -25,11 +25,12 @@ _SHOWN = 20
 def gallery(config: GalleryConfig, bundle: Path) -> Summary:
     """Does what `config.action` says to a bundle: add, remove, list or audit.
 
-    A bundle that is changed is written anew beside the old one and put in its place in one
-    step: a process that is killed leaves the old bundle whole.
+    Adding to a bundle that is not there makes one on the starter weights: nothing needs to be
+    trained first. A bundle that is changed is written anew beside the old one and put in its
+    place in one step: a process that is killed leaves the old bundle whole.
 
     Raises:
-        FileNotFoundError: there is no such bundle or picture.
+        FileNotFoundError: there is no such picture; or no bundle, but for adding.
         ValueError: the bundle is damaged, no picture can be used, the name of the item is
             missing or unknown, or a view is unknown.
         RuntimeError: the disk is full; the bundle is as before.
@@ -43,7 +44,8 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
         raise ValueError("images must name pictures of the item, got none; say images=PATH")
     if config.item is not None and not config.item.strip():
         raise ValueError(f"item must be a name, got {config.item!r}")
-    predictor = Predictor.load(bundle)
+    is_new = not os.path.lexists(bundle)
+    predictor = Predictor.create() if is_new else Predictor.load(bundle)
     target = _beside(bundle, "problems.csv")
     with problems_kept(target.parent, name=target.name):
         views, problems = _read(config)
@@ -55,7 +57,9 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
         return Summary(bundle, {"views_added": 0})
     with progress("Adding", len(fresh)) as step:
         predictor.finder.add(fresh, progress=step)
-    predictor.save(bundle, overwrite=True)
+    predictor.save(bundle, overwrite=not is_new)
+    if is_new:
+        say(f"There was no {bundle}: it is a new bundle, on the starter weights.")
     added, had = Counter(view.item for view in fresh), Counter(view.item for view in before)
     rows = [
         (item, str(count), str(had[item] + count), f"{predictor.thresholds[item]:.2f}")
