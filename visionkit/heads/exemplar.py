@@ -33,6 +33,8 @@ GENERAL_TRUST = 0.5
 """Part of the general comparison's change of scores that is used: composed scenes, of which it was
 learned, are not photos. AP50 on FlickrLogos-27's second subset, on refrigerators to choose on and
 on drawn marks with MobileNetV2's weights: 0.63, 0.77 and 0.59 at 0, 0.68, 0.80 and 0.66 at 0.5."""
+GENERAL_HIDDEN = 16
+"""Channels of the general comparison that is shipped."""
 BOX_WEIGHT = 0.5
 """Of the loss of the boxes against that of the matches."""
 
@@ -135,7 +137,7 @@ class ExemplarHead(Head[Pairs, PairOutputs, PairTargets, Pairs, PairResults]):
         embedding_size: int = 64,
         adapter_size: int = 16,
         hidden: int = 24,
-        general_hidden: int = 16,
+        general_hidden: int = GENERAL_HIDDEN,
     ) -> None:
         super().__init__()
         self.sizes = {

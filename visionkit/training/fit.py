@@ -21,7 +21,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch.utils.data import DataLoader, Sampler
 
 from visionkit.files import atomic_path
-from visionkit.heads.exemplar import GENERAL_TRUST
+from visionkit.heads.exemplar import ExemplarHead
 from visionkit.matching.finder import Finder
 from visionkit.training.module import ExemplarTraining
 from visionkit.training.pairs import PairDataset, SceneSource, join
@@ -119,7 +119,7 @@ def fit(
         raise ValueError(
             f"training must have scenes, got {len(train)} to train and {len(val)} to validate on"
         )
-    with _calm():
+    with _calm(), _whole_general(finder.head):
         L.seed_everything(settings.seed, verbose=False)
         train_loader = _loader(finder, train, folder / "cache" / "train", settings, shuffle=True)
         val_loader = _loader(finder, val, folder / "cache" / "val", settings, shuffle=False)
@@ -130,7 +130,6 @@ def fit(
         clock = _Clock()
         trainer = _trainer(folder, settings, [best, clock])
         last = folder / "checkpoints" / _LAST
-        finder.head.general_trust = 1.0
         untrained = _untrained_loss(trainer, module, val_loader)
         finder.head.train()
         trainer.fit(module, train_loader, val_loader, ckpt_path=last if last.is_file() else None)
@@ -145,7 +144,6 @@ def fit(
             finder.head.temper(settings.trust)
         else:
             finder.head.reset_to_general()
-        finder.head.general_trust = GENERAL_TRUST
         finder.head.eval()
     return FitResult(
         untrained, best_loss, trainer.current_epoch, tuple(clock.seconds), tuple(clock.curve)
@@ -167,6 +165,16 @@ def _calm() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def _whole_general(head: ExemplarHead) -> Iterator[None]:
+    """The general comparison counts whole, lest the own items learn what is left out of it."""
+    trust, head.general_trust = head.general_trust, 1.0
+    try:
+        yield
+    finally:
+        head.general_trust = trust
 
 
 class _AtomicCheckpoints(TorchCheckpointIO):

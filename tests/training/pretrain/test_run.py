@@ -169,7 +169,7 @@ def test_the_card_says_what_was_measured(tmp_path: Path) -> None:
     comparison = {
         "pairs": 44160,
         "losses_before": {"match": 0.36, "box": 0.32},
-        "losses_after": {"match": 0.2, "box": 0.24},
+        "losses_after": {"match": 0.21, "box": 0.24},
         "ap50_before": 0.61,
         "ap50_after": 0.68,
     }
@@ -184,6 +184,6 @@ def test_the_card_says_what_was_measured(tmp_path: Path) -> None:
     assert "45 minutes (1,200 steps) on two cores" in text
     assert "| old | 0.100 | - | reported |" in text
     assert "| top-1 | 0.400 | >= 0.35 | ok |" in text
-    assert "top-1 | 0.200" not in text
+    assert "0.200" not in text
     assert "44,160 pairs" in text
     assert "AP50 0.610 and 0.680" in text

@@ -11,6 +11,7 @@ from torch import Tensor
 from visionkit.data.compose import ComposedScene, ComposeSettings, compose_scene, photo_patch
 from visionkit.data.cutouts import Cutout
 from visionkit.data.drawn import draw_mark
+from visionkit.training.pretrain.searches import pick
 from visionkit.types import Image
 
 BoxBatch = tuple[Tensor, list[Tensor]]
@@ -59,7 +60,5 @@ def _scene(
 ) -> ComposedScene:
     shown = [marks[index] for index in rng.integers(len(marks), size=_SHOWN if marks else 0)]
     for index in range(_SHOWN):
-        photo = photos[int(rng.integers(len(photos)))]
-        shown.append(photo_patch(rng, photo, label=len(marks) + index))
-    ground = photos[int(rng.integers(len(photos)))]
-    return compose_scene(rng, ground, shown, (), settings)
+        shown.append(photo_patch(rng, pick(rng, photos), label=len(marks) + index))
+    return compose_scene(rng, pick(rng, photos), shown, (), settings)

@@ -26,6 +26,7 @@ from visionkit.files import atomic_path, write_json
 from visionkit.heads.comparison import Comparison
 from visionkit.heads.exemplar import (
     BOX_WEIGHT,
+    GENERAL_HIDDEN,
     SCORE_OFFSET,
     ExemplarHead,
     PairOutputs,
@@ -132,21 +133,24 @@ def pretrain_comparison(
     unseen = [
         random_gallery(rng, held_out, scenes=settings.scenes) for _ in range(settings.held_out)
     ]
-    asked = _joined([part for gallery in unseen for part in _pairs(finders, gallery)])
+    searched = [(finders.of(gallery), gallery) for gallery in unseen]
+    asked = _joined([part for each in searched for part in _pairs(*each)])
+    ap50_before = _ap50(searched)
     learned = _learn(pairs, settings)
-    before = _losses(_new_comparison(), asked)
+    before = _losses(Comparison(GENERAL_HIDDEN), asked)
     after = _losses(learned, asked)
     path = output / COMPARISON_FILE
     with atomic_path(path) as partial:
         state = {name: value.half().contiguous() for name, value in learned.state_dict().items()}
         safetensors.torch.save_file(state, partial)
+    finders.head.load_general(learned.state_dict())  # the head is every finder's
     measured = {
         "pairs": len(pairs.prior),
         "settings": asdict(settings),
         "losses_before": before,
         "losses_after": after,
-        "ap50_before": _ap50(finders, unseen, None),
-        "ap50_after": _ap50(finders, unseen, learned),
+        "ap50_before": ap50_before,
+        "ap50_after": _ap50(searched),
     }
     write_json(output / COMPARISON_MEASURES, measured)
     logger.info("%s", json.dumps(measured))
@@ -190,7 +194,8 @@ def _collect(
             parts: list[Compared] = []
             for index in range(_SHARD * number, _SHARD * (number + 1)):
                 rng = np.random.default_rng([settings.seed, 0, index])
-                parts += _pairs(finders, random_gallery(rng, photos, scenes=settings.scenes))
+                gallery = random_gallery(rng, photos, scenes=settings.scenes)
+                parts += _pairs(finders.of(gallery), gallery)
                 spent = time.monotonic() - start
                 bar.update(task, completed=spent)
                 if spent > 60 * settings.minutes:
@@ -203,9 +208,8 @@ def _collect(
 
 
 @torch.no_grad()
-def _pairs(finders: _Finders, gallery: RandomGallery) -> Iterator[Compared]:
-    """What the comparison sees of a gallery's scenes; nothing if no view can be searched."""
-    finder = finders.of(gallery)
+def _pairs(finder: Finder, gallery: RandomGallery) -> Iterator[Compared]:
+    """What the comparison sees of a gallery's scenes, scene by scene."""
     for scene in gallery.scenes:
         pairs, targets = scene_pairs(finder, scene)
         yield Compared(
@@ -238,7 +242,7 @@ def _write(pairs: Compared, path: Path) -> Path:
 def _learn(pairs: Compared, settings: ComparisonSettings) -> Comparison:
     """The comparison after all epochs."""
     torch.manual_seed(settings.seed)
-    comparison = _new_comparison()
+    comparison = Comparison(GENERAL_HIDDEN)
     steps = max(1, len(pairs.prior) // settings.batch_size)
     optimizer = torch.optim.AdamW(
         comparison.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
@@ -257,11 +261,6 @@ def _learn(pairs: Compared, settings: ComparisonSettings) -> Comparison:
     return comparison.eval()
 
 
-def _new_comparison() -> Comparison:
-    """One of the size that a head has room for."""
-    return Comparison(ExemplarHead(1).sizes["general_hidden"])
-
-
 def _loss(comparison: Comparison, pairs: Compared) -> dict[str, Tensor]:
     """The head's losses, with nothing learned but the comparison."""
     change, offsets = comparison(pairs.maps.float(), pairs.evidence)
@@ -274,15 +273,10 @@ def _losses(comparison: Comparison, pairs: Compared) -> dict[str, float]:
     return {name: float(loss) for name, loss in _loss(comparison, pairs).items()}
 
 
-def _ap50(
-    finders: _Finders, galleries: Sequence[RandomGallery], comparison: Comparison | None
-) -> float:
-    """Mean AP50 of finding each gallery's items, with or without what was learned."""
+def _ap50(searched: Sequence[tuple[Finder, RandomGallery]]) -> float:
+    """Mean AP50 of finding each gallery's items, with the head as it is."""
     values = []
-    for gallery in galleries:
-        finder = finders.of(gallery)
-        if comparison is not None:
-            finder.head.load_general(comparison.state_dict())
+    for finder, gallery in searched:
         names = finder.item_names
         truths = [
             Truth(scene.boxes, np.array([names.index(item) for item in scene.items], np.int64))
@@ -290,5 +284,4 @@ def _ap50(
         ]
         found = [finder.find(scene.image) for scene in gallery.scenes]
         values.append(evaluate_boxes(truths, found, names).ap50)
-    finders.head.general.reset_to_zero()
     return float(np.mean(values))

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from visionkit.data.compose import ComposeSettings, Cutout, compose_scene, photo_patch
 from visionkit.data.drawn import draw_mark
 from visionkit.data.images import lay_on
 from visionkit.matching.gallery import View, make_view
 from visionkit.training.pairs import LabelledScene
+from visionkit.training.pretrain.searches import pick
 from visionkit.types import Image
 
 _MARK_SIDE = 192
@@ -89,7 +91,7 @@ def _scene(
 ) -> LabelledScene:
     size = _SIZES[int(rng.integers(len(_SIZES)))]
     scene = compose_scene(
-        rng, _any(rng, photos), cutouts, others, replace(settings, image_size=size)
+        rng, pick(rng, photos), cutouts, others, replace(settings, image_size=size)
     )
     return LabelledScene(scene.image, scene.boxes, tuple(str(label) for label in scene.labels))
 
@@ -98,7 +100,7 @@ def _item(rng: np.random.Generator, photos: Sequence[Image], label: str) -> Cuto
     if rng.random() < _MARKS:
         mark = draw_mark(rng, size=_MARK_SIDE)
         return Cutout(np.ascontiguousarray(mark[..., :3]), mark[..., 3].copy(), label)
-    return photo_patch(rng, _any(rng, photos), label=label)
+    return photo_patch(rng, pick(rng, photos), label=label)
 
 
 def _looks(rng: np.random.Generator, item: Cutout) -> list[Cutout]:
@@ -132,19 +134,18 @@ def _views(
     for _ in range(rng.integers(1, 5)):
         look = looks[int(rng.integers(len(looks)))]
         if look.alpha is not None and rng.random() < _CLEAN:
-            views.append(_alone(rng, look))
+            views.append(_alone(rng, look, look.alpha))
         else:
             views += _in_a_picture(rng, photos, look)
     return views
 
 
-def _alone(rng: np.random.Generator, look: Cutout) -> View:
+def _alone(rng: np.random.Generator, look: Cutout, alpha: NDArray[np.uint8]) -> View:
     neutral = np.full(3, rng.choice([0, 128, 255]))
     ground = rng.integers(0, 256, 3) if rng.random() < 0.5 else neutral
-    alpha = np.pad(look.alpha, _MARGIN) if look.alpha is not None else None
     image = np.pad(look.image, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)))
     red, green, blue = (int(value) for value in ground)
-    clean = image if alpha is None else lay_on(image, alpha, (red, green, blue))
+    clean = lay_on(image, np.pad(alpha, _MARGIN), (red, green, blue))
     height, width = clean.shape[:2]
     box = (_MARGIN, _MARGIN, width - _MARGIN, height - _MARGIN)
     return make_view(str(look.label), clean, box=box)
@@ -152,13 +153,9 @@ def _alone(rng: np.random.Generator, look: Cutout) -> View:
 
 def _in_a_picture(rng: np.random.Generator, photos: Sequence[Image], look: Cutout) -> list[View]:
     for _ in range(_ATTEMPTS):
-        scene = compose_scene(rng, _any(rng, photos), [look], [], _SHOWN)
+        scene = compose_scene(rng, pick(rng, photos), [look], [], _SHOWN)
         if len(scene.boxes):
             box = scene.boxes[0]
             loose = box + rng.normal(0, _LOOSE, 4) * np.tile(box[2:] - box[:2], 2)
             return [make_view(str(look.label), scene.image, box=loose.tolist())]
     return []
-
-
-def _any(rng: np.random.Generator, photos: Sequence[Image]) -> Image:
-    return photos[int(rng.integers(len(photos)))]
