@@ -82,6 +82,7 @@ def config(tmp_path: Path) -> PretrainConfig:
         view_size=64,
         shown_size=64,
         item_part=0.5,
+        mixed_part=0.5,
         cutout_part=0.5,
         alone_part=0.5,
         bent_part=0.5,

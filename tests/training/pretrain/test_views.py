@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from visionkit.training.pretrain.bank import Bank, make_bank
-from visionkit.training.pretrain.batches import labelled_views
+from visionkit.training.pretrain.batches import labelled_views, mixed
 from visionkit.training.pretrain.pictures import LabelledPictures
 from visionkit.training.pretrain.views import Pairs, PairSettings, make_pairs
 from visionkit.training.pretrain.warp import apply
@@ -148,3 +148,12 @@ def test_labelled_views_are_parts_of_the_picture(monkeypatch: pytest.MonkeyPatch
     assert 0.5 < float(spread.min()) < 0.8 < 0.9 < float(spread.max()) <= 1
     slope = (views[:, 0, :, -1] - views[:, 0, :, 0]).mean(1)
     assert 0.2 < float((slope < 0).float().mean()) < 0.8  # half of them are mirrored
+
+
+def test_a_mixed_view_lies_between_itself_and_its_neighbour() -> None:
+    views = torch.stack([torch.full((3, 4, 4), value) for value in (0.0, 1.0, 0.0, 1.0)])
+    generator = torch.Generator().manual_seed(0)
+    torch.testing.assert_close(mixed(views, 0.0, generator), views)
+    changed = mixed(views, 1.0, generator)
+    assert ((changed - views).abs().flatten(1).amax(1) <= 0.5).all()  # never more than a half
+    assert ((changed - views).abs().flatten(1).amin(1) > 0).all()

@@ -44,6 +44,7 @@ class PretrainStream(IterableDataset[PretrainBatch]):
         batch_size: labelled pictures a step. pairs: pairs of views a step.
         shown: views a step that the teacher is asked about. shown_size: their pixels.
         item_part: part of them with an item laid on.
+        mixed_part: part of them with another one shining through.
         labelled_size: pixels of the labelled pictures that come out; may be changed between
             two batches.
         settings: of the pairs.
@@ -59,6 +60,7 @@ class PretrainStream(IterableDataset[PretrainBatch]):
         shown: int,
         shown_size: int,
         item_part: float,
+        mixed_part: float,
         labelled_size: int,
         settings: PairSettings,
         seed: int,
@@ -67,6 +69,7 @@ class PretrainStream(IterableDataset[PretrainBatch]):
         self.bank, self.settings = bank, settings
         self.batch_size, self.pairs, self.labelled_size = batch_size, pairs, labelled_size
         self.shown, self.shown_size, self.item_part = shown, shown_size, item_part
+        self.mixed_part = mixed_part
         self.seed = seed
 
     def __iter__(self) -> Iterator[PretrainBatch]:
@@ -78,6 +81,7 @@ class PretrainStream(IterableDataset[PretrainBatch]):
                 len(bank.labelled), (self.batch_size,), generator=generator, device=device
             )
             shown = shown_views(bank, self.shown, self.shown_size, self.item_part, generator)
+            shown = mixed(shown, self.mixed_part, generator)
             yield PretrainBatch(
                 chosen,
                 labelled_views(bank.labelled[chosen], self.labelled_size, generator),
@@ -111,6 +115,18 @@ def labelled_views(pictures: Tensor, size: int, generator: torch.Generator) -> T
     matrices = warp.shift(half) @ warp.turn_and_scale(angles, scales) @ warp.shift(-centre)
     views = warp.look(pictures.float() / 255, matrices, size, outside="reflection")
     return expose(views, generator)
+
+
+def mixed(views: Tensor, part: float, generator: torch.Generator) -> Tensor:
+    """(B, 3, H, W): a part of the views, each with up to a half of its neighbour's light in it.
+
+    The teacher is asked about what comes out, so that a few thousand photos give endless pictures
+    (Beyer et al., "Knowledge distillation: A good teacher is patient and consistent", CVPR 2022).
+    """
+    count, device = len(views), views.device
+    weights = warp.uniform((count, 1, 1, 1), 0.0, 0.5, generator, device)
+    chosen = torch.rand((count, 1, 1, 1), generator=generator, device=device) < part
+    return torch.lerp(views, views.roll(1, 0), weights * chosen)
 
 
 def to_tensor(images: Sequence[Image]) -> Tensor:

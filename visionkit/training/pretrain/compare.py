@@ -80,7 +80,7 @@ def compare(
     }
     measured = {
         name: measure(
-            network,
+            network.to(module.device),
             material.labelled.first(6000),
             material.labelled_val.first(1200),
             material.searches,

@@ -74,12 +74,13 @@ def measure(
         enlarged: whether pieces are also searched by the map of stride 16 at twice the size.
     """
     values = {"probe": probe_accuracy(backbone, known, asked, size=size)}
-    for kind, pieces in searches.items():
-        rates = hit_rates(backbone, pieces, strides=(8, 16))
-        values.update({f"{kind}_{stride}": rate for stride, rate in rates.items()})
-        if enlarged:
-            rates = hit_rates(backbone, pieces, strides=(16,), enlarge=2.0)
-            values[f"{kind}_16_enlarged"] = rates[16]
+    with torch.backends.cudnn.flags(benchmark=False):  # each search is of another size
+        for kind, pieces in searches.items():
+            rates = hit_rates(backbone, pieces, strides=(8, 16))
+            values.update({f"{kind}_{stride}": rate for stride, rate in rates.items()})
+            if enlarged:
+                rates = hit_rates(backbone, pieces, strides=(16,), enlarge=2.0)
+                values[f"{kind}_16_enlarged"] = rates[16]
     return values
 
 
@@ -113,13 +114,14 @@ def hit_rates(
 def _locate(
     backbone: Backbone, search: Search, strides: Sequence[int], enlarge: float
 ) -> dict[int, tuple[float, float, float, float]]:
-    scene = backbone(_input(search.scene, enlarge)).maps
+    device = next(backbone.parameters()).device
+    scene = backbone(_input(search.scene, enlarge).to(device)).maps
     centres = {stride: scene[stride].mean(dim=(0, 2, 3), keepdim=True) for stride in strides}
     best = dict.fromkeys(strides, (-2.0, 0.0, 0.0, 0.0, 0.0))
     for scale in _TEMPLATE_SCALES:
         piece = _input(search.template, enlarge * scale)
         height, width = piece.shape[2] / enlarge, piece.shape[3] / enlarge
-        views = backbone(piece).maps
+        views = backbone(piece.to(device)).maps
         for stride, centre in centres.items():
             where = F.normalize(scene[stride] - centre, dim=1)[0]
             template = F.normalize(views[stride] - centre, dim=1)[0]
@@ -165,7 +167,9 @@ def _overlap(a: Sequence[float], b: Sequence[float]) -> float:
 
 @torch.no_grad()
 def _pooled(backbone: Backbone, images: NDArray[np.uint8], size: int) -> Tensor:
-    return torch.cat([backbone(batch).pooled for batch in _scaled(images, size)])
+    device = next(backbone.parameters()).device
+    batches = _scaled(images, size)
+    return torch.cat([backbone(batch.to(device)).pooled.cpu() for batch in batches])
 
 
 def _scaled(images: NDArray[np.uint8], size: int, batch_size: int = 64) -> Iterator[Tensor]:

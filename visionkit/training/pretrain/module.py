@@ -108,6 +108,18 @@ def see(network: nn.Module, pixels: Tensor) -> tuple[dict[int, Tensor], Tensor, 
     return dict(zip(strides, maps, strict=True)), pooled, model.forward_head(final)
 
 
+@torch.no_grad()
+def update_average(averaged: nn.Module, student: nn.Module, decay: float) -> None:
+    """Moves every weight of `averaged` towards the student's by 1 - decay; counters are copied."""
+    means, values = averaged.state_dict(), student.state_dict()
+    floats = [name for name, mean in means.items() if mean.is_floating_point()]
+    torch._foreach_lerp_(
+        [means[name] for name in floats], [values[name] for name in floats], 1 - decay
+    )
+    for name in means.keys() - floats:
+        means[name].copy_(values[name])
+
+
 class Pretraining(lightning.LightningModule):
     """Student with its teacher; the average of the student's past weights is what is shipped.
 
@@ -126,9 +138,10 @@ class Pretraining(lightning.LightningModule):
         mean, std: what the student expects of RGB in 0..1.
         compiled: whether the student's passes are compiled; one to two minutes at the start for
             steps that take about 0.7 of the time.
-    """
 
-    elapsed: Tensor
+    Attributes:
+        elapsed: seconds of training so far.
+    """
 
     def __init__(
         self,
@@ -158,7 +171,7 @@ class Pretraining(lightning.LightningModule):
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.average, self.temperature = average, temperature
         self.scale = Normalise(mean, std)
-        self.register_buffer("elapsed", torch.zeros((), dtype=torch.float64))
+        self.elapsed = 0.0  # not on the device: to ask for it there would wait for every step
         self._clock: float | None = None
         with torch.no_grad(), _evaluating(student):
             probe = torch.zeros(1, 3, 64, 64, device=next(student.parameters()).device)
@@ -198,7 +211,7 @@ class Pretraining(lightning.LightningModule):
     @property
     def progress(self) -> float:
         """Part of the time that is over, 0..1."""
-        return min(1.0, float(self.elapsed) / self.seconds)
+        return min(1.0, self.elapsed / self.seconds)
 
     def rate(self) -> float:
         """The learning rate of now: 4 % warm-up, then a cosine to 1 % of the full rate."""
@@ -229,17 +242,7 @@ class Pretraining(lightning.LightningModule):
     def on_train_batch_end(self, outputs: object, batch: PretrainBatch, batch_index: int) -> None:
         """Averages the weights, reads the clock and stops when the time is over."""
         decay = min(self.average, (1 + self.global_step) / (10 + self.global_step))
-        with torch.no_grad():
-            pairs = zip(
-                self.averaged.state_dict().values(),
-                self.student.state_dict().values(),
-                strict=True,
-            )
-            for mean, value in pairs:
-                if mean.is_floating_point():
-                    mean.lerp_(value, 1 - decay)
-                else:
-                    mean.copy_(value)
+        update_average(self.averaged, self.student, decay)
         now = time.monotonic()
         self.elapsed += now - (self._clock if self._clock is not None else now)
         self._clock = now
@@ -249,6 +252,14 @@ class Pretraining(lightning.LightningModule):
     def on_train_start(self) -> None:
         """Starts the clock."""
         self._clock = time.monotonic()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the time that is over."""
+        checkpoint["elapsed"] = self.elapsed
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on from it."""
+        self.elapsed = float(checkpoint["elapsed"])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; norms and biases are not decayed."""
@@ -302,17 +313,18 @@ class Pretraining(lightning.LightningModule):
             for stride, value in self._see(self.student, self.scale(views))[0].items()
         }
         count = len(pairs.first)
-        return {
-            f"match_{stride}": self.weights.match
-            * match_loss(
-                maps[stride][:count],
-                maps[stride][count:],
-                pairs,
-                stride=stride,
-                temperature=self.temperature,
-            )
-            for stride in (8, 16)
-        }
+        with torch.autocast(self.device.type, enabled=False):  # bfloat16 can't count pixels
+            return {
+                f"match_{stride}": self.weights.match
+                * match_loss(
+                    maps[stride][:count],
+                    maps[stride][count:],
+                    pairs,
+                    stride=stride,
+                    temperature=self.temperature,
+                )
+                for stride in (8, 16)
+            }
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,12 @@ def pretrain_backbone(config: PretrainConfig, material: Material) -> Path:
         enable_progress_bar=False,
         enable_model_summary=False,
         callbacks=[
-            ModelCheckpoint(output, "last", every_n_train_steps=100, enable_version_counter=False),
+            ModelCheckpoint(
+                output,
+                "last",
+                train_time_interval=timedelta(minutes=2),
+                enable_version_counter=False,
+            ),
             GrowPictures(stream, config.labelled_sizes),
             TimeLeft(),
             Measure(config, material, output),
@@ -94,8 +100,9 @@ def pretrain_backbone(config: PretrainConfig, material: Material) -> Path:
     trainer.fit(
         module, loader, ckpt_path=checkpoint if config.resume and checkpoint.is_file() else None
     )
+    module.to(device)  # the trainer leaves it on the CPU
     compared = compare(config, output / WEIGHTS_FILE, module, material)
-    steps, minutes = trainer.global_step, float(module.elapsed) / 60
+    steps, minutes = trainer.global_step, module.elapsed / 60
     write_json(output / COMPARED_FILE, {"steps": steps, "minutes": minutes, "measured": compared})
     return output / WEIGHTS_FILE
 
@@ -185,13 +192,13 @@ class Measure(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """Counts from here, after a resume too."""
-        self._last = float(pl_module.elapsed) if isinstance(pl_module, Pretraining) else 0.0
+        self._last = pl_module.elapsed if isinstance(pl_module, Pretraining) else 0.0
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any
     ) -> None:
         """Measures when it is time."""
-        elapsed = float(pl_module.elapsed) if isinstance(pl_module, Pretraining) else 0.0
+        elapsed = pl_module.elapsed if isinstance(pl_module, Pretraining) else 0.0
         if elapsed - self._last >= self._config.measure_minutes * 60:
             self._last = elapsed
             self._measure(trainer, pl_module, known=3000, asked=600)
@@ -221,7 +228,7 @@ class Measure(lightning.Callback):
             file=path,
             mean=self._config.mean,
             std=self._config.std,
-        )
+        ).to(module.device)
         material = self._material
         values = measure(
             backbone,
@@ -232,7 +239,7 @@ class Measure(lightning.Callback):
         )
         row = {
             "step": trainer.global_step,
-            "minutes": round(float(module.elapsed) / 60, 1),
+            "minutes": round(module.elapsed / 60, 1),
             "known": known,
             **{key: round(value, 4) for key, value in values.items()},
         }
@@ -270,6 +277,7 @@ def _stream(config: PretrainConfig, bank: Bank) -> PretrainStream:
         shown=config.shown,
         shown_size=config.shown_size,
         item_part=config.item_part,
+        mixed_part=config.mixed_part,
         labelled_size=config.labelled_sizes[0],
         settings=settings,
         seed=config.seed + (int(time.time()) if config.resume else 0),

@@ -81,6 +81,7 @@ class PretrainConfig:
     view_size: int
     shown_size: int
     item_part: float
+    mixed_part: float
     cutout_part: float
     alone_part: float
     bent_part: float

@@ -99,7 +99,8 @@ def tilt(offsets: Tensor, size: float) -> Tensor:
         right = torch.stack([-x * value, -y * value], dim=-1)
         rows.append(torch.cat([left, right], dim=-1))
     system = torch.cat(rows, dim=1)
-    answer = torch.linalg.solve(system, torch.cat([targets[..., 0], targets[..., 1]], dim=1))
+    wanted = torch.cat([targets[..., 0], targets[..., 1]], dim=1)
+    answer = torch.linalg.solve_ex(system, wanted).result  # the plain one waits for the device
     return torch.cat([answer, torch.ones_like(answer[:, :1])], dim=1).view(-1, 3, 3)
 
 
@@ -132,7 +133,7 @@ def look(
     places = pixels(size, textures.device).expand(len(textures), -1, -1)
     if bend is not None:
         places = places + bend.displacement(places)
-    places = apply(torch.linalg.inv(matrices), places)
+    places = apply(torch.linalg.inv_ex(matrices).inverse, places)
     limits = torch.tensor(
         [textures.shape[3] - 1, textures.shape[2] - 1], device=textures.device
     ).clamp(min=1)
