@@ -22,11 +22,12 @@ from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.training.composed import ComposedScenes
 from visionkit.training.fit import FitSettings, fit
 from visionkit.training.pairs import LabelledScene
+from visionkit.training.retaken import RetakenScenes
 from visionkit.training.thresholds import set_thresholds
 from visionkit.types import Image
 
 BACKGROUNDS = 40
-TRAIN_SCENES, VAL_SCENES, CALIBRATION_SCENES, EXEMPLAR_REPEATS = 200, 40, 40, 3
+TRAIN_SCENES, EXEMPLAR_SCENES, VAL_SCENES, CALIBRATION_SCENES = 200, 100, 40, 40
 Find = Callable[[Image], sv.Detections]
 
 
@@ -89,7 +90,8 @@ def train(
         )
 
     with tempfile.TemporaryDirectory() as folder:
-        scenes = Chain((composed(TRAIN_SCENES, 1), *[own] * EXEMPLAR_REPEATS))
+        retaken = RetakenScenes(own, count=EXEMPLAR_SCENES, seed=5)
+        scenes = Chain((composed(TRAIN_SCENES, 1), retaken))
         val = composed(VAL_SCENES, 2)
         result = fit(finder, scenes, val, Path(folder), FitSettings(progress=False))
     calibration = composed(CALIBRATION_SCENES, 3)

@@ -37,6 +37,7 @@ from visionkit.models.backbone import build_backbone
 from visionkit.training.composed import ComposedScenes
 from visionkit.training.fit import FitResult, fit
 from visionkit.training.pairs import SceneSource
+from visionkit.training.retaken import RetakenScenes
 from visionkit.training.thresholds import set_thresholds
 from visionkit.types import Image, Numbered
 
@@ -237,7 +238,8 @@ def _parts(
     calibration: SceneSource = composed(counts.calibration, 3, "val")
     if material.exemplars is not None:
         own = material.exemplars.hiding(finder.gallery.views)
-        train = Chain((train, *[own] * counts.exemplars))
+        retaken = RetakenScenes(own, count=counts.exemplars, seed=1000 * config.seed + 5)
+        train = Chain((train, retaken))
     if material.scenes is None:
         return _Parts(
             train,
