@@ -18,6 +18,7 @@ from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next, say_table
 from visionkit.matching.audit import Finding, GalleryAudit, audit_gallery
 from visionkit.matching.gallery import View
+from visionkit.scores import score_text
 
 _SHOWN = 20
 
@@ -62,7 +63,7 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
         say(f"There was no {bundle}: it is a new bundle, on the starter weights.")
     added, had = Counter(view.item for view in fresh), Counter(view.item for view in before)
     rows = [
-        (item, str(count), str(had[item] + count), f"{predictor.thresholds[item]:.2f}")
+        (item, str(count), str(had[item] + count), score_text(predictor.thresholds[item]))
         for item, count in sorted(added.items())
     ]
     say_table(f"Added to {bundle}", ("item", "pictures added", "pictures now", "threshold"), rows)
@@ -171,7 +172,7 @@ def _list(config: GalleryConfig, bundle: Path) -> Summary:
     if config.item is None:
         count = Counter(view.item for view in views)
         rows = [
-            (item, str(count[item]), f"{predictor.thresholds[item]:.2f}")
+            (item, str(count[item]), score_text(predictor.thresholds[item]))
             for item in predictor.items
         ]
         say_table(f"Items of {bundle}", ("item", "pictures", "threshold"), rows)
