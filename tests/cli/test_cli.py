@@ -97,7 +97,7 @@ def test_gallery_takes_its_action_as_first_word_and_makes_no_run(job: Job, tmp_p
     (tmp_path / "b").mkdir()
     assert main(["gallery", "add", "bundle=b", "item=milk", "images=a b.png"]) == 0
     ((config, folder),) = job.calls
-    assert config == GalleryConfig("add", "b", "milk", ["a b.png"], "auto", False)
+    assert config == GalleryConfig("add", "b", "milk", ["a b.png"], "auto", None, False)
     assert folder == Path("b")
     assert not (tmp_path / "runs").exists()
 
