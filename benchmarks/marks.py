@@ -10,7 +10,8 @@ from labelled import grocery
 from numpy.typing import NDArray
 from sets import PHOTOS
 
-from visionkit.data.compose import ComposeSettings, Cutout, compose_scene
+from visionkit.data.compose import ComposeSettings, compose_scene
+from visionkit.data.cutouts import rgba_cutout
 from visionkit.data.drawn import draw_mark
 from visionkit.data.images import find_images, lay_on, read_image
 from visionkit.matching.gallery import View, make_view
@@ -48,8 +49,8 @@ def scenes(count: int = SCENES, marks: int = MARKS) -> tuple[DrawnScene, ...]:
     The photos below are half of those that pretraining holds out, and test pictures of the
     Grocery set, in turn.
     """
-    cutouts = [_cutout(index, _name(index)) for index in range(marks)]
-    others = [_cutout(MARKS + index, "") for index in range(OTHERS)]
+    cutouts = [rgba_cutout(_drawn(index), _name(index)) for index in range(marks)]
+    others = [rgba_cutout(_drawn(MARKS + index)) for index in range(OTHERS)]
     photos = held_out()[::2]
     shops = grocery().test.images
     made = []
@@ -83,8 +84,3 @@ def _view(index: int) -> View:
     height, width = mark.shape[:2]
     clean = lay_on(mark[..., :3], mark[..., 3], _NEUTRAL)
     return make_view(_name(index), clean, box=(24, 24, width - 24, height - 24))
-
-
-def _cutout(index: int, label: str) -> Cutout:
-    mark = _drawn(index)
-    return Cutout(np.ascontiguousarray(mark[..., :3]), mark[..., 3].copy(), label)

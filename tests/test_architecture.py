@@ -21,6 +21,7 @@ PACKAGE = Path(visionkit.__file__ or "").parent
 LAYERS = {
     "types": 0,
     "files": 0,
+    "scores": 0,
     "config": 0,
     "check": 0,
     "data": 1,

@@ -266,6 +266,7 @@ class GalleryConfig:
     item: str | None
     images: Annotated[list[str], IsPath]
     format: DataFormat
+    background: OptionalPath
     debug: bool
 
 

@@ -97,7 +97,7 @@ def test_gallery_takes_its_action_as_first_word_and_makes_no_run(job: Job, tmp_p
     (tmp_path / "b").mkdir()
     assert main(["gallery", "add", "bundle=b", "item=milk", "images=a b.png"]) == 0
     ((config, folder),) = job.calls
-    assert config == GalleryConfig("add", "b", "milk", ["a b.png"], "auto", False)
+    assert config == GalleryConfig("add", "b", "milk", ["a b.png"], "auto", None, False)
     assert folder == Path("b")
     assert not (tmp_path / "runs").exists()
 
@@ -128,7 +128,6 @@ def test_a_folder_that_is_not_a_run_is_never_deleted(
 @pytest.mark.parametrize(
     ("error", "status"),
     [
-        (FileNotFoundError("data.items: no folder x"), 2),
         (ValueError("item a has no picture"), 2),
         (RuntimeError("the disk is full"), 1),
     ],
@@ -150,6 +149,41 @@ def test_an_error_of_the_job_is_told_without_a_traceback(
     assert record(folder)["status"] == "failed"
     assert main(["train", "task=exemplar", "debug=true"]) == status
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_wrong_path_leaves_no_run_and_the_right_one_can_follow(
+    job: Job, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    job.action = lambda config, folder: folder.joinpath(config.data.items).touch()
+    words = ["train", "task=exemplar", "data.items=gone/x"]
+    assert main(words) == 2
+    assert not list((tmp_path / "runs" / "exemplar").iterdir())
+    assert main([*words, "output=mine"]) == 2
+    err = capsys.readouterr().err
+    assert "error.txt" not in err
+    assert "Traceback" not in err
+    assert main([*words, "output=mine", "debug=true"]) == 2
+    assert "Traceback" in capsys.readouterr().err
+    assert main(["train", "task=exemplar", "data.items=x", "output=mine"]) == 0
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    assert main([*words, "output=link"]) == 2
+    assert not list((tmp_path / "link").iterdir())
+
+
+def test_what_was_done_before_a_missing_file_stays(job: Job) -> None:
+    def fail(config: Any, folder: Path) -> None:
+        (folder / "half").touch()
+        raise FileNotFoundError("x.jpg is gone")
+
+    job.action = fail
+    assert main(["train", "task=exemplar", "output=mine"]) == 2
+    assert (Path("mine") / "half").exists()
+    assert "Traceback" in (Path("mine") / "error.txt").read_text()
+    (Path("mine") / "half").unlink()
+    job.action = lambda config, folder: (folder / "gone" / "x").touch()
+    assert main(["train", "resume=mine"]) == 2
+    assert record(Path("mine"))["status"] == "failed"
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), SystemExit(1)])

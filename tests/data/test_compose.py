@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from visionkit.data.camera import take_photo
 from visionkit.data.compose import ComposedScene, ComposeSettings, Cutout, compose_scene
-from visionkit.data.cutouts import Pose, photo_patch, place, sheet
+from visionkit.data.cutouts import Pose, photo_patch, place, rgba_cutout, sheet
 
 Pixels = NDArray[np.uint8]
 
@@ -263,6 +263,19 @@ def test_a_background_that_is_no_picture_is_refused() -> None:
 def test_unusable_cutouts_are_refused(image: Pixels, alpha: Pixels | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Cutout(image, alpha, "x")
+
+
+def test_a_picture_with_transparency_becomes_a_cutout_of_its_own() -> None:
+    picture = np.dstack([plain((7, 8, 9)), np.full((120, 160), 255, np.uint8)])
+    cutout = rgba_cutout(picture, "x")
+    picture[:] = 0
+    assert cutout.image.flags.c_contiguous
+    assert (cutout.image == (7, 8, 9)).all()
+    assert cutout.alpha is not None
+    assert (cutout.alpha == 255).all()
+    assert (cutout.label, cutout.view, cutout.mountable) == ("x", "", True)
+    with pytest.raises(ValueError, match=r"must be \(H, W, 4\) RGBA, got \(120, 160, 3\)"):
+        rgba_cutout(plain(), "x")
 
 
 @pytest.mark.parametrize(

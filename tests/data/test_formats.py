@@ -420,6 +420,32 @@ def test_nothing_to_read(tmp_path: Path, make: Callable[[Path], Path], words: st
         read(make(tmp_path))
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_folder_without_anything_says_what_was_expected(format: str, tmp_path: Path) -> None:
+    words = f"{tmp_path} must hold .*, but holds {{}}; check the path, or say another format"
+    with pytest.raises(FileNotFoundError, match=words.format("nothing")):
+        read(tmp_path, format)
+    write_files(tmp_path, {f"{name}.md": "x" for name in "abcde"})
+    with pytest.raises(FileNotFoundError, match=words.format(r"a\.md, b\.md, c\.md and 2 more")):
+        read(tmp_path, format)
+
+
+def test_a_set_without_pictures_is_none_of_another_format(tmp_path: Path) -> None:
+    content = {"images": [], "annotations": [], "categories": []}
+    write_files(tmp_path, {"annotations.json": json.dumps(content)})
+    with pytest.raises(NothingLeftError):
+        read(tmp_path, "coco")
+
+
+def test_a_format_that_can_not_be_told_says_what_is_there(tmp_path: Path) -> None:
+    words = "the format of {}, which holds {}, can't be told; check the path, or say which it is"
+    with pytest.raises(ValueError, match=words.format(tmp_path, "nothing")):
+        read(tmp_path)
+    (tmp_path / "pictures").mkdir()
+    with pytest.raises(ValueError, match=words.format(tmp_path, "pictures")):
+        read(tmp_path)
+
+
 def test_copies_that_contradict_each_other_are_reported(tmp_path: Path) -> None:
     save_picture(tmp_path / "cola" / "1.png")
     shutil.copytree(tmp_path / "cola", tmp_path / "pepsi")

@@ -14,6 +14,7 @@ import supervision as sv
 
 from visionkit.evaluation import (
     BoxMetrics,
+    Interval,
     Truth,
     evaluate_boxes,
     presence_metrics,
@@ -203,6 +204,22 @@ def test_the_wall_shows_right_wrong_and_missed_with_their_evidence(html: str) ->
     assert "looked for" in text
 
 
+def test_high_scores_and_thresholds_read_different(tmp_path: Path) -> None:
+    truths, predictions = small_set()
+    for found, score in zip(predictions, (0.9973, 0.9999, 0.0, 0.5), strict=True):
+        found.confidence = np.full(len(found), score, np.float32)
+    report = replace(
+        full_report(),
+        metrics=evaluate_boxes(truths, predictions, NAMES, thresholds=0.99734),
+        predictions=predictions,
+    )
+    text = Page(write_report(tmp_path / "r.html", report).read_text("utf-8")).text
+    assert "found at 0.99730, below the threshold" in text
+    assert "px, threshold 0.99734" in text
+    assert "score 0.99990 (threshold 0.99734)" in text
+    assert not re.search(r"(score|threshold|found at) 1\.00", text)
+
+
 def test_every_part_of_the_report_is_there(html: str) -> None:
     text = Page(html).text
     for words in (
@@ -349,6 +366,14 @@ def test_the_item_table_lines_up(metrics: BoxMetrics) -> None:
     end = lines[0].index("AP50") + 4
     assert lines[1][:end].endswith("0.50")
     assert all(line[end] == " " for line in lines)
+
+
+def test_only_1_reads_as_1() -> None:
+    assert [number(value) for value in (0.994, 0.996, 0.99999, 1.0, 1.004)] == [
+        "0.99", "0.99", "0.99", "1.00", "1.00",
+    ]  # fmt: skip
+    assert number(0.9999, digits=3) == "0.999"
+    assert interval_text(Interval(0.9, 0.998)) == "0.90–0.99"
 
 
 def test_numbers_that_are_undefined_are_dashes() -> None:

@@ -11,7 +11,8 @@ import torch
 from torchvision.ops import box_iou
 
 from tests.worlds import mark, photo
-from visionkit.data.compose import ComposeSettings, Cutout, compose_scene
+from visionkit.data.compose import ComposeSettings, compose_scene
+from visionkit.data.cutouts import rgba_cutout
 from visionkit.heads.dense import boxes_of, cells_of
 from visionkit.heads.localization import BoxTargets, DenseOutputs, LocalizationHead
 from visionkit.models.backbone import Backbone, build_backbone
@@ -304,9 +305,7 @@ def random_backbone() -> Backbone:
 
 @pytest.mark.parametrize("classes", [0, 3])
 def test_one_composed_picture_is_learned_by_heart(classes: int) -> None:
-    cutouts = [
-        Cutout(mark(seed)[..., :3], mark(seed)[..., 3], label=seed, view="") for seed in range(3)
-    ]
+    cutouts = [rgba_cutout(mark(seed), seed) for seed in range(3)]
     settings = ComposeSettings((151, 197), items=(3, 3), empty=0.0, item_side=(20.0, 0.5))
     scene = compose_scene(np.random.default_rng(3), photo(1), cutouts, (), settings)
     assert len(scene.boxes) >= 2

@@ -120,5 +120,5 @@ def evaluate_config(bundle: Path, data: Path, **changes: object) -> EvaluateConf
 
 def gallery_config(bundle: Path, action: str, **changes: object) -> GalleryConfig:
     values: dict[str, object] = {"action": action, "bundle": str(bundle), "item": None}
-    values |= {"images": [], "format": "auto", "debug": False}
+    values |= {"images": [], "format": "auto", "background": None, "debug": False}
     return GalleryConfig(**(values | changes))  # type: ignore[arg-type]

@@ -56,6 +56,57 @@ def test_the_first_item_makes_a_bundle_on_the_starter_weights(
     assert "Nothing was changed" in capsys.readouterr().out
 
 
+def test_a_new_bundle_is_calibrated_on_your_own_background(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("visionkit.jobs.pictures.demo_photos", lambda: [photo(1)])
+    picture = write_picture(tmp_path / "seal.png", mark(7))
+    for seed in (30, 31):
+        write_picture(tmp_path / "walls" / f"{seed}.png", photo(seed))
+    write_broken(tmp_path / "walls" / "broken.jpg")
+    bundle, walls = tmp_path / "bundle", tmp_path / "walls"
+    config = gallery_config(
+        bundle, "add", item="seal", images=[str(picture)], background=str(walls)
+    )
+    gallery(config, bundle)
+    assert len(Predictor.load(bundle, device="cpu").finder.reference) == 3
+    said = capsys.readouterr().out
+    assert f"on the starter weights, calibrated on {walls}." in said
+    assert "broken.jpg" in said
+    assert "broken.jpg" in (tmp_path / "bundle_problems.csv").read_text()
+
+
+@pytest.mark.parametrize("action", ["add", "remove", "list", "audit"])
+def test_a_background_is_for_a_new_bundle_only(action: str, bundle: Path, tmp_path: Path) -> None:
+    picture = str(write_picture(tmp_path / "seal.png", mark(7)))
+    before = bundle_hash(bundle)
+    config = gallery_config(bundle, action, item="seal", images=[picture], background="walls")
+    with pytest.raises(ValueError, match=r"background=walls .*; leave it out, or add to another"):
+        gallery(config, bundle)
+    assert bundle_hash(bundle) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "words"),
+    [
+        ("missing", FileNotFoundError, "missing"),
+        ("empty", FileNotFoundError, "empty"),
+        ("broken", ValueError, "nothing is left"),
+    ],
+)
+def test_without_a_usable_background_no_bundle_is_made(
+    name: str, error: type[Exception], words: str, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    write_broken(tmp_path / "broken" / "1.jpg")
+    picture, bundle = str(write_picture(tmp_path / "seal.png", mark(7))), tmp_path / "bundle"
+    background = str(tmp_path / name)
+    config = gallery_config(bundle, "add", item="seal", images=[picture], background=background)
+    with pytest.raises(error, match=words):
+        gallery(config, bundle)
+    assert not bundle.exists()
+
+
 @pytest.mark.parametrize("action", ["remove", "list", "audit"])
 def test_only_adding_makes_a_bundle(action: str, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"bundle must be a folder with bundle\.json"):

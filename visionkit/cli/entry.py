@@ -96,7 +96,7 @@ def _run(command: Command, words: Sequence[str]) -> int:
     folder = resumed or prepare_folder(
         config.output, command.run_name(config), overwrite=config.overwrite
     )
-    execute(command, config, overrides, folder)
+    execute(command, config, overrides, folder, keep=resumed is not None)
     print(f"Everything of this run lies in {folder}")
     return 0
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from visionkit.files import new_run_folder, remove_partials, write_json
 
-RECORD_NAME = "run.json"
+RECORD_NAME, CONFIG_NAME, ERROR_NAME = "run.json", "config.yaml", "error.txt"
 Status = Literal["running", "finished", "failed", "stopped"]
 
 
@@ -41,7 +42,7 @@ class RunRecord:
 def begin_run(folder: Path, command: str, overrides: list[str]) -> RunRecord:
     """The record of a run that starts now, or goes on; it is written to `folder`."""
     remove_partials(folder)
-    (folder / "error.txt").unlink(missing_ok=True)  # of the try before
+    (folder / ERROR_NAME).unlink(missing_ok=True)  # of the try before
     started = time.strftime("%Y-%m-%dT%H:%M:%S%z")
     record = RunRecord(command, overrides, started=started)
     write_json(folder / RECORD_NAME, asdict(record))
@@ -53,6 +54,18 @@ def end_run(folder: Path, record: RunRecord, **changes: object) -> RunRecord:
     ended = replace(record, **changes)  # type: ignore[arg-type]  # callers name real fields
     write_json(folder / RECORD_NAME, asdict(ended))
     return ended
+
+
+def drop_unbegun(folder: Path) -> bool:
+    """Whether a run's folder holds nothing but what was to run; that is deleted then."""
+    files = list(folder.iterdir())
+    if not {file.name for file in files} <= {RECORD_NAME, CONFIG_NAME}:
+        return False
+    for file in files:
+        file.unlink()
+    with suppress(OSError):  # a link, or the current folder: it stays, empty
+        folder.rmdir()
+    return True
 
 
 def read_record(folder: Path) -> RunRecord | None:

@@ -23,7 +23,15 @@ from rich.table import Table
 
 from visionkit.cli.commands import Command
 from visionkit.cli.compose import Composed, ConfigError, compose, expand_sweep
-from visionkit.cli.runs import RunRecord, begin_run, end_run, read_record
+from visionkit.cli.runs import (
+    CONFIG_NAME,
+    ERROR_NAME,
+    RunRecord,
+    begin_run,
+    drop_unbegun,
+    end_run,
+    read_record,
+)
 from visionkit.files import new_run_folder, write_json, write_text
 from visionkit.jobs.program import command_line
 
@@ -32,18 +40,28 @@ OWN_KEYS = ("output", "overwrite", "resume")
 """Keys that say where a sweep lies, not what its runs do."""
 
 
-def execute(command: Command, config: Any, overrides: list[str], folder: Path) -> RunRecord:
+def execute(
+    command: Command, config: Any, overrides: list[str], folder: Path, *, keep: bool = True
+) -> RunRecord:
     """The record of the finished run of `command` in `folder`.
 
     The folder then holds `run.json`, `config.yaml`, what the job wrote, and after a failure
     `error.txt` with the traceback.
 
+    Args:
+        command: what runs.
+        config: of the job.
+        overrides: the words of the command line, without flags.
+        folder: of the run.
+        keep: whether the folder stays where a path was wrong and nothing was done; without it
+            there is nothing to go on with, and nothing in the way of the next try.
+
     Raises:
         KeyboardInterrupt: the run was stopped; its text says how to go on.
-        Exception: whatever the job raised, with a note that names `error.txt`.
+        Exception: whatever the job raised, with a note that names `error.txt` where it is.
     """
     record = begin_run(folder, command.name, overrides)
-    write_text(folder / "config.yaml", yaml.safe_dump(asdict(config), sort_keys=False))
+    write_text(folder / CONFIG_NAME, yaml.safe_dump(asdict(config), sort_keys=False))
     # Lightning starts further ranks with the same words; they must not make folders of their own.
     os.environ["VISIONKIT_RUN"] = json.dumps({"folder": str(folder), "overrides": overrides})
     start = time.monotonic()
@@ -53,9 +71,11 @@ def execute(command: Command, config: Any, overrides: list[str], folder: Path) -
         end_run(folder, record, status="stopped", seconds=time.monotonic() - start)
         raise KeyboardInterrupt(continue_hint(command, folder)) from stop
     except Exception as error:
-        write_text(folder / "error.txt", "".join(traceback.format_exception(error)))
+        if not keep and isinstance(error, FileNotFoundError) and drop_unbegun(folder):
+            raise
+        write_text(folder / ERROR_NAME, "".join(traceback.format_exception(error)))
         end_run(folder, record, status="failed", seconds=time.monotonic() - start, error=str(error))
-        error.add_note(f"where it came from stands in {folder / 'error.txt'}; debug=true shows it")
+        error.add_note(f"where it came from stands in {folder / ERROR_NAME}; debug=true shows it")
         raise
     finally:
         del os.environ["VISIONKIT_RUN"]

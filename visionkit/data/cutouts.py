@@ -125,6 +125,21 @@ class Placed:
     quad: FloatMap
 
 
+def rgba_cutout(picture: NDArray[np.uint8], label: str | int = "") -> Cutout:
+    """A picture with transparency, such as a drawn mark, as a cutout with arrays of its own.
+
+    Args:
+        picture: (H, W, 4) uint8 RGBA, colours not premultiplied.
+        label: which item it is; distractors need none.
+
+    Raises:
+        ValueError: it is no RGBA picture, is smaller than 4 pixels, or nothing is opaque.
+    """
+    if picture.ndim != 3 or picture.shape[2] != 4:
+        raise ValueError(f"cutout {label!r} must be (H, W, 4) RGBA, got {picture.shape}")
+    return Cutout(picture[..., :3].copy(), picture[..., 3].copy(), label)
+
+
 def photo_patch(rng: np.random.Generator, photo: Image, *, label: str | int = "") -> Cutout:
     """A random piece of a photo as a cutout; an ellipse or a blob half the time.
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visionkit.data.compose import ComposedScene, ComposeSettings, Cutout, compose_scene
+from visionkit.data.cutouts import rgba_cutout
 from visionkit.data.drawn import draw_mark
 from visionkit.data.formats import coco
 from visionkit.data.images import find_images, read_image
@@ -157,8 +158,8 @@ def make_demo_set(
 def _fill(folder: Path, settings: DemoSettings) -> None:
     marks = _marks(settings)
     names = [f"mark_{index + 1:02d}" for index in range(settings.items)]
-    cutouts = [_cutout(mark, name) for mark, name in zip(marks, names, strict=False)]
-    others = [_cutout(mark, "") for mark in marks[settings.items :]]
+    cutouts = [rgba_cutout(mark, name) for mark, name in zip(marks, names, strict=False)]
+    others = [rgba_cutout(mark) for mark in marks[settings.items :]]
     for index, cutout in enumerate(cutouts):
         _write_views(folder / _ITEMS / names[index], cutout, index, settings)
     half = len(others) // 2
@@ -189,10 +190,6 @@ def _look(mark: NDArray[np.uint8]) -> NDArray[np.float32]:
     colours = (small[..., :3] * alpha + 128 * (1 - alpha)).ravel()
     colours -= colours.mean()
     return np.asarray(colours / max(float(np.linalg.norm(colours)), 1e-6), np.float32)
-
-
-def _cutout(mark: NDArray[np.uint8], label: str) -> Cutout:
-    return Cutout(np.ascontiguousarray(mark[..., :3]), np.ascontiguousarray(mark[..., 3]), label)
 
 
 def _write_views(folder: Path, cutout: Cutout, item: int, settings: DemoSettings) -> None:

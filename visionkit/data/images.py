@@ -192,7 +192,7 @@ def find_images(source: str | Path) -> list[Path]:
     if not pictures:
         others = ", ".join(file.name for file in sorted(files)[:3]) or "nothing"
         raise FileNotFoundError(
-            f"no pictures in {source}, which holds {others}; "
+            f"no pictures in {source}, which holds {others}; check the path: "
             f"pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}"
         )
     return pictures

@@ -22,6 +22,7 @@ from visionkit.evaluation.charts import LearningCurve
 from visionkit.evaluation.metrics import BoxMetrics, ClassMetrics
 from visionkit.evaluation.presence import PresenceMetrics
 from visionkit.files import write_bytes
+from visionkit.scores import score_text
 from visionkit.types import Image
 
 __all__ = ["LearningCurve", "Report", "TrainingScene", "write_report"]
@@ -137,7 +138,10 @@ def write_report(path: str | Path, report: Report) -> Path:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update(
-        number=summary.number, percent=summary.percent, interval=summary.interval_text
+        number=summary.number,
+        score=score_text,
+        percent=summary.percent,
+        interval=summary.interval_text,
     )
     environment.globals.update(counted=summary.counted)
     template = environment.from_string((page / "report.html.jinja").read_text(encoding="utf-8"))

@@ -12,6 +12,7 @@ import numpy as np
 from visionkit.evaluation.bootstrap import Interval
 from visionkit.evaluation.metrics import BoxMetrics
 from visionkit.evaluation.presence import PresenceMetrics
+from visionkit.scores import score_text
 
 ITEM_COLUMNS = (
     "item", "boxes", "AP50", "precision", "recall", "F1", "threshold", "false alarms", "taken for",
@@ -46,7 +47,7 @@ def item_rows(metrics: BoxMetrics) -> list[tuple[str, ...]]:
             number(one.precision),
             number(one.recall),
             number(one.f1),
-            number(one.threshold),
+            score_text(one.threshold),
             number(one.false_alarms),
             f"{one.nearest} ({one.nearest_count})" if one.nearest else "–",
         )
@@ -91,12 +92,14 @@ def remarks(metrics: BoxMetrics) -> list[str]:
 
 
 def number(value: float, digits: int = 2) -> str:
-    """The number as text; a dash where it is not defined.
+    """The number as text, never rounded up to 1; a dash where it is not defined.
 
-    >>> number(0.834), number(float("nan"))
-    ('0.83', '–')
+    >>> number(0.834), number(0.999), number(1.0), number(float("nan"))
+    ('0.83', '0.99', '1.00', '–')
     """
-    return f"{value:.{digits}f}" if math.isfinite(value) else "–"
+    if not math.isfinite(value):
+        return "–"
+    return f"{min(value, 1 - 10**-digits) if value < 1 else value:.{digits}f}"
 
 
 def percent(value: float) -> str:
@@ -119,7 +122,7 @@ def interval_text(interval: Interval | None, digits: int = 2) -> str:
     """The interval as "0.76–0.89", or "" where it is not defined."""
     if interval is None or not math.isfinite(interval.low):
         return ""
-    return f"{interval.low:.{digits}f}–{interval.high:.{digits}f}"
+    return f"{number(interval.low, digits)}–{number(interval.high, digits)}"
 
 
 def counted(count: int, one: str, many: str | None = None) -> str:

@@ -18,6 +18,7 @@ from visionkit.evaluation.metrics import BoxMetrics
 from visionkit.evaluation.outcomes import OUTCOMES
 from visionkit.evaluation.records import missed_truths
 from visionkit.evaluation.summary import number
+from visionkit.scores import score_text
 from visionkit.types import Image
 
 _SCENE_SIZE = (360, 270)  # width, height of a cut-out in the page
@@ -200,19 +201,18 @@ def _missed_card(metrics: BoxMetrics, pictures: Pictures, truth: int) -> Card:
     box = outcomes.truth_box[truth]
     width, height = box[2] - box[0], box[3] - box[1]
     frames: list[tuple[NDArray[np.floating], str]] = [(box, "missed")]
-    evidence = f"{width:.0f} × {height:.0f} px, threshold "
-    evidence += number(metrics.per_class[class_id].threshold)
-    words, view_name = "nothing was found here", ""
+    words, view_name, score = "nothing was found here", "", None
     guess = _best_guess(metrics, truth)
     if guess >= 0:
         detections = pictures.predictions[picture]
         position = int(outcomes.position[guess])
         frames.append((_frame(detections, position), "guess"))
         view_name = _text(detections, "view", position)
-        words = _guess_words(metrics, guess, class_id)
-    item = metrics.class_names[class_id]
+        words, score = _guess_words(metrics, guess, class_id), float(outcomes.score[guess])
+    item, threshold = metrics.class_names[class_id], metrics.per_class[class_id].threshold
     if view_name not in pictures.views.get(item, {}):
         view_name = next(iter(pictures.views.get(item, {})), "")
+    evidence = f"{width:.0f} × {height:.0f} px, threshold {score_text(threshold, beside=score)}"
     return _card(
         pictures,
         picture,
@@ -235,7 +235,8 @@ def _best_guess(metrics: BoxMetrics, truth: int) -> int:
 
 def _guess_words(metrics: BoxMetrics, guess: int, class_id: int) -> str:
     outcomes = metrics.outcomes
-    score, iou = number(outcomes.score[guess]), number(outcomes.iou[guess])
+    threshold = metrics.per_class[outcomes.class_id[guess]].threshold
+    score, iou = score_text(outcomes.score[guess], beside=threshold), number(outcomes.iou[guess])
     if outcomes.class_id[guess] != class_id:
         words = "taken for" if metrics.above[guess] else "only guess, below its threshold:"
         return f"{words} {metrics.class_names[outcomes.class_id[guess]]} ({score})"
@@ -246,17 +247,19 @@ def _guess_words(metrics: BoxMetrics, guess: int, class_id: int) -> str:
 
 def _evidence(metrics: BoxMetrics, detections: sv.Detections, find: int, position: int) -> str:
     threshold = metrics.per_class[metrics.outcomes.class_id[find]].threshold
-    parts = [f"score {number(metrics.outcomes.score[find])} (threshold {number(threshold)})"]
+    score = float(metrics.outcomes.score[find])
+    words = score_text(score, beside=threshold), score_text(threshold, beside=score)
+    parts = [f"score {words[0]} (threshold {words[1]})"]
     similarity = _value(detections, "similarity", position)
     if math.isfinite(similarity):
-        parts.append(f"similarity {number(similarity)}")
+        parts.append(f"similarity {score_text(similarity)}")
     inliers = _value(detections, "inliers", position)
     if math.isfinite(inliers):
         parts.append(f"{inliers:.0f} inliers")
     runner_up = _text(detections, "runner_up", position)
     if runner_up:
         nearest = _value(detections, "runner_up_score", position)
-        parts.append(f"runner-up {runner_up} {number(nearest)}")
+        parts.append(f"runner-up {runner_up} {score_text(nearest)}")
     return " · ".join(parts)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
+from visionkit.scores import score_text
 from visionkit.types import Image
 
 _Colour = tuple[int, int, int]
@@ -96,7 +97,7 @@ def _label(detections: sv.Detections, find: int) -> str:
     name = " ".join(name.split())  # a line break in a name would draw over the picture
     if detections.confidence is None:
         return name
-    return f"{name} {detections.confidence[find]:.2f}"
+    return f"{name} {score_text(detections.confidence[find])}"
 
 
 def _class_id(detections: sv.Detections, find: int) -> int:

@@ -13,11 +13,13 @@ from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted
 from visionkit.files import write_json
 from visionkit.inference.predictor import Predictor
-from visionkit.jobs.sources import read_item_views, read_views
+from visionkit.jobs.pictures import reference_pictures
+from visionkit.jobs.sources import read_backgrounds, read_item_views, read_views
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next, say_table
 from visionkit.matching.audit import Finding, GalleryAudit, audit_gallery
 from visionkit.matching.gallery import View
+from visionkit.scores import score_text
 
 _SHOWN = 20
 
@@ -26,15 +28,22 @@ def gallery(config: GalleryConfig, bundle: Path) -> Summary:
     """Does what `config.action` says to a bundle: add, remove, list or audit.
 
     Adding to a bundle that is not there makes one on the starter weights: nothing needs to be
-    trained first. A bundle that is changed is written anew beside the old one and put in its
-    place in one step: a process that is killed leaves the old bundle whole.
+    trained first; `config.background` is for that alone. A bundle that is changed is written anew
+    beside the old one and put in its place in one step: a process that is killed leaves the old
+    bundle whole.
 
     Raises:
         FileNotFoundError: there is no such picture; or no bundle, but for adding.
         ValueError: the bundle is damaged, no picture can be used, the name of the item is
-            missing or unknown, or a view is unknown.
+            missing or unknown, a view is unknown, or a background is given and no bundle made.
         RuntimeError: the disk is full; the bundle is as before.
     """
+    if config.background is not None and (config.action != "add" or os.path.lexists(bundle)):
+        raise ValueError(
+            f"background={config.background} is only used where add makes a new bundle, got "
+            f"{config.action} and the bundle {bundle}, which keeps the pictures it was made with; "
+            "leave it out, or add to another bundle"
+        )
     actions = {"add": _add, "remove": _remove, "list": _list, "audit": _audit}
     return actions[config.action](config, bundle)
 
@@ -45,10 +54,11 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
     if config.item is not None and not config.item.strip():
         raise ValueError(f"item must be a name, got {config.item!r}")
     is_new = not os.path.lexists(bundle)
-    predictor = Predictor.create() if is_new else Predictor.load(bundle)
     target = _beside(bundle, "problems.csv")
     with problems_kept(target.parent, name=target.name):
-        views, problems = _read(config)
+        predictor, problems = _new(config.background) if is_new else (Predictor.load(bundle), [])
+        views, more = _read(config)
+        problems += more
     keep_problems(problems, target.parent, name=target.name)
     before = list(predictor.finder.gallery.views)
     fresh = _without_copies(before, views)
@@ -59,10 +69,11 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
         predictor.finder.add(fresh, progress=step)
     predictor.save(bundle, overwrite=not is_new)
     if is_new:
-        say(f"There was no {bundle}: it is a new bundle, on the starter weights.")
+        own = f", calibrated on {config.background}" if config.background else ""
+        say(f"There was no {bundle}: it is a new bundle, on the starter weights{own}.")
     added, had = Counter(view.item for view in fresh), Counter(view.item for view in before)
     rows = [
-        (item, str(count), str(had[item] + count), f"{predictor.thresholds[item]:.2f}")
+        (item, str(count), str(had[item] + count), score_text(predictor.thresholds[item]))
         for item, count in sorted(added.items())
     ]
     say_table(f"Added to {bundle}", ("item", "pictures added", "pictures now", "threshold"), rows)
@@ -75,6 +86,14 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
         ["predict", f"bundle={bundle}", "source=PICTURE_OR_FOLDER"],
     )
     return Summary(bundle, {"views_added": len(fresh), "items": len(predictor.items)})
+
+
+def _new(background: str | None) -> tuple[Predictor, list[Problem]]:
+    """A predictor without items, calibrated on the background given, and what was wrong in it."""
+    if background is None:
+        return Predictor.create(), []
+    pictures, problems = read_backgrounds(background)
+    return Predictor.create(background=reference_pictures(pictures)), problems
 
 
 def _read(config: GalleryConfig) -> tuple[list[View], list[Problem]]:
@@ -171,7 +190,7 @@ def _list(config: GalleryConfig, bundle: Path) -> Summary:
     if config.item is None:
         count = Counter(view.item for view in views)
         rows = [
-            (item, str(count[item]), f"{predictor.thresholds[item]:.2f}")
+            (item, str(count[item]), score_text(predictor.thresholds[item]))
             for item in predictor.items
         ]
         say_table(f"Items of {bundle}", ("item", "pictures", "threshold"), rows)

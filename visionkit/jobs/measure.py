@@ -28,7 +28,14 @@ from visionkit.evaluation import (
 )
 from visionkit.evaluation.records import write_outcomes
 from visionkit.evaluation.report import LearningCurve, Report, TrainingScene, write_report
-from visionkit.evaluation.summary import ITEM_COLUMNS, headline, item_rows, metrics_json, remarks
+from visionkit.evaluation.summary import (
+    ITEM_COLUMNS,
+    headline,
+    item_rows,
+    metrics_json,
+    number,
+    remarks,
+)
 from visionkit.files import write_json
 from visionkit.jobs.sources import Scenes, has_boxes
 from visionkit.jobs.terminal import say, say_table
@@ -184,7 +191,7 @@ def write_measured(
         metrics=measured.boxes,
         predictions=measured.predictions,
         image_names=measured.names,
-        read_image=lambda number: measured.scenes[measured.places[number]].image,
+        read_image=lambda picture: measured.scenes[measured.places[picture]].image,
         views=views,
         view_files={view.id: view.source for view in finder.gallery.views},
         presence=measured.presence,
@@ -208,8 +215,8 @@ def say_measured(measured: Measured) -> None:
             say(f"... and {len(rows) - _SHOWN_ITEMS} more items: see the report")
         say(headline(measured.boxes), *remarks(measured.boxes))
     presence = measured.presence
-    words = f"Is the item in the picture at all: F1 {_figure(presence.f1)}, AUC "
-    words += _figure(presence.auc)
+    words = f"Is the item in the picture at all: F1 {number(presence.f1)}, AUC "
+    words += number(presence.auc)
     if presence.none_pictures:
         right = round(presence.none_accuracy * presence.none_pictures)
         words += f"; 'none of them' right for {right} of {presence.none_pictures} pictures"
@@ -230,9 +237,9 @@ def versions() -> dict[str, str]:
 
 def _truth(scene: LabelledScene, items: Sequence[str]) -> Truth:
     """The boxes of items of the gallery; others are not looked for."""
-    number = {name: index for index, name in enumerate(items)}
-    known = [place for place, name in enumerate(scene.items) if name in number]
-    class_ids = [number[scene.items[place]] for place in known]
+    class_id = {name: index for index, name in enumerate(items)}
+    known = [place for place, name in enumerate(scene.items) if name in class_id]
+    class_ids = [class_id[scene.items[place]] for place in known]
     return Truth(scene.boxes[known], np.array(class_ids, np.int64))
 
 
@@ -242,12 +249,8 @@ def _add_labels(
     items: Sequence[str],
 ) -> None:
     """Marks the items that pictures are labelled with as a whole."""
-    number = {name: index for index, name in enumerate(items)}
+    class_id = {name: index for index, name in enumerate(items)}
     for row, sample in enumerate(scenes.samples):
         for label in sample.labels:
-            if label in number:
-                present[row, number[label]] = True
-
-
-def _figure(value: float) -> str:
-    return f"{value:.2f}" if math.isfinite(value) else "–"
+            if label in class_id:
+                present[row, class_id[label]] = True

@@ -11,12 +11,16 @@ from typing import overload
 import cv2
 import numpy as np
 
+from visionkit.data.demo import demo_photos
 from visionkit.data.images import MAX_PIXELS, content_hash, read_image
 from visionkit.files import write_bytes
 from visionkit.matching.gallery import View
 from visionkit.training.pairs import LabelledScene, SceneSource
 from visionkit.types import Image, ObjectBox, Sample
 
+_REFERENCE = 24
+"""Background pictures that views are calibrated on and that travel with the bundle, as features;
+more hardly change the thresholds and make the bundle larger."""
 NONE_LABEL = "none"
 """Label of pictures, and name of class folders, that show none of the items."""
 
@@ -145,6 +149,20 @@ class Pictures(Sequence[Image]):
         if isinstance(index, slice):
             return Pictures(self.scenes[index])
         return self.scenes.image(index)
+
+
+def reference_pictures(backgrounds: Sequence[Image]) -> list[Image]:
+    """The pictures that views are calibrated on: the first of one's own, then visionkit's photos.
+
+    Args:
+        backgrounds: (H, W, 3) uint8 RGB without any item.
+
+    Raises:
+        ImageError: a picture was damaged since it was checked.
+        FileNotFoundError: one is gone.
+    """
+    chosen = list(backgrounds[:_REFERENCE])
+    return chosen + demo_photos()[: _REFERENCE - len(chosen)]
 
 
 def write_scenes(scenes: SceneSource, folder: Path) -> Scenes:

@@ -19,6 +19,7 @@ from visionkit.inference.predictor import Predictor
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, progress, say, say_next, say_table
 from visionkit.models.bundle import bundle_hash
+from visionkit.scores import score_text
 
 _SHOWN_ITEMS = 60
 _SAVE_SECONDS = 20.0
@@ -141,7 +142,7 @@ def _say(
     items: Sequence[str], tally: _Tally, files: PredictionFiles, config: PredictConfig
 ) -> None:
     rows = [
-        (item, str(tally.pictures[item]), str(tally.finds[item]), f"{tally.best[item]:.2f}")
+        (item, str(tally.pictures[item]), str(tally.finds[item]), score_text(tally.best[item]))
         for item in items
         if tally.finds[item]
     ]

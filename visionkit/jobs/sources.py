@@ -67,7 +67,7 @@ def read_views(
         max_pixels: larger pictures are left out.
 
     Raises:
-        FileNotFoundError: there is no such path.
+        FileNotFoundError: there is no such path, or nothing in it.
         NothingLeftError: there is no usable view; it holds the problems.
         ValueError: the format is unknown, or can't be told.
     """
@@ -102,7 +102,7 @@ def read_item_views(
         max_pixels: larger pictures are left out.
 
     Raises:
-        FileNotFoundError: there is no such path.
+        FileNotFoundError: there is no such path, or nothing in it.
         NothingLeftError: there is no usable view; it holds the problems.
     """
     views: list[View] = []
@@ -145,7 +145,7 @@ def read_scenes(
         seed: of the splits.
 
     Raises:
-        FileNotFoundError: there is no such path.
+        FileNotFoundError: there is no such path, or nothing in it.
         NothingLeftError: nothing could be used; it holds the problems.
         ValueError: the format is unknown, or can't be told.
     """

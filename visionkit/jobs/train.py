@@ -17,7 +17,7 @@ from visionkit.evaluation.report import LearningCurve, TrainingScene
 from visionkit.inference.predictor import Predictor, pick_device
 from visionkit.jobs.chain import Chain
 from visionkit.jobs.measure import measure, say_measured, versions, write_measured
-from visionkit.jobs.pictures import write_scenes
+from visionkit.jobs.pictures import reference_pictures, write_scenes
 from visionkit.jobs.settings import compose_settings, finder_settings, fit_settings
 from visionkit.jobs.sources import (
     Pictures,
@@ -41,9 +41,6 @@ from visionkit.training.retaken import RetakenScenes
 from visionkit.training.thresholds import set_thresholds
 from visionkit.types import Image, Numbered
 
-_REFERENCE = 24
-"""Background pictures that views are calibrated on and that travel with the bundle, as features;
-more hardly change the thresholds and make the bundle larger."""
 _SHOWN_SCENES = 12
 _CALIBRATION_PICTURES = 200
 """Backgrounds that thresholds are measured on at most, spread over all that were given."""
@@ -194,9 +191,7 @@ def _finder(config: TrainConfig, task: ExemplarConfig, material: Material) -> Fi
     )
     device = pick_device(config.trainer.accelerator)
     backbone = backbone.freeze().to(device).eval()
-    chosen = list(material.backgrounds[:_REFERENCE])
-    if len(chosen) < _REFERENCE:
-        chosen += demo_photos()[: _REFERENCE - len(chosen)]
+    chosen = reference_pictures(material.backgrounds)
     with progress("backgrounds", len(chosen)) as step:
         reference = []
         for image in chosen:

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 
 from visionkit.data.compose import ComposeSettings, Cutout, compose_scene, photo_patch
+from visionkit.data.cutouts import rgba_cutout
 from visionkit.data.drawn import draw_mark
 from visionkit.matching.gallery import Gallery, View
 from visionkit.training.pairs import LabelledScene
@@ -82,8 +83,7 @@ def _cutout(view: View) -> Cutout | None:
 
 def _distractors(rng: np.random.Generator, backgrounds: Numbered[Image]) -> list[Cutout]:
     """Things that resemble items and are none: drawn marks and pieces of photos."""
-    marks = [draw_mark(rng, size=160) for _ in range(_DRAWN_DISTRACTORS)]
-    drawn = [Cutout(mark[..., :3], mark[..., 3], "", "") for mark in marks]
+    drawn = [rgba_cutout(draw_mark(rng, size=160)) for _ in range(_DRAWN_DISTRACTORS)]
     pieces = [
         photo_patch(rng, backgrounds[int(rng.integers(len(backgrounds)))])
         for _ in range(_PHOTO_DISTRACTORS)

@@ -46,6 +46,18 @@ def test_it_learns_is_measured_fits_a_head_and_goes_on(backbone: Backbone, tmp_p
     assert run(backbone, tmp_path, resume=True)["pairs"] == 4 * 48
 
 
+def test_pairs_of_a_run_before_are_taken_up_only_if_asked_to(
+    backbone: Backbone, tmp_path: Path
+) -> None:
+    """A later resume=true could not tell which run they are of."""
+    old = tmp_path / "comparison" / "00003.safetensors"
+    old.parent.mkdir()
+    old.touch()
+    with pytest.raises(FileExistsError, match=r"comparison must .*; say resume=true .* output"):
+        run(backbone, tmp_path)
+    assert list(old.parent.iterdir()) == [old]
+
+
 def test_photos_must_be_there(backbone: Backbone, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one photo"):
         pretrain_comparison(backbone, [], demo_photos(), tmp_path, settings=ONE_GALLERY)

@@ -153,6 +153,15 @@ def test_a_stage_that_stands_on_nothing_says_what_to_do(config: PretrainConfig) 
         pretrain(config)
 
 
+def test_old_pairs_are_told_of_before_anything_is_learned(config: PretrainConfig) -> None:
+    folder = Path(config.output) / "comparison"
+    folder.mkdir(parents=True)
+    (folder / "00000.safetensors").touch()
+    with pytest.raises(FileExistsError, match="resume=true"):
+        pretrain(config)
+    assert [path.name for path in Path(config.output).iterdir()] == ["comparison"]
+
+
 def test_classes_the_teacher_lacks_are_named(config: PretrainConfig) -> None:
     for photo in Path(config.held_out).glob("n2_*"):
         photo.unlink()

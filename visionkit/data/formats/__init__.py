@@ -28,7 +28,7 @@ from visionkit.data.formats import (
 from visionkit.data.formats.border import Border, NothingLeftError
 from visionkit.data.formats.items import ItemView, item_views
 from visionkit.data.formats.sidecar import write_sidecar
-from visionkit.data.images import MAX_PIXELS
+from visionkit.data.images import MAX_PIXELS, is_junk
 from visionkit.data.problems import Problem
 from visionkit.data.table import to_samples
 from visionkit.files import atomic_folder
@@ -51,6 +51,7 @@ class Format:
     """How a format is read and written.
 
     Attributes:
+        expects: what a folder of it holds, for errors.
         find: its files in a folder; none if the folder is not of this format.
         collect: adds what a file or folder states to a border.
         write: writes annotations to a folder, and returns where in it each picture goes, by id;
@@ -60,6 +61,7 @@ class Format:
         path_decides: whether the path of a picture says split and label.
     """
 
+    expects: str
     find: Callable[[Path], list[Path]]
     collect: Callable[[Path, Border], None]
     write: Callable[[Sequence[Sample], Path], dict[str, str]] | None
@@ -71,20 +73,52 @@ class Format:
 # In the order of asking: the surest sign first.
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "coco": Format(coco.find, coco.collect, coco.write, (".json",)),
-        "voc": Format(voc.find, voc.collect, voc.write, (".xml",)),
-        "cntk": Format(cntk.find, cntk.collect, None),
+        "coco": Format(
+            "a .json file of COCO", coco.find, coco.collect, coco.write, suffixes=(".json",)
+        ),
+        "voc": Format(
+            ".xml files of Pascal VOC", voc.find, voc.collect, voc.write, suffixes=(".xml",)
+        ),
+        "cntk": Format(
+            "pictures with .bboxes.tsv files beside them", cntk.find, cntk.collect, write=None
+        ),
         "groundtruth": Format(
-            groundtruth.find, groundtruth.collect, groundtruth.write, (".manifest", ".jsonl")
+            "a .manifest or .jsonl file of Ground Truth",
+            groundtruth.find,
+            groundtruth.collect,
+            groundtruth.write,
+            suffixes=(".manifest", ".jsonl"),
         ),
         "yolo": Format(
-            yolo.find, yolo.collect, yolo.write, (".yaml", ".yml", ".names"), path_decides=True
+            "data.yaml, or pictures with .txt files of boxes",
+            yolo.find,
+            yolo.collect,
+            yolo.write,
+            suffixes=(".yaml", ".yml", ".names"),
+            path_decides=True,
         ),
-        "csv": Format(csv_rows.find, csv_rows.collect, csv_rows.write, (".csv", ".tsv")),
+        "csv": Format(
+            "a .csv or .tsv file with a column of paths",
+            csv_rows.find,
+            csv_rows.collect,
+            csv_rows.write,
+            suffixes=(".csv", ".tsv"),
+        ),
         "folders": Format(
-            folders.find, folders.collect, folders.write, carries_boxes=False, path_decides=True
+            "a folder per class with pictures in it",
+            folders.find,
+            folders.collect,
+            folders.write,
+            carries_boxes=False,
+            path_decides=True,
         ),
-        "items": Format(lambda _: [], items.collect, items.write, path_decides=True),
+        "items": Format(
+            "a folder per item with pictures in it",
+            lambda _: [],
+            items.collect,
+            items.write,
+            path_decides=True,
+        ),
     }
 )
 
@@ -126,7 +160,7 @@ def read(
         max_pixels: larger pictures are left out.
 
     Raises:
-        FileNotFoundError: there is no such path.
+        FileNotFoundError: there is no such path, or nothing of the format in the folder.
         NothingLeftError: nothing could be used; it holds the problems.
         ValueError: the format is unknown, or can't be told.
     """
@@ -142,6 +176,12 @@ def read(
     chosen = FORMATS[name]
     border = Border(pictures or _root_of(source), image_root=pictures)
     chosen.collect(source, border)
+    found = border.entries or border.problems or chosen.find(source)
+    if source.is_dir() and not found:
+        raise FileNotFoundError(
+            f"{path} must hold {chosen.expects}, but holds {_content(source)}; check the path, "
+            "or say another format with format="
+        )
     table = border.finish(
         source,
         carries_boxes=chosen.carries_boxes,
@@ -164,9 +204,10 @@ def detect(path: str | Path) -> str:
                 return name
         elif format.find(source):
             return name
+    held = f", which holds {_content(source)}," if source.is_dir() else ""
     raise ValueError(
-        f"the format of {path} can't be told; say which it is with format=, one of "
-        f"{', '.join(FORMATS)}"
+        f"the format of {path}{held} can't be told; check the path, or say which it is with "
+        f"format=, one of {', '.join(FORMATS)}"
     )
 
 
@@ -214,6 +255,13 @@ def _known(format: str) -> str:
     if format not in FORMATS:
         raise ValueError(f"format must be auto or one of {', '.join(FORMATS)}, got {format!r}")
     return format
+
+
+def _content(folder: Path) -> str:
+    """The first names in a folder, and how many more there are."""
+    names = sorted(entry.name for entry in folder.iterdir() if not is_junk(entry.name))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (", ".join(names[:3]) or "nothing") + more
 
 
 def _root_of(source: Path) -> Path:

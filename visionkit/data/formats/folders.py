@@ -29,9 +29,8 @@ def collect(source: Path, border: Border) -> None:
     loose = []
     try:
         pictures = find_images(source)
-    except FileNotFoundError as error:
-        border.report(source, None, str(error))
-        return
+    except FileNotFoundError:
+        return  # nothing is of this format
     for path in pictures:
         relative = border.inside(path)
         split = split_in_path(PurePosixPath(*relative.parts[:2])) if len(relative.parts) > 1 else ""

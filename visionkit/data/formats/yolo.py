@@ -58,7 +58,8 @@ def collect(source: Path, border: Border) -> None:
     try:
         pictures = find_images(border.root)
     except FileNotFoundError as error:
-        border.report(source, None, str(error))
+        if source.is_file() or find(source):  # else nothing is of this format
+            border.report(source, None, str(error))
         return
     if any("images" in path.relative_to(border.root).parts for path in pictures):
         pictures = [path for path in pictures if "images" in path.relative_to(border.root).parts]

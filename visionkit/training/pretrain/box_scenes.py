@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from visionkit.data.compose import ComposedScene, ComposeSettings, compose_scene, photo_patch
-from visionkit.data.cutouts import Cutout
+from visionkit.data.cutouts import Cutout, rgba_cutout
 from visionkit.data.drawn import draw_mark
 from visionkit.training.pretrain.searches import pick
 from visionkit.types import Image
@@ -40,8 +40,7 @@ def composed_boxes(
     if not photos:
         raise ValueError("composed scenes must have at least one photo, got none")
     rng = np.random.default_rng(seed)
-    drawn = [draw_mark(rng, size=_MARK_SIDE) for _ in range(marks)]
-    cutouts = [Cutout(mark[..., :3], mark[..., 3], index) for index, mark in enumerate(drawn)]
+    cutouts = [rgba_cutout(draw_mark(rng, size=_MARK_SIDE), index) for index in range(marks)]
     settings = ComposeSettings(
         (size, size), items=(1, 7), patches=(0, 0), distractors=(0, 0), mount=0.2, cover=0.15
     )

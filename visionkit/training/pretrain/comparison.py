@@ -96,6 +96,22 @@ class Compared:
         return Compared(*(getattr(self, field.name)[index] for field in fields(self)))
 
 
+def refuse_old_pairs(output: str | Path) -> None:
+    """Makes sure that no run left pairs in an output folder, for a run that will not use them.
+
+    A later one that goes on would take them for pairs of this run.
+
+    Raises:
+        FileExistsError: there are some.
+    """
+    folder = Path(output) / _SHARDS
+    if any(folder.glob("*.safetensors")):
+        raise FileExistsError(
+            f"{folder} must hold no pairs of a run before, but does; say resume=true to use them "
+            "and go on, or choose another output"
+        )
+
+
 def pretrain_comparison(
     backbone: Backbone,
     photos: Sequence[Image],
@@ -120,6 +136,7 @@ def pretrain_comparison(
 
     Raises:
         ValueError: there are no photos, or no pairs were found in the time given.
+        FileExistsError: a run left pairs in the folder, and `resume` is false.
     """
     settings, output = settings or ComparisonSettings(), Path(output)
     if not photos or not held_out:
@@ -127,8 +144,10 @@ def pretrain_comparison(
             f"there must be at least one photo to learn from and one that is held out, got "
             f"{len(photos)} and {len(held_out)}"
         )
+    if not resume:
+        refuse_old_pairs(output)
     finders = _Finders(backbone, photos[:: max(1, len(photos) // _REFERENCE)][:_REFERENCE])
-    pairs = _collect(finders, photos, output / _SHARDS, settings, resume=resume)
+    pairs = _collect(finders, photos, output / _SHARDS, settings)
     rng = np.random.default_rng([settings.seed, 1])
     unseen = [
         random_gallery(rng, held_out, scenes=settings.scenes) for _ in range(settings.held_out)
@@ -181,12 +200,10 @@ def _collect(
     photos: Sequence[Image],
     folder: Path,
     settings: ComparisonSettings,
-    *,
-    resume: bool,
 ) -> Compared:
     """Pairs of new galleries until the time is over, and of those that lie there already."""
     folder.mkdir(parents=True, exist_ok=True)
-    shards = sorted(folder.glob("*.safetensors")) if resume else []
+    shards = sorted(folder.glob("*.safetensors"))
     start, spent = time.monotonic(), 0.0
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("galleries", total=60 * settings.minutes)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from visionkit.data.compose import ComposeSettings, Cutout, compose_scene, photo_patch
+from visionkit.data.cutouts import rgba_cutout
 from visionkit.data.drawn import draw_mark
 from visionkit.data.images import lay_on
 from visionkit.matching.gallery import View, make_view
@@ -98,8 +99,7 @@ def _scene(
 
 def _item(rng: np.random.Generator, photos: Sequence[Image], label: str) -> Cutout:
     if rng.random() < _MARKS:
-        mark = draw_mark(rng, size=_MARK_SIDE)
-        return Cutout(np.ascontiguousarray(mark[..., :3]), mark[..., 3].copy(), label)
+        return rgba_cutout(draw_mark(rng, size=_MARK_SIDE), label)
     return photo_patch(rng, pick(rng, photos), label=label)
 
 

@@ -20,6 +20,7 @@ from visionkit.training.pretrain.comparison import (
     COMPARISON_MEASURES,
     ComparisonSettings,
     pretrain_comparison,
+    refuse_old_pairs,
 )
 from visionkit.training.pretrain.material import Material, read_material
 from visionkit.training.pretrain.run import COMPARED_FILE, WEIGHTS_FILE, pretrain_backbone
@@ -39,6 +40,7 @@ def pretrain(config: PretrainConfig) -> Path:
     Raises:
         ValueError: there is no such stage.
         FileNotFoundError: pictures or weights are missing.
+        FileExistsError: a run left pairs to compare in the output folder, and `resume` is false.
     """
     choices = ("all", *STAGES, "ship")
     if config.stage not in choices:
@@ -72,6 +74,8 @@ def _comparison_measures(output: Path) -> dict[str, Any]:
 
 def _learn(config: PretrainConfig, stages: Sequence[str]) -> None:
     torch.set_num_threads(config.threads)
+    if "comparison" in stages and not config.resume:  # not only when the backbone is learned
+        refuse_old_pairs(config.output)
     material = read_material(config)
     logger.info(
         "%d labelled pictures, %d photos, %d marks",
