@@ -23,11 +23,10 @@ from visionkit.training.composed import ComposedScenes
 from visionkit.training.fit import FitSettings, fit
 from visionkit.training.pairs import LabelledScene
 from visionkit.training.retaken import RetakenScenes
-from visionkit.training.thresholds import set_thresholds
 from visionkit.types import Image
 
 BACKGROUNDS = 40
-TRAIN_SCENES, EXEMPLAR_SCENES, VAL_SCENES, CALIBRATION_SCENES = 200, 100, 40, 40
+TRAIN_SCENES, EXEMPLAR_SCENES, VAL_SCENES = 200, 100, 40
 Find = Callable[[Image], sv.Detections]
 
 
@@ -94,8 +93,7 @@ def train(
         scenes = Chain((composed(TRAIN_SCENES, 1), retaken))
         val = composed(VAL_SCENES, 2)
         result = fit(finder, scenes, val, Path(folder), FitSettings(progress=False))
-    calibration = composed(CALIBRATION_SCENES, 3)
-    set_thresholds(finder, (calibration[i] for i in range(len(calibration))), backgrounds)
+    finder.calibrate(finder.item_names)
     return list(result.seconds)
 
 

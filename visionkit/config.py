@@ -152,7 +152,6 @@ class ScenesConfig:
 
     train: Count
     val: Count
-    calibration: Positive
     test: Positive
     exemplars: Count
 

@@ -59,7 +59,7 @@ def test_the_first_item_makes_a_bundle_on_the_starter_weights(
 def test_a_new_bundle_is_calibrated_on_your_own_background(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("visionkit.jobs.pictures.demo_photos", lambda: [photo(1)])
+    monkeypatch.setattr("visionkit.jobs.pictures.stock_backgrounds", lambda: [photo(1)])
     picture = write_picture(tmp_path / "seal.png", mark(7))
     for seed in (30, 31):
         write_picture(tmp_path / "walls" / f"{seed}.png", photo(seed))

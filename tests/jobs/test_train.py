@@ -16,7 +16,7 @@ from visionkit.jobs.train import train
 SMALL = [
     "task=exemplar", "backbone.name=test_resnet", "backbone.weights=random", "seed=3",
     "trainer.accelerator=cpu", "trainer.max_epochs=2", "augment.image_size=[96,128]",
-    "task.scenes.train=4", "task.scenes.val=2", "task.scenes.calibration=4", "task.scenes.test=3",
+    "task.scenes.train=4", "task.scenes.val=2", "task.scenes.test=3",
     "task.geometry.enabled=false",
 ]  # fmt: skip
 

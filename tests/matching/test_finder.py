@@ -217,6 +217,19 @@ def test_thresholds_are_of_scores_as_they_are_given() -> None:
         assert odds[0] - odds[1] == pytest.approx(3, abs=0.02)
 
 
+def test_thresholds_are_set_anew_for_what_was_learned_since() -> None:
+    finder = new_finder(three_items(), replace(SETTINGS, use_geometry=False))
+    before = {item: np.log(value / (1 - value)) for item, value in finder.thresholds.items()}
+    with torch.no_grad():
+        finder.head.own.last.bias[0] = 3.0  # learned after the views were added
+    finder.calibrate(["item 0", "item 2"])
+    changes = {
+        item: np.log(value / (1 - value)) - before[item]
+        for item, value in finder.thresholds.items()
+    }
+    assert changes == pytest.approx({"item 0": 3.0, "item 1": 0.0, "item 2": 3.0}, abs=0.02)
+
+
 def test_calibration_does_not_depend_on_how_large_the_gallery_is() -> None:
     """All templates are measured on every background picture, however few are searched in use."""
     narrow = replace(SETTINGS, search=replace(SETTINGS.search, dense_views=2))

@@ -34,6 +34,7 @@ VERSION = 1
 
 _MARKER = "demo.json"
 _PHOTOS = Path(__file__).parent / "demo_photos"
+_STOCK: tuple[Part, ...] = ("background", "train", "val")
 _OUR_NAMES = re.compile(
     r"items/mark_\d+/view_\d+\.(png|jpg)|scenes/annotations_\w+\.json"
     r"|scenes/images/(train|val|test)_\d+\.jpg|background/nothing_\d+\.jpg"
@@ -116,6 +117,17 @@ def demo_photos(part: Part = "background") -> list[Image]:
         FileNotFoundError: the installation lacks them.
     """
     return [read_image(path) for path in find_images(_PHOTOS / part)]
+
+
+def stock_backgrounds() -> list[Image]:
+    """Photos without any item to calibrate on where there are no others: all but those of tests.
+
+    Each is (H, W, 3) uint8 RGB.
+
+    Raises:
+        FileNotFoundError: the installation lacks them.
+    """
+    return [photo for part in _STOCK for photo in demo_photos(part)]
 
 
 def make_demo_set(

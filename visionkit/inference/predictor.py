@@ -11,7 +11,7 @@ import supervision as sv
 import torch
 
 import visionkit
-from visionkit.data.demo import demo_photos
+from visionkit.data.demo import stock_backgrounds
 from visionkit.data.images import find_images, read_image, read_rgba
 from visionkit.matching.finder import Finder, FinderSettings, new_head
 from visionkit.matching.gallery import View, make_view
@@ -67,7 +67,7 @@ class Predictor:
         backbone = backbone.freeze().to(pick_device(device)).eval()
         reference = [
             scene_pyramid(image, backbone, settings.pyramid)
-            for image in background or demo_photos()
+            for image in background or stock_backgrounds()
         ]
         head = new_head(backbone, reference, stride=stride)
         return cls(Finder(backbone, head, settings, reference))

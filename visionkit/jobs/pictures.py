@@ -11,7 +11,7 @@ from typing import overload
 import cv2
 import numpy as np
 
-from visionkit.data.demo import demo_photos
+from visionkit.data.demo import stock_backgrounds
 from visionkit.data.images import MAX_PIXELS, content_hash, read_image
 from visionkit.files import write_bytes
 from visionkit.matching.gallery import View
@@ -162,7 +162,9 @@ def reference_pictures(backgrounds: Sequence[Image]) -> list[Image]:
         FileNotFoundError: one is gone.
     """
     chosen = list(backgrounds[:_REFERENCE])
-    return chosen + demo_photos()[: _REFERENCE - len(chosen)]
+    known = {image.tobytes() for image in chosen}
+    others = [image for image in stock_backgrounds() if image.tobytes() not in known]
+    return chosen + others[: _REFERENCE - len(chosen)]
 
 
 def write_scenes(scenes: SceneSource, folder: Path) -> Scenes:

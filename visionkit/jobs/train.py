@@ -38,12 +38,9 @@ from visionkit.training.composed import ComposedScenes
 from visionkit.training.fit import FitResult, fit
 from visionkit.training.pairs import SceneSource
 from visionkit.training.retaken import RetakenScenes
-from visionkit.training.thresholds import set_thresholds
 from visionkit.types import Image, Numbered
 
 _SHOWN_SCENES = 12
-_CALIBRATION_PICTURES = 200
-"""Backgrounds that thresholds are measured on at most, spread over all that were given."""
 _Part = Literal["train", "val", "test"]
 _PARTS: tuple[_Part, ...] = ("train", "val", "test")
 
@@ -73,7 +70,6 @@ class _Parts:
 
     train: SceneSource
     val: SceneSource
-    calibration: SceneSource
     test: Scenes
     composed: bool
 
@@ -98,7 +94,7 @@ def train(config: TrainConfig, run_folder: Path) -> Summary:
         finder.add(material.views, progress=step)
     parts = _parts(config, task, finder, material, run_folder)
     result = _learn(config, task, finder, parts, run_folder)
-    count = _calibrate(finder, parts, material)
+    finder.calibrate(finder.item_names)
     with progress("test scenes", len(parts.test)) as step:
         measured = measure(finder, parts.test, seed=config.seed, progress=step)
     say_measured(measured)
@@ -108,8 +104,9 @@ def train(config: TrainConfig, run_folder: Path) -> Summary:
         finder,
         title="exemplar, " + ("composed test scenes" if parts.composed else "test scenes"),
         thresholds_from=(
-            f"Each item's threshold was set on up to {count} pictures without it, all together for "
-            f"a false find in {100 * task.false_alarm_rate:g} % of the pictures without items."
+            f"Each item's threshold was set on {len(finder.reference)} background pictures, all "
+            f"together for a false find in {100 * task.false_alarm_rate:g} % of the pictures "
+            f"without items."
         ),
         problems=material.problems,
         training_scenes=_training_scenes(parts.train),
@@ -230,7 +227,6 @@ def _parts(
 
     train: SceneSource = composed(counts.train, 1, "train")
     val: SceneSource = composed(counts.val, 2, "val")
-    calibration: SceneSource = composed(counts.calibration, 3, "val")
     if material.exemplars is not None:
         own = material.exemplars.hiding(finder.gallery.views)
         retaken = RetakenScenes(own, count=counts.exemplars, seed=1000 * config.seed + 5)
@@ -239,7 +235,6 @@ def _parts(
         return _Parts(
             train,
             val,
-            calibration,
             write_scenes(composed(counts.test, 4, "test"), run_folder / "test_scenes"),
             composed=True,
         )
@@ -253,7 +248,6 @@ def _parts(
     return _Parts(
         Chain((train, real.part("train"))),
         Chain((val, real.part("val"))),
-        Chain((calibration, real.part("val"))),
         test,
         composed=False,
     )
@@ -289,19 +283,6 @@ def _learn(
         f"with {result.epochs} epochs; what was learned is {kept}."
     )
     return result
-
-
-def _calibrate(finder: Finder, parts: _Parts, material: Material) -> int:
-    """Sets the thresholds; the number of pictures they were measured on."""
-    scenes, backgrounds = parts.calibration, material.backgrounds
-    chosen = range(0, len(backgrounds), max(1, len(backgrounds) // _CALIBRATION_PICTURES))
-    with progress("thresholds", len(scenes) + len(chosen)) as step:
-        return set_thresholds(
-            finder,
-            (scenes[index] for index in range(len(scenes))),
-            (backgrounds[index] for index in chosen),
-            progress=step,
-        )
 
 
 def _training_scenes(scenes: SceneSource) -> list[TrainingScene]:
