@@ -74,13 +74,12 @@ def measure(
         enlarged: whether pieces are also searched by the map of stride 16 at twice the size.
     """
     values = {"probe": probe_accuracy(backbone, known, asked, size=size)}
-    with torch.backends.cudnn.flags(benchmark=False):  # each search is of another size
-        for kind, pieces in searches.items():
-            rates = hit_rates(backbone, pieces, strides=(8, 16))
-            values.update({f"{kind}_{stride}": rate for stride, rate in rates.items()})
-            if enlarged:
-                rates = hit_rates(backbone, pieces, strides=(16,), enlarge=2.0)
-                values[f"{kind}_16_enlarged"] = rates[16]
+    for kind, pieces in searches.items():
+        rates = hit_rates(backbone, pieces, strides=(8, 16))
+        values.update({f"{kind}_{stride}": rate for stride, rate in rates.items()})
+        if enlarged:
+            rates = hit_rates(backbone, pieces, strides=(16,), enlarge=2.0)
+            values[f"{kind}_16_enlarged"] = rates[16]
     return values
 
 
