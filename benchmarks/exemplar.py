@@ -108,6 +108,7 @@ def _with_settings(finder: Finder, settings: FinderSettings) -> Finder:
     """The same finder with parts switched on or off."""
     other = Finder(finder.backbone, finder.head, settings, finder.reference)
     other.restore(finder.gallery, finder.templates, finder.statistics, finder.thresholds)
+    other.learned = finder.learned
     return other
 
 

@@ -101,9 +101,7 @@ def new_head() -> ExemplarHead:
     """A whitened head that learned nothing; the same each time."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        head = ExemplarHead(
-            small_backbone().channels[STRIDE], embedding_size=16, adapter_size=4, hidden=8
-        )
+        head = ExemplarHead(small_backbone().channels[STRIDE], embedding_size=16)
     whiten(head, reference())
     return head.eval()
 

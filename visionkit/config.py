@@ -138,8 +138,6 @@ class LearnedConfig:
 
     enabled: bool
     embedding_size: Positive
-    adapter_size: Positive
-    hidden: Positive
     learning_rate: Rate
     weight_decay: Rate
     batch_size: Positive

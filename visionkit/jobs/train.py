@@ -87,7 +87,7 @@ def train(config: TrainConfig, run_folder: Path) -> Summary:
     task = config.task
     if not isinstance(task, ExemplarConfig):
         raise ValueError(f"task must be exemplar, got {task.name}")
-    torch.manual_seed(config.seed)  # the head, and a backbone without weights, begin at random
+    torch.manual_seed(config.seed)  # a backbone without weights begins at random
     material = _gather(config, run_folder)
     finder = _finder(config, task, material)
     with progress("views", len(material.views)) as step:
@@ -200,8 +200,6 @@ def _finder(config: TrainConfig, task: ExemplarConfig, material: Material) -> Fi
         reference,
         stride=stride,
         embedding_size=learned.embedding_size,
-        adapter_size=learned.adapter_size,
-        hidden=learned.hidden,
     )
     return Finder(backbone, head, settings, reference)
 

@@ -47,6 +47,7 @@ def describe_finder(finder: Finder) -> dict[str, Any]:
         "settings": asdict(finder.settings),
         "items": finder.item_names,
         "thresholds": finder.thresholds,
+        "learned": finder.learned,
     }
 
 
@@ -67,6 +68,7 @@ def load_finder(folder: Path, description: Mapping[str, Any], device: torch.devi
         settings = settings_from(description["settings"])
         gallery = load_gallery(folder / "gallery")
         thresholds = {item: float(description["thresholds"][item]) for item in gallery.items}
+        learned = _checked_rows(description["learned"], head)
         _check_templates(templates, statistics, gallery, backbone.channels[settings.pyramid.stride])
     except (OSError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise ValueError(
@@ -76,7 +78,16 @@ def load_finder(folder: Path, description: Mapping[str, Any], device: torch.devi
     backbone = backbone.freeze().to(device).eval()
     finder = Finder(backbone, head.to(device).eval(), settings, reference)
     finder.restore(gallery, templates, statistics, thresholds)
+    finder.learned = learned
     return finder
+
+
+def _checked_rows(rows: Mapping[str, Any], head: ExemplarHead) -> dict[str, int]:
+    """Item -> row of its scorer, each of which the head has."""
+    learned = {str(item): int(row) for item, row in rows.items()}
+    if not all(0 <= row < len(head.item_weights) for row in learned.values()):
+        raise ValueError(f"rows of items must be in 0..{len(head.item_weights) - 1}, got {rows}")
+    return learned
 
 
 def _check_templates(
