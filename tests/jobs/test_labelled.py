@@ -416,3 +416,23 @@ def test_pictures_are_read_as_they_lie(shared_data: Path) -> None:
     (odd,) = [sample for sample in found.train if sample.uri.endswith(".gif")]
     assert odd.labels == ("ants",)  # a label error, which only looking at it can tell
     assert cv2.imread(found.train[0].uri).shape[:2] == (found.train[0].height, found.train[0].width)
+
+
+def test_every_malformed_file_is_read_or_reported(shared_data: Path) -> None:
+    """Which problem each file has is the matter of tests/data/test_malformed.py."""
+    outcomes: Counter[str] = Counter()
+    for path in sorted((shared_data / "malformed" / "annotations").iterdir()):
+        if path.suffix not in (".json", ".xml", ".csv"):
+            continue
+        kind: Kind = "classification" if path.suffix == ".csv" else "localization"
+        try:
+            found = read(kind, f"data.root={path}")
+        except NothingLeftError as error:
+            assert error.problems, path
+            outcomes["refused"] += 1
+        else:
+            assert found.train, path
+            assert all(set(labels([s])) <= set(found.class_names) for s in found.train)
+            outcomes["read"] += 1
+    assert outcomes["read"] >= 10
+    assert outcomes["refused"] >= 20

@@ -242,7 +242,7 @@ class _Sight:
         """What is kept of each picture, as the backbone sees it."""
         device = next(self.backbone.parameters()).device
         batch = torch.from_numpy(channels_first([image for image, _ in pictures]))
-        pixels = batch.to(device).float() / 255
+        pixels = batch.to(device).float().div_(255)
         training = self.backbone.training
         try:
             features = self.backbone.eval()(pixels)
