@@ -18,7 +18,7 @@ from visionkit.heads.localization import LocalizationHead
 from visionkit.models.backbone import Backbone
 from visionkit.training.boxed import FramedPictures, TrainingPictures, Turns, join
 from visionkit.training.lightning_parts import AtomicCheckpoints, Clock, calm, loggers
-from visionkit.training.localization_module import LocalizationTraining, Localizer
+from visionkit.training.localization_module import LocalizationTraining, Localizer, head_classes
 from visionkit.training.localization_settings import LocalizationSettings
 from visionkit.training.localization_validation import BestAverage
 from visionkit.training.progress import EpochProgress
@@ -131,7 +131,7 @@ def fit_localization(
 def _check(head: LocalizationHead, train: Sequence[Sample], class_names: Sequence[str]) -> None:
     if not train:
         raise ValueError("training must have at least one picture, got none")
-    classes = head.sizes["class_count"]
+    classes = head_classes(head)
     if classes != len(class_names):
         raise ValueError(
             f"the head must be for as many classes as there are names, {len(class_names)}, "
@@ -160,9 +160,7 @@ def _loader(
     )
 
 
-def _trainer(
-    folder: Path, settings: LocalizationSettings, callbacks: list[Callback]
-) -> L.Trainer:
+def _trainer(folder: Path, settings: LocalizationSettings, callbacks: list[Callback]) -> L.Trainer:
     shown: list[Callback] = [EpochProgress()] if settings.progress else []
     last = ModelCheckpoint(folder / "checkpoints", save_top_k=0, save_last=True)
     return L.Trainer(

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import lightning as L
 import numpy as np
+import timm.optim
 import torch
 import torch.nn.functional as F
-from timm.optim import param_groups_layer_decay
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -75,7 +75,7 @@ class LocalizationTraining(L.LightningModule):
         self.averaged = AveragedModel(model, multi_avg_fn=_averager(settings.average))
         self.averaged.requires_grad_(False)
         self.register_buffer("elapsed", torch.zeros((), dtype=torch.float64))
-        classes = int(model.head.sizes["class_count"])
+        classes = head_classes(model.head)
         self.register_buffer("given", torch.zeros(classes, dtype=torch.int64))
         self.register_buffer("lost", torch.zeros(classes, dtype=torch.int64))
         self.problems: dict[str, Problem] = {}
@@ -160,7 +160,7 @@ class LocalizationTraining(L.LightningModule):
             {"params": list(part), "weight_decay": decay, "full_rate": settings.learning_rate}
             for part, decay in _by_decay(head, settings.weight_decay)
         ]
-        for group in param_groups_layer_decay(
+        for group in cast(Any, timm.optim).param_groups_layer_decay(
             self.model.backbone.network, settings.weight_decay, layer_decay=settings.layer_decay
         ):
             rate = settings.learning_rate * settings.backbone_rate * group["lr_scale"]
@@ -192,6 +192,11 @@ class LocalizationTraining(L.LightningModule):
             return pixels, torch.ones(4)
         scaled = F.interpolate(pixels, size=after, mode="bilinear", antialias=x < 1 or y < 1)
         return scaled, torch.tensor([x, y, x, y])
+
+
+def head_classes(head: LocalizationHead) -> int:
+    """How many classes the head tells apart."""
+    return cast(int, head.sizes["class_count"])
 
 
 def _by_decay(parameters: Any, decay: float) -> list[tuple[list[nn.Parameter], float]]:
