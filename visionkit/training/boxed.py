@@ -21,6 +21,7 @@ from visionkit.types import BoxArray, Image, Sample
 
 _MEMORY = 1 << 30
 _TRIES = 20
+_GRID = 32  # pixels; the largest stride of most backbones
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +238,25 @@ class Turns(Sampler[Turn]):
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
         self._order.set_epoch(epoch)
+
+
+def frame_size(samples: Sequence[Sample], longest: int) -> tuple[int, int]:
+    """Height and width of a frame that wastes little: of the middle aspect of the pictures.
+
+    Args:
+        samples: at least one.
+        longest: side in pixels; a multiple of 32.
+
+    Raises:
+        ValueError: there are no pictures, or the side is no multiple of 32.
+    """
+    if not samples:
+        raise ValueError("a frame must be for at least one picture, got none")
+    if longest < _GRID or longest % _GRID:
+        raise ValueError(f"longest side of a frame must be a multiple of {_GRID}, got {longest}")
+    aspect = float(np.median([sample.width / sample.height for sample in samples]))
+    shorter = max(_GRID, round(longest * min(aspect, 1 / aspect) / _GRID) * _GRID)
+    return (shorter, longest) if aspect >= 1 else (longest, shorter)
 
 
 def join(shown: Sequence[ShownPicture]) -> BoxBatch:

@@ -16,6 +16,7 @@ from visionkit.data.images import MAX_PIXELS
 from visionkit.data.problems import Problem
 from visionkit.heads.localization import LocalizationHead
 from visionkit.models.backbone import Backbone
+from visionkit.models.weights import read_weights
 from visionkit.training.boxed import FramedPictures, TrainingPictures, Turns, join
 from visionkit.training.lightning_parts import AtomicCheckpoints, Clock, calm, loggers
 from visionkit.training.localization_module import LocalizationTraining, Localizer, head_classes
@@ -126,6 +127,20 @@ def fit_localization(
         lost=_by_name(class_names, module.lost),
         problems=(*module.problems.values(), *best.problems, *_lost_problems(class_names, module)),
     )
+
+
+def start_boxes(head: LocalizationHead, file: Path) -> None:
+    """Gives a head the pyramid and box branch that were learned without classes.
+
+    Args:
+        head: of the same sizes, on a backbone with the same weights.
+        file: safetensors, from `visionkit.training.pretrain.boxes`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or of other sizes.
+    """
+    head.load_class_agnostic(read_weights(file))
 
 
 def _check(head: LocalizationHead, train: Sequence[Sample], class_names: Sequence[str]) -> None:
