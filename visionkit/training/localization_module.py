@@ -129,6 +129,11 @@ class LocalizationTraining(L.LightningModule):
         targets = BoxTargets(boxes, batch.labels)
         losses = self.model.head.loss(self.model(images), targets)
         total = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(total):
+            raise RuntimeError(
+                f"the loss must be finite, got {float(total.detach())} in step {self.global_step}; try a "
+                f"smaller learning_rate than {self.settings.learning_rate}"
+            )
         size = len(batch.boxes)
         self.log("train/loss", total.detach(), batch_size=size, on_step=True, on_epoch=True)
         values = {f"train/{name}": value.detach() for name, value in losses.items()}
