@@ -132,7 +132,8 @@ class LocalizationTraining(L.LightningModule):
         if not torch.isfinite(total):
             raise RuntimeError(
                 f"the loss must be finite, got {float(total.detach())} in step "
-                f"{self.global_step}; try a smaller learning_rate than {self.settings.learning_rate}"
+                f"{self.global_step}; try a smaller learning_rate than "
+                f"{self.settings.learning_rate}"
             )
         size = len(batch.boxes)
         self.log("train/loss", total.detach(), batch_size=size, on_step=True, on_epoch=True)
