@@ -203,7 +203,7 @@ class LocalizationConfig(TaskConfig):
     """Locating objects of known classes (conf/task/localization.yaml)."""
 
     image_size: Annotated[int, Limits(minimum=32)]
-    epochs: Count
+    max_epochs: Annotated[int | None, Limits(minimum=0)]
     minutes: Annotated[float | None, Limits(minimum=0.01)]
     batch_size: Positive
     learning_rate: Rate

@@ -108,7 +108,7 @@ def fit_localization(
         loader = _loader(pictures, turns, settings)
         trainer = _trainer(folder, settings, [best, clock], batches=len(loader))
         last = folder / "checkpoints" / _LAST
-        if settings.max_epochs:
+        if settings.max_epochs != 0:
             trainer.fit(
                 module,
                 loader,
@@ -187,7 +187,7 @@ def _trainer(
         enable_version_counter=False,
     )
     return L.Trainer(
-        max_epochs=settings.max_epochs,
+        max_epochs=-1 if settings.max_epochs is None else settings.max_epochs,
         accelerator=settings.accelerator,
         devices=settings.devices,
         precision=settings.precision,
