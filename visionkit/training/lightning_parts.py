@@ -33,6 +33,8 @@ def calm() -> Iterator[None]:
             warnings.filterwarnings("ignore", "The '.*dataloader' does not have many workers")
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
             warnings.filterwarnings("ignore", "The dirpath has changed from")  # the run was moved
+            # What is frozen, and averages of weights, are meant to stay in evaluation mode.
+            warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
             yield
     finally:
         logger.setLevel(level)
