@@ -37,14 +37,18 @@ SETTINGS = FinderSettings(
 
 
 @cache
-def small_backbone() -> Backbone:
-    """A frozen network with random weights that are the same each time."""
+def whole_backbone() -> Backbone:
+    """A frozen network with all its layers, and random weights that are the same each time."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        backbone = build_backbone(
-            "mobilenetv4_conv_small_035", weights="random", strides=(STRIDE,), pool_stride=STRIDE
-        )
+        backbone = build_backbone("mobilenetv4_conv_small_035", weights="random")
     return backbone.freeze().eval()
+
+
+@cache
+def small_backbone() -> Backbone:
+    """A view of it that gives the map of one stride and stops there."""
+    return whole_backbone().view((STRIDE,), pool_stride=STRIDE)
 
 
 def photo(seed: int, height: int = 144, width: int = 192) -> Image:

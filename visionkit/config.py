@@ -43,6 +43,7 @@ DataFormat = Annotated[
         choices=("auto", "coco", "voc", "yolo", "folders", "csv", "groundtruth", "items", "cntk")
     ),
 ]
+BUNDLE_TASKS = ("exemplar", "classification", "localization")
 Accelerator = Annotated[str, Limits(choices=("auto", "cpu", "gpu", "mps"))]
 
 
@@ -247,6 +248,8 @@ class PredictConfig:
 
     bundle: SomePath
     source: SomePath
+    tasks: Annotated[list[str] | None, Limits(choices=BUNDLE_TASKS)]
+    batch_size: Positive
     score_threshold: Annotated[float | None, Limits(minimum=0, maximum=1)]
     draw: bool
     accelerator: Accelerator

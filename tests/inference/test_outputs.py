@@ -12,12 +12,9 @@ import supervision as sv
 from PIL import Image as PillowImage
 
 from visionkit.inference.drawing import class_colour, draw_finds
-from visionkit.inference.outputs import (
-    FIND_SCHEMA,
-    PredictionWriter,
-    find_records,
-    read_predictions,
-)
+from visionkit.inference.outputs import PredictionWriter, read_predictions
+from visionkit.inference.prediction import Prediction
+from visionkit.inference.records import FIND_SCHEMA, prediction_records
 
 GREY = np.full((80, 120, 3), 128, np.uint8)
 SETTINGS = {"bundle": "b1", "score_threshold": 0.5}
@@ -43,7 +40,7 @@ def write_all(folder: Path, pictures: dict[str, sv.Detections], **options: Any) 
     writer = PredictionWriter(folder, settings=SETTINGS, **options)
     for name, found in pictures.items():
         if name not in writer.done:
-            writer.write(name, GREY, found)
+            writer.write(name, GREY, Prediction(exemplar=found))
     return writer.finish()
 
 
@@ -62,6 +59,7 @@ def test_a_picture_without_finds_has_its_line_and_no_row(tmp_path: Path) -> None
         "image": "a.png",
         "width": 120,
         "height": 80,
+        "tasks": ["exemplar"],
         "finds": [],
     }
     assert pq.read_table(files.parquet).num_rows == 0
@@ -87,8 +85,12 @@ def test_predictions_read_back_are_those_written(tmp_path: Path) -> None:
     found = two_finds()
     found.data["quad"] = np.arange(16, dtype=np.float32).reshape(2, 4, 2) / 3
     files = write_all(tmp_path, {"a.png": found, "b.png": sv.Detections.empty()})
-    (name, back), (other, none) = read_predictions(files.jsonl)
+    (name, first), (other, second) = read_predictions(files.jsonl)
+    back, none = first.exemplar, second.exemplar
+    assert back is not None
+    assert none is not None
     assert (name, other, len(none)) == ("a.png", "b.png", 0)
+    assert (back, first.classification, first.localization) == (first.exemplar, None, None)
     order = [1, 0]
     np.testing.assert_array_equal(back.xyxy, found.xyxy[order])
     np.testing.assert_array_equal(back.confidence, found.confidence[order])
@@ -103,7 +105,7 @@ def test_a_stopped_run_goes_on_and_ends_as_an_unbroken_one(tmp_path: Path) -> No
 
     killed = PredictionWriter(tmp_path / "killed", settings=SETTINGS, part_pictures=3)
     for name in list(pictures)[:5]:
-        killed.write(name, GREY, pictures[name])
+        killed.write(name, GREY, Prediction(exemplar=pictures[name]))
     del killed  # kill -9: nothing is flushed, the last two pictures are lost
     again = PredictionWriter(tmp_path / "killed", settings=SETTINGS, part_pictures=3)
     assert again.done == {"0.png", "1.png", "2.png"}
@@ -122,7 +124,7 @@ def test_a_stopped_run_goes_on_and_ends_as_an_unbroken_one(tmp_path: Path) -> No
 def test_ctrl_c_keeps_every_picture_so_far(tmp_path: Path) -> None:
     def interrupted() -> None:
         with PredictionWriter(tmp_path, settings=SETTINGS) as writer:
-            writer.write("a.png", GREY, two_finds())
+            writer.write("a.png", GREY, Prediction(exemplar=two_finds()))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -133,7 +135,7 @@ def test_ctrl_c_keeps_every_picture_so_far(tmp_path: Path) -> None:
 
 def test_the_block_finishes_by_itself(tmp_path: Path) -> None:
     with PredictionWriter(tmp_path, settings=SETTINGS) as writer:
-        writer.write("a.png", GREY, two_finds())
+        writer.write("a.png", GREY, Prediction(exemplar=two_finds()))
     assert (tmp_path / "predictions.jsonl").exists()
 
 
@@ -149,17 +151,17 @@ def _other_settings(folder: Path) -> None:
 
 def _twice(folder: Path) -> None:
     writer = PredictionWriter(folder, settings=SETTINGS)
-    writer.write("a.png", GREY, two_finds())
-    writer.write("a.png", GREY, two_finds())
+    writer.write("a.png", GREY, Prediction(exemplar=two_finds()))
+    writer.write("a.png", GREY, Prediction(exemplar=two_finds()))
 
 
 def _damaged(folder: Path) -> None:
-    (folder / "p.jsonl").write_text('{"image": "a", "finds": [{"score": 1}]}\n')
+    (folder / "p.jsonl").write_text('{"image": "a", "tasks": [], "finds": [{"score": 1}]}\n')
     list(read_predictions(folder / "p.jsonl"))
 
 
 def _not_json(folder: Path) -> None:
-    (folder / "p.jsonl").write_text('{"image": "a", "finds": []}\n{"ima')
+    (folder / "p.jsonl").write_text('{"image": "a", "tasks": [], "finds": []}\n{"ima')
     list(read_predictions(folder / "p.jsonl"))
 
 
@@ -205,7 +207,8 @@ def test_two_pictures_of_one_name_are_drawn_to_two_files(tmp_path: Path) -> None
 
 def test_a_find_without_evidence_has_only_what_it_carries() -> None:
     bare = sv.Detections(xyxy=np.array([[1, 2, 3, 4]], np.float32))
-    assert find_records(bare) == [{"box": [1.0, 2.0, 3.0, 4.0]}]
+    records = prediction_records(Prediction(exemplar=bare))
+    assert records == [{"task": "exemplar", "box": [1.0, 2.0, 3.0, 4.0]}]
 
 
 def test_drawing_leaves_the_picture_given_and_pixels_off_the_frames_alone() -> None:

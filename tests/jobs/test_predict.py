@@ -11,7 +11,7 @@ import pytest
 import supervision as sv
 
 from tests.jobs.conftest import Scenes, predict_config, write_broken
-from tests.worlds import new_finder
+from tests.worlds import new_finder, whole_backbone
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.predict import predict
 
@@ -76,7 +76,8 @@ def test_a_stopped_run_goes_on_where_it_stopped(
         searched.append(image)
         return find(self, image, **options)
 
-    config, run = predict_config(finished_bundle, scenes.folder), tmp_path / "run"
+    config = predict_config(finished_bundle, scenes.folder, batch_size=1)
+    run = tmp_path / "run"
     monkeypatch.setattr(Predictor, "find", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         predict(config, run)
@@ -122,6 +123,6 @@ def test_a_source_that_is_not_there(finished_bundle: Path, tmp_path: Path) -> No
 
 
 def test_a_bundle_without_items_says_how_to_add_one(scenes: Scenes, tmp_path: Path) -> None:
-    Predictor(new_finder()).save(tmp_path / "bundle")
+    Predictor(whole_backbone(), new_finder()).save(tmp_path / "bundle")
     with pytest.raises(ValueError, match="visionkit gallery add"):
         predict(predict_config(tmp_path / "bundle", scenes.folder), tmp_path / "run")
