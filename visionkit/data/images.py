@@ -131,7 +131,6 @@ def read_picture(
     *,
     max_pixels: int = MAX_PIXELS,
     scale_for: Callable[[int, int], float] | None = None,
-    fast: bool = False,
 ) -> Picture:
     """The decoded picture with its alpha and with notes on what had to be put right.
 
@@ -141,7 +140,6 @@ def read_picture(
         scale_for: is given height and width of the upright picture, and says at which scale it
             is needed; a JPEG is then decoded at a half, a quarter or an eighth of its size where
             that is no less. None is at its full size.
-        fast: whether a JPEG's colours may be decoded plainly; see `decode_jpeg`.
 
     Raises:
         ImageError: the file is empty, damaged, cut short, too large or no picture.
@@ -152,7 +150,7 @@ def read_picture(
     try:
         with _open(path, content) as opened:
             _check_size(path, opened.size, max_pixels)
-            picture = _decode_jpeg(opened, content, scale_for, fast) or _decode(path, opened)
+            picture = _decode_jpeg(opened, content, scale_for) or _decode(path, opened)
             return _upright(picture, _orientation(opened))
     except ImageError:
         raise
@@ -295,7 +293,6 @@ def _decode_jpeg(
     opened: PillowImage.Image,
     content: bytes,
     scale_for: Callable[[int, int], float] | None,
-    fast: bool,
 ) -> Picture | None:
     """The decoded JPEG, not yet turned upright; None where Pillow has to decode the file."""
     if opened.format not in ("JPEG", "MPO"):
@@ -304,7 +301,7 @@ def _decode_jpeg(
     if scale_for is not None:
         width, height = opened.size if _orientation(opened) < 5 else opened.size[::-1]
         shrink = largest_shrink(scale_for(height, width))
-    rgb, notes = decode_jpeg(content, shrink=shrink, fast=fast)
+    rgb, notes = decode_jpeg(content, shrink=shrink)
     return None if rgb is None else Picture(rgb, notes=notes, shrink=shrink)
 
 

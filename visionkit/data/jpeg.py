@@ -27,16 +27,12 @@ def largest_shrink(scale: float) -> int:
     return next((shrink for shrink in _SHRINKS if scale * shrink <= 1), 1)
 
 
-def decode_jpeg(
-    content: bytes, *, shrink: int = 1, fast: bool = False
-) -> tuple[Image | None, tuple[str, ...]]:
+def decode_jpeg(content: bytes, *, shrink: int = 1) -> tuple[Image | None, tuple[str, ...]]:
     """(H, W, 3) uint8 RGB, not yet turned upright, and notes; None where Pillow has to do it.
 
     Args:
         content: of the file.
         shrink: 1, 2, 4 or 8; sides are divided by it and rounded up.
-        fast: whether colours may be spread over their pixels plainly, which saves a little time
-            and is seen at edges of strong colours only.
 
     Raises:
         DamagedJpegError: the data are damaged or cut short.
@@ -45,27 +41,23 @@ def decode_jpeg(
         height, width, color_space, _ = simplejpeg.decode_jpeg_header(content)
     except ValueError:
         return None, ()  # a rare subsampling or a damaged header: Pillow tells which
-    options = {
-        "fastupsample": fast,
-        "min_height": -(-height // shrink),
-        "min_width": -(-width // shrink),
-    }
+    least = {"min_height": -(-height // shrink), "min_width": -(-width // shrink)}
     notes: tuple[str, ...] = ()
     try:
-        rgb: Image = simplejpeg.decode_jpeg(content, **options)
+        rgb: Image = simplejpeg.decode_jpeg(content, **least)
     except ValueError as error:
         if "Premature end" not in str(error):
             raise DamagedJpegError(f"it is damaged ({error})") from error
-        rgb = _without_end_marker(content, options)
+        rgb = _without_end_marker(content, least)
         notes = ("its end marker is missing; the picture itself is whole",)
     if color_space in ("YCbCr", "Gray"):
         return rgb, notes
     return None, ()  # CMYK, YCCK and RGB: checked here, converted by Pillow
 
 
-def _without_end_marker(content: bytes, options: dict[str, int]) -> Image:
+def _without_end_marker(content: bytes, least: dict[str, int]) -> Image:
     try:
-        rgb: Image = simplejpeg.decode_jpeg(content + b"\xff\xd9", **options)
+        rgb: Image = simplejpeg.decode_jpeg(content + b"\xff\xd9", **least)
     except ValueError as error:
         raise DamagedJpegError(f"it is cut short ({error})") from error
     return rgb

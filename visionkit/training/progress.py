@@ -86,7 +86,11 @@ def _fits(trainer: L.Trainer) -> bool:
 
 
 def _losses(metrics: Mapping[str, Any]) -> str:
-    names = {"train/loss_epoch": "loss", "val/loss": "validation loss"}
+    names = {
+        "train/loss_epoch": "loss",
+        "val/loss": "validation loss",
+        "val/ap50": "validation AP50",
+    }
     return ", ".join(
         f"{words} {float(metrics[name]):.4f}" for name, words in names.items() if name in metrics
     )
