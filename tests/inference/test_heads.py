@@ -28,6 +28,7 @@ from tests.worlds import (
     three_items,
     whole_backbone,
 )
+from visionkit.inference.locate import Tiles, locate
 from visionkit.inference.parts import ClassificationPart, LocalizationPart
 from visionkit.inference.prediction import TASKS, Prediction
 from visionkit.inference.predictor import Predictor
@@ -294,6 +295,32 @@ def test_each_class_of_boxes_has_its_own_threshold(images: list[Any]) -> None:
     assert len(every_box.localization or []) == len(scores)
 
 
+def test_large_pictures_are_also_seen_in_tiles(tmp_path: Path) -> None:
+    plain = localization_part()
+    tiles = Tiles(scale=1.0, overlap=0.25)
+    part = LocalizationPart(
+        plain.head, plain.class_names, plain.framing, plain.thresholds, tiles=tiles
+    )
+    predictor = predictor_of(TASKS[1:], localization=part)
+    large, small = photo(7, 192, 256), photo(8, 90, 120)
+    with passes_of(predictor) as shapes:
+        answers = predictor.predict([large, small])
+    # Both in one pass for their classes; then both whole, and the large one in 3 x 3 tiles.
+    assert [shape[0] for shape in shapes] == [2, 8, 3]
+    expected = locate(predictor.backbone, plain.head, [large, small], plain.framing, tiles=tiles)
+    for answer, boxes in zip(answers, expected, strict=True):
+        assert answer.localization is not None
+        np.testing.assert_array_equal(answer.localization.xyxy, boxes.xyxy)
+        np.testing.assert_array_equal(answer.localization.confidence, boxes.confidence)
+        assert set(answer.localization.data["class_name"]) <= {"car", "bus"}
+    predictor.save(tmp_path / "bundle")
+    loaded = Predictor.load(tmp_path / "bundle", device="cpu")
+    assert loaded.localization is not None
+    assert loaded.localization.tiles == tiles
+    path = write_picture(tmp_path / "large.png", large)
+    same_to_the_bit(loaded.predict(path)[0], predictor.predict([large])[0], "localization")
+
+
 @pytest.mark.parametrize(
     ("tasks", "message"),
     [
@@ -429,6 +456,8 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], object]] = {
     "more classes": lambda content: _head("classification")(content)["head"].update(class_count=4),
     "another kind": lambda content: _head("classification")(content)["head"].update(kind="os"),
     "an unknown setting": lambda content: _head("localization")(content)["head"].update(file="/"),
+    "tiles without size": lambda content: _head("localization")(content).update(tiles={"scale": 0}),
+    "no word of tiles": lambda content: _head("localization")(content).pop("tiles"),
     "channels are a list": lambda content: _head("localization")(content)["head"].update(
         channels=[8, 16]
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,12 @@ from torch import Tensor
 from visionkit.data.framing import Framing, Placement
 from visionkit.heads.classification import ClassificationHead
 from visionkit.heads.localization import LocalizationHead
+from visionkit.inference.locate import Tiles, locate
 from visionkit.inference.prediction import Prediction, above_threshold
 from visionkit.inference.seen import Seen
 from visionkit.matching.results import names_at
 from visionkit.models.backbone import Backbone
-from visionkit.types import BoxArray
+from visionkit.types import BoxArray, Image
 
 _DECODING = ("score_threshold", "iou_threshold", "max_detections")
 
@@ -114,6 +115,7 @@ class LocalizationPart:
         class_names: of its classes, in their order; one name for a head without classes.
         framing: how it was taught to see pictures.
         thresholds: class -> score 0..1 from which a box is given.
+        tiles: how large pictures are also seen in parts; None sees each picture whole only.
 
     Raises:
         ValueError: names or thresholds are not those of the head's classes.
@@ -123,6 +125,7 @@ class LocalizationPart:
     class_names: tuple[str, ...]
     framing: Framing
     thresholds: Mapping[str, float]
+    tiles: Tiles | None = None
 
     def __post_init__(self) -> None:
         sizes: Mapping[str, Any] = self.head.sizes
@@ -144,33 +147,46 @@ class LocalizationPart:
             into: B predictions.
             score_threshold: 0..1, one for all classes; None takes each class's own.
         """
-        names, limits = self.class_names, self.thresholds
-        return [
-            replace(prediction, localization=above_threshold(boxes, names, limits, score_threshold))
-            for boxes, prediction in zip(self.boxes(seen), into, strict=True)
-        ]
-
-    @torch.no_grad()
-    def boxes(self, seen: Seen) -> list[sv.Detections]:
-        """The boxes of each picture, whatever the threshold, the surest first.
-
-        Returns:
-            Boxes (N, 4) float32 xyxy in pixels of the upright picture, `confidence` 0..1,
-            `class_id` into `class_names`, and `data["class_name"]`.
-        """
         inner = [placement.inner for placement in seen.placements]
-        found = self.head.decode(self.head(seen.features), inner)
-        for detections, placement in zip(found, seen.placements, strict=True):
-            boxes = np.asarray(detections.xyxy, np.float32)
-            detections.xyxy = _in_picture(boxes, placement)
-            ids = np.asarray(detections.class_id, np.int64)
-            detections.data["class_name"] = names_at(self.class_names, ids)
-        return found
+        with torch.no_grad():
+            found = self.head.decode(self.head(seen.features), inner)
+        for boxes, placement in zip(found, seen.placements, strict=True):
+            boxes.xyxy = _in_picture(np.asarray(boxes.xyxy, np.float32), placement)
+        return self._put(found, into, score_threshold)
+
+    def answer_in_tiles(
+        self,
+        backbone: Backbone,
+        images: Sequence[Image],
+        into: Sequence[Prediction],
+        score_threshold: float | None = None,
+    ) -> list[Prediction]:
+        """As `answer`, by passes of its own over the pictures and their tiles.
+
+        Args:
+            backbone: the predictor's.
+            images: B pictures, (H, W, 3) uint8 RGB.
+            into: B predictions.
+            score_threshold: as of `answer`.
+        """
+        found = locate(backbone, self.head, images, self.framing, tiles=self.tiles)
+        return self._put(found, into, score_threshold)
+
+    def _put(
+        self, found: Sequence[sv.Detections], into: Sequence[Prediction], limit: float | None
+    ) -> list[Prediction]:
+        names, predictions = self.class_names, []
+        for boxes, prediction in zip(found, into, strict=True):
+            boxes.data["class_name"] = names_at(names, np.asarray(boxes.class_id, np.int64))
+            kept = above_threshold(boxes, names, self.thresholds, limit)
+            predictions.append(replace(prediction, localization=kept))
+        return predictions
 
     def describe(self) -> dict[str, Any]:
         """Plain JSON values from which, with the head's weights, `restore` makes the same part."""
         decoding = {name: getattr(self.head, name) for name in _DECODING}
-        return {"head": {**self.head.sizes, **decoding}, **_described(self)}
+        tiles = None if self.tiles is None else asdict(self.tiles)
+        return {"head": {**self.head.sizes, **decoding}, "tiles": tiles, **_described(self)}
 
     @classmethod
     def restore(
@@ -185,7 +201,10 @@ class LocalizationPart:
         channels = {int(stride): int(count) for stride, count in sizes.pop("channels").items()}
         head = LocalizationHead(channels, **sizes)  # JSON has no numbers as keys
         head.load_state_dict(state)
-        return cls(head.eval(), *_restored(description))
+        tiles = description["tiles"]
+        return cls(
+            head.eval(), *_restored(description), tiles=None if tiles is None else Tiles(**tiles)
+        )
 
 
 Part = ClassificationPart | LocalizationPart

@@ -243,6 +243,8 @@ class Predictor:
     ) -> list[Prediction]:
         """What every head says of each picture; heads that frame pictures alike share one pass.
 
+        A localization head that also sees tiles has passes of its own.
+
         No head's answer depends on which others are there or are asked.
 
         Args:
@@ -270,13 +272,18 @@ class Predictor:
     ) -> list[Prediction]:
         """The answers of the heads in `asked` on a few pictures."""
         pictures = [checked(each) if isinstance(each, np.ndarray) else each for each in batch]
-        trained = {"classification": self.classification, "localization": self.localization}
-        parts = [part for task, part in trained.items() if part is not None and task in asked]
-        framings = {part.framing for part in parts}
+        classes = self.classification if "classification" in asked else None
+        objects = self.localization if "localization" in asked else None
+        tiled = objects if objects is not None and objects.tiles is not None else None
+        sharing = [part for part in (classes, objects) if part is not None and part is not tiled]
+        framings = {part.framing for part in sharing}
         seen = {framing: see(self.backbone, pictures, framing) for framing in framings}
         predictions = [Prediction()] * len(pictures)
-        for part in parts:
+        for part in sharing:
             predictions = part.answer(seen[part.framing], predictions, score_threshold)
+        if tiled is not None:
+            images = [pixels_of(picture) for picture in pictures]
+            predictions = tiled.answer_in_tiles(self.backbone, images, predictions, score_threshold)
         if "exemplar" in asked:
             predictions = [
                 replace(into, exemplar=self.find(picture, score_threshold=score_threshold))
