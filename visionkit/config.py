@@ -263,12 +263,17 @@ class PredictConfig:
 class GalleryConfig:
     """What `visionkit gallery` is told (conf/gallery.yaml)."""
 
-    action: Annotated[str, Limits(choices=("add", "remove", "list", "audit"))]
+    action: Annotated[str, Limits(choices=("add", "remove", "list", "audit", "promote"))]
     bundle: SomePath
     item: str | None
     images: Annotated[list[str], IsPath]
     format: DataFormat
     background: OptionalPath
+    finds: Annotated[list[str], IsPath]
+    reviewed: bool
+    least: Positive
+    output: OptionalPath
+    overwrite: bool
     debug: bool
 
 

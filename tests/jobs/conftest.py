@@ -122,4 +122,5 @@ def evaluate_config(bundle: Path, data: Path, **changes: object) -> EvaluateConf
 def gallery_config(bundle: Path, action: str, **changes: object) -> GalleryConfig:
     values: dict[str, object] = {"action": action, "bundle": str(bundle), "item": None}
     values |= {"images": [], "format": "auto", "background": None, "debug": False}
+    values |= {"finds": [], "reviewed": False, "least": 20, "output": None, "overwrite": False}
     return GalleryConfig(**(values | changes))  # type: ignore[arg-type]
