@@ -325,4 +325,4 @@ def test_the_package_can_be_run_as_a_module(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.stdout.startswith("Finds a bundle's items in pictures")
+    assert done.stdout.startswith("Asks all heads of a bundle about pictures")
