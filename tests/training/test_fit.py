@@ -232,7 +232,7 @@ def test_half_a_checkpoint_is_never_there(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(
-        "visionkit.training.fit.TorchCheckpointIO.save_checkpoint",
+        "visionkit.training.lightning_parts.TorchCheckpointIO.save_checkpoint",
         lambda self, state, path, options=None: full(state, path),
     )
     with pytest.raises(RuntimeError, match=r"disk is full.*\.ckpt.*free some space"):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import os
-import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
-from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader
 
-from visionkit.files import atomic_path
 from visionkit.heads.exemplar import ExemplarHead
 from visionkit.matching.finder import Finder
+from visionkit.training.lightning_parts import (
+    AtomicCheckpoints,
+    Clock,
+    Shuffled,
+    calm,
+    loggers,
+)
 from visionkit.training.module import ExemplarTraining
 from visionkit.training.pairs import PairDataset, SceneSource, join
 from visionkit.training.progress import EpochProgress
@@ -119,7 +118,7 @@ def fit(
         raise ValueError(
             f"training must have scenes, got {len(train)} to train and {len(val)} to validate on"
         )
-    with _calm(), _whole_general(finder.head):
+    with calm(), _whole_general(finder.head):
         L.seed_everything(settings.seed, verbose=False)
         train_loader = _loader(finder, train, folder / "cache" / "train", settings, shuffle=True)
         val_loader = _loader(finder, val, folder / "cache" / "val", settings, shuffle=False)
@@ -127,7 +126,7 @@ def fit(
             finder.head, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
         )
         best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val/loss", save_last=True)
-        clock = _Clock()
+        clock = Clock()
         trainer = _trainer(folder, settings, [best, clock])
         last = folder / "checkpoints" / _LAST
         untrained = _untrained_loss(trainer, module, val_loader)
@@ -151,23 +150,6 @@ def fit(
 
 
 @contextmanager
-def _calm() -> Iterator[None]:
-    """Lightning without its greetings and hints: what a user can act on is said by the job."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
-            warnings.filterwarnings("ignore", "The '.*dataloader' does not have many workers")
-            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-            warnings.filterwarnings("ignore", "The dirpath has changed from")  # the run was moved
-            yield
-    finally:
-        logger.setLevel(level)
-
-
-@contextmanager
 def _whole_general(head: ExemplarHead) -> Iterator[None]:
     """The general comparison counts whole, lest the own items learn what is left out of it."""
     trust, head.general_trust = head.general_trust, 1.0
@@ -177,66 +159,13 @@ def _whole_general(head: ExemplarHead) -> Iterator[None]:
         head.general_trust = trust
 
 
-class _AtomicCheckpoints(TorchCheckpointIO):
-    """Checkpoints that are whole or not there, whenever the process is killed."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
-    ) -> None:
-        with atomic_path(Path(path)) as partial:
-            super().save_checkpoint(checkpoint, partial, storage_options)
-
-
-class _Clock(Callback):
-    """Seconds and losses of each epoch."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.curve: list[dict[str, float]] = []
-        self._start = 0.0
-
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self._start = time.monotonic()
-
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.seconds.append(time.monotonic() - self._start)
-        self.curve.append({name: float(value) for name, value in trainer.callback_metrics.items()})
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"curve": self.curve}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.curve = list(state_dict["curve"])
-
-
-class _Shuffled(Sampler[int]):
-    """Scenes in an order of each epoch's own, whatever ran before it.
-
-    So a resumed training sees what an uninterrupted one would have seen.
-    """
-
-    def __init__(self, count: int, seed: int) -> None:
-        self._count, self._seed, self._epoch = count, seed, 0
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._count)
-        return iter(order.tolist())
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self._epoch = epoch
-
-
 def _loader(
     finder: Finder, scenes: SceneSource, cache: Path, settings: FitSettings, *, shuffle: bool
 ) -> DataLoader[Any]:
     return DataLoader(
         PairDataset(finder, scenes, cache),
         batch_size=settings.batch_size,
-        sampler=_Shuffled(len(scenes), settings.seed) if shuffle else None,
+        sampler=Shuffled(len(scenes), settings.seed) if shuffle else None,
         num_workers=settings.workers,
         collate_fn=join,
     )
@@ -252,22 +181,14 @@ def _trainer(folder: Path, settings: FitSettings, callbacks: list[Callback]) -> 
         precision=settings.precision,
         gradient_clip_val=settings.gradient_clip or None,
         callbacks=[*callbacks, stop, *shown],
-        logger=[
-            CSVLogger(folder, name="logs", version=_log_name(folder)),
-            TensorBoardLogger(folder, name="logs", version=""),
-        ],
-        plugins=[_AtomicCheckpoints()],
+        logger=loggers(folder),
+        plugins=[AtomicCheckpoints()],
         enable_progress_bar=False,  # its own floods what is no terminal
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
         default_root_dir=folder,
     )
-
-
-def _log_name(folder: Path) -> str:
-    """A resumed run writes a table of its own: the logger would delete the one that is there."""
-    return f"part_{1 + len(list((folder / 'logs').glob('part_*')))}"
 
 
 def _untrained_loss(trainer: L.Trainer, module: ExemplarTraining, loader: DataLoader[Any]) -> float:

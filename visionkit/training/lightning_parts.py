@@ -1,0 +1,121 @@
+"""What every training by Lightning shares: whole checkpoints, a clock, loggers, orders to see."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from torch.utils.data import Sampler
+
+from visionkit.files import atomic_path
+
+
+@contextmanager
+def calm() -> Iterator[None]:
+    """Lightning without its greetings and hints: what a user can act on is said by the job."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+            warnings.filterwarnings("ignore", "The '.*dataloader' does not have many workers")
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+            warnings.filterwarnings("ignore", "The dirpath has changed from")  # the run was moved
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, whenever the process is killed."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | os.PathLike[str], storage_options: Any = None
+    ) -> None:
+        """Writes beside the place and moves there in one step."""
+        with atomic_path(Path(path)) as partial:
+            super().save_checkpoint(checkpoint, partial, storage_options)
+
+
+class Clock(Callback):
+    """Seconds and figures of each epoch.
+
+    Attributes:
+        seconds: of each epoch of this process.
+        curve: the figures of each epoch, those of a resumed run included.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.curve: list[dict[str, float]] = []
+        self._start = 0.0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts the clock."""
+        self._start = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Reads it."""
+        self.seconds.append(time.monotonic() - self._start)
+        self.curve.append({name: float(value) for name, value in trainer.callback_metrics.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run goes on from."""
+        return {"curve": self.curve}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from it."""
+        self.curve = list(state_dict["curve"])
+
+
+class Shuffled(Sampler[int]):
+    """Numbers in an order of each epoch's own, whatever ran before it.
+
+    So a resumed training sees what an uninterrupted one would have seen.
+
+    Args:
+        count: how many numbers, from 0.
+        seed: another seed gives other orders.
+
+    Attributes:
+        epoch: whose order comes next.
+    """
+
+    def __init__(self, count: int, seed: int) -> None:
+        self._count, self._seed, self.epoch = count, seed, 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng([self._seed, self.epoch]).permutation(self._count)
+        return iter(order.tolist())
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch."""
+        self.epoch = epoch
+
+
+def loggers(folder: Path) -> list[Logger]:
+    """CSV and TensorBoard curves in `folder/logs`."""
+    return [
+        CSVLogger(folder, name="logs", version=_log_name(folder)),
+        TensorBoardLogger(folder, name="logs", version=""),
+    ]
+
+
+def _log_name(folder: Path) -> str:
+    """A resumed run writes a table of its own: the logger would delete the one that is there."""
+    return f"part_{1 + len(list((folder / 'logs').glob('part_*')))}"
