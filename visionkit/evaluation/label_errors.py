@@ -53,7 +53,7 @@ def label_doubts(labels: IntArray | BoolArray, scores: FloatArray) -> list[Label
         )
     if not several and pictures and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"labels must be in 0..{classes - 1}, got {labels.tolist()}")
-    judged: BoolArray = ~np.isnan(scores).any(axis=1)
+    judged: BoolArray = np.isfinite(scores.sum(axis=1))
     doubts = _of_several(labels, scores, judged) if several else _of_one(labels, scores, judged)
     return [doubt for _, doubt in sorted(doubts, key=lambda entry: -entry[0])]
 
