@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visionkit.heads.base import Head
+from visionkit.heads.prototypes import Moments, moments_of, prototypes
 
 Kind = Literal["linear", "cosine"]
 KINDS: tuple[Kind, ...] = ("linear", "cosine")
@@ -102,7 +103,10 @@ class ClassificationHead(Head[Tensor, Tensor, Tensor, None, list[sv.Classificati
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(B, K) float logits of (B, C) float pooled features; B may be 0."""
-        standard = self.dropout(self.standardised(inputs))
+        return self.of_standardised(self.dropout(self.standardised(inputs)))
+
+    def of_standardised(self, standard: Tensor) -> Tensor:
+        """(B, K) logits of what `standardised` gave."""
         if self.scale is None:
             return F.linear(standard, self.weight, self.bias)
         likeness = F.linear(F.normalize(standard, dim=1), F.normalize(self.weight, dim=1))
@@ -213,35 +217,43 @@ class ClassificationHead(Head[Tensor, Tensor, Tensor, None, list[sv.Classificati
         Raises:
             ValueError: shapes don't agree, a class that there is not, or another shrinkage.
         """
+        self.take_prototypes(self.moments(features, targets), shrinkage=shrinkage)
+
+    @torch.no_grad()
+    def moments(self, features: Tensor, targets: Tensor) -> Moments:
+        """What `take_prototypes` needs of pictures; of all but some it is a difference.
+
+        Args:
+            features: (N, C) float pooled features, not standardised.
+            targets: (N,) int64 classes, or (N, K) float shares.
+
+        Raises:
+            ValueError: shapes don't agree, or a class that there is not.
+        """
+        shares = self._shares(features.new_zeros(len(features), self.class_count), targets)
+        return moments_of(features, shares, self.standardised)
+
+    @torch.no_grad()
+    def take_prototypes(self, moments: Moments, *, shrinkage: float) -> None:
+        """Compares with the mean of each class; see `start_from_prototypes`.
+
+        Raises:
+            ValueError: another shrinkage, or no picture at all.
+        """
         if not 0 < shrinkage <= 1:
             raise ValueError(f"shrinkage must be above 0 and up to 1, got {shrinkage}")
-        shares = self._shares(features.new_zeros(len(features), self.class_count), targets)
-        standard = self.standardised(features).double()
-        shares = shares.double()
-        if self.multi_label:
-            rest, absent = _means(standard, 1 - shares)
-        else:
-            rest, absent = standard.new_zeros(self.class_count, len(self.mean)), shares.new_ones(1)
-        means, shown = _means(standard, shares)
-        around = standard - (standard.mean(0) if self.multi_label else shares @ means)
-        self._compare_with(means, rest, _rounded(around.T @ around / len(standard), shrinkage))
-        self.bias[absent.expand_as(shown) <= 0] = -_NEVER
-        self.bias[shown <= 0] = _NEVER
-        self.temperature.fill_(1.0)
-
-    def _compare_with(self, means: Tensor, rest: Tensor, covariance: Tensor) -> None:
-        """Sets the weights so that likeness to `means` rather than `rest` is what counts."""
-        weight = torch.linalg.solve(covariance, (means - rest).T).T
-        middle = (weight * (means + rest)).sum(1) / 2
+        if float(moments.count) < 1:
+            raise ValueError("prototypes must have at least one picture, got none")
+        weight, middle, known = prototypes(
+            moments, shrinkage=shrinkage, multi_label=self.multi_label
+        )
         if self.scale is not None:
-            length = weight.norm(dim=1).clamp(min=1e-12)
             self.scale.fill_(_COSINE_SCALE)
-            middle = _COSINE_SCALE * middle / length / len(self.mean) ** 0.5
-            self.bias.copy_(-middle if self.multi_label else torch.zeros_like(middle))
-            self.weight.copy_(weight)
-            return
+            length = weight.norm(dim=1).clamp(min=1e-12) * math.sqrt(len(self.mean))
+            middle = _COSINE_SCALE * middle / length if self.multi_label else 0 * middle
         self.weight.copy_(weight)
-        self.bias.copy_(-middle)
+        self.bias.copy_(torch.where(known == 0, -middle, -_NEVER * known))
+        self.temperature.fill_(1.0)
 
     def _shares(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """(B, K) float targets of either form, checked."""
@@ -257,24 +269,3 @@ class ClassificationHead(Head[Tensor, Tensor, Tensor, None, list[sv.Classificati
         if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
             raise ValueError(f"targets must be in 0..{classes - 1}, got {targets.tolist()}")
         return F.one_hot(targets, classes).float()
-
-
-def _means(standard: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
-    """(K, C) mean of what each class has a share in, and (K,) sum of its shares."""
-    total = shares.sum(0)
-    return (shares.T @ standard) / total.clamp(min=1e-12)[:, None], total
-
-
-def _rounded(covariance: Tensor, shrinkage: float) -> Tensor:
-    """(C, C) covariance drawn towards the round one of the same size, scaled by sqrt(C).
-
-    Distances grow with the number of channels; by their root the odds stay readable. Where
-    nothing varies, as with one picture a class, it is the round one of size 1.
-    """
-    channels = len(covariance)
-    size = covariance.diagonal().mean()
-    round_one = torch.eye(channels, dtype=covariance.dtype, device=covariance.device)
-    scale = math.sqrt(channels)
-    if float(size) < _LEAST:
-        return round_one * scale
-    return ((1 - shrinkage) * covariance / size + shrinkage * round_one) * scale
