@@ -13,17 +13,17 @@ import os
 import stat
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
+from visionkit.data.jpeg import DamagedJpegError, decode_jpeg, largest_shrink
 from visionkit.types import Image
 
 Color = tuple[int, int, int]
@@ -85,11 +85,13 @@ class Picture:
         rgb: (H, W, 3) uint8 RGB, upright; colours as stored, also where transparent.
         alpha: (H, W) uint8, 0 is transparent; None where everything is opaque.
         notes: what was odd but could be put right.
+        shrink: 1, 2, 4 or 8: how many pixels of the file one pixel stands for, each way.
     """
 
     rgb: Image
     alpha: Alpha | None = None
     notes: tuple[str, ...] = ()
+    shrink: int = 1
 
 
 def read_image(
@@ -124,8 +126,20 @@ def read_rgba(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> tuple[Image,
     return picture.rgb, picture.alpha
 
 
-def read_picture(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_picture(
+    path: str | Path,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    scale_for: Callable[[int, int], float] | None = None,
+) -> Picture:
     """The decoded picture with its alpha and with notes on what had to be put right.
+
+    Args:
+        path: a picture file, of any name.
+        max_pixels: larger pictures are refused, even if they would be decoded smaller.
+        scale_for: is given height and width of the upright picture, and says at which scale it
+            is needed; a JPEG is then decoded at a half, a quarter or an eighth of its size where
+            that is no less. None is at its full size.
 
     Raises:
         ImageError: the file is empty, damaged, cut short, too large or no picture.
@@ -136,10 +150,12 @@ def read_picture(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     try:
         with _open(path, content) as opened:
             _check_size(path, opened.size, max_pixels)
-            picture = _decode(path, opened, content)
+            picture = _decode_jpeg(opened, content, scale_for) or _decode(path, opened)
             return _upright(picture, _orientation(opened))
     except ImageError:
         raise
+    except DamagedJpegError as error:
+        raise ImageError(path, str(error)) from error
     except _BOMB as error:
         raise ImageError(
             path, f"it is larger than Pillow opens ({error})", "save it smaller"
@@ -273,11 +289,23 @@ def _in_words(error: BaseException) -> str:
     return f"it is damaged or cut short ({error})"
 
 
-def _decode(path: Path, opened: PillowImage.Image, content: bytes) -> Picture:
-    if opened.format in ("JPEG", "MPO"):
-        picture = _decode_jpeg(path, content)
-        if picture is not None:
-            return picture
+def _decode_jpeg(
+    opened: PillowImage.Image,
+    content: bytes,
+    scale_for: Callable[[int, int], float] | None,
+) -> Picture | None:
+    """The decoded JPEG, not yet turned upright; None where Pillow has to decode the file."""
+    if opened.format not in ("JPEG", "MPO"):
+        return None
+    shrink = 1
+    if scale_for is not None:
+        width, height = opened.size if _orientation(opened) < 5 else opened.size[::-1]
+        shrink = largest_shrink(scale_for(height, width))
+    rgb, notes = decode_jpeg(content, shrink=shrink)
+    return None if rgb is None else Picture(rgb, notes=notes, shrink=shrink)
+
+
+def _decode(path: Path, opened: PillowImage.Image) -> Picture:
     opened.load()
     if opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format == "PNG"):
         return Picture(_repeat_gray(_from_16_bit(np.asarray(opened))))
@@ -289,37 +317,6 @@ def _decode(path: Path, opened: PillowImage.Image, content: bytes) -> Picture:
         alpha = np.ascontiguousarray(rgba[..., 3])
         return Picture(np.ascontiguousarray(rgba[..., :3]), None if alpha.min() == 255 else alpha)
     return Picture(np.array(opened.convert("RGB")))
-
-
-def _decode_jpeg(path: Path, content: bytes) -> Picture | None:
-    """The decoded JPEG, or None where Pillow has to do it.
-
-    libjpeg goes on after damaged data with a warning that Pillow and OpenCV keep to
-    themselves; simplejpeg makes it an error.
-    """
-    try:
-        _, _, color_space, _ = simplejpeg.decode_jpeg_header(content)
-    except ValueError:
-        return None  # a rare subsampling or a damaged header: Pillow tells which
-    notes: tuple[str, ...] = ()
-    try:
-        rgb = simplejpeg.decode_jpeg(content)
-    except ValueError as error:
-        if "Premature end" not in str(error):
-            raise ImageError(path, f"it is damaged ({error})") from error
-        rgb = _without_end_marker(path, content)
-        notes = ("its end marker is missing; the picture itself is whole",)
-    if color_space in ("YCbCr", "Gray"):
-        return Picture(rgb, notes=notes)
-    return None  # CMYK, YCCK and RGB: checked here, converted by Pillow
-
-
-def _without_end_marker(path: Path, content: bytes) -> Image:
-    try:
-        rgb: Image = simplejpeg.decode_jpeg(content + b"\xff\xd9")
-    except ValueError as error:
-        raise ImageError(path, f"it is cut short ({error})") from error
-    return rgb
 
 
 def _from_16_bit(values: NDArray[np.generic]) -> NDArray[np.uint8]:
