@@ -161,6 +161,16 @@ def test_confidence_is_read_at_the_temperature() -> None:
     np.testing.assert_allclose(several.decode(outputs, None)[0].confidence, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_temperature_that_is_taken_in_changes_no_probability(kind: Kind) -> None:
+    head, features = new_head(kind), features_of(5)
+    head.temperature.fill_(1.7)
+    before = head.probabilities(head(features))
+    head.absorb_temperature()
+    assert float(head.temperature) == 1
+    torch.testing.assert_close(head.probabilities(head(features)), before)
+
+
 def test_channels_that_never_vary_stay_finite() -> None:
     head, features = new_head(), features_of(4)
     features[:, 2] = 7.0

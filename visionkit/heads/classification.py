@@ -197,6 +197,14 @@ class ClassificationHead(Head[Tensor, Tensor, Tensor, None, list[sv.Classificati
         self.class_weights.copy_(weights)
 
     @torch.no_grad()
+    def absorb_temperature(self) -> None:
+        """Takes the temperature into the weights: probabilities stay, the temperature is 1."""
+        learned = [self.bias, self.weight if self.scale is None else self.scale]
+        for part in learned:
+            part.div_(self.temperature)
+        self.temperature.fill_(1.0)
+
+    @torch.no_grad()
     def start_from_prototypes(
         self, features: Tensor, targets: Tensor, *, shrinkage: float = 1.0
     ) -> None:
