@@ -245,8 +245,7 @@ def _write_scenes(
             photo = photos[index % len(photos)]
             scene = compose_scene(rng, photo, cutouts, distractors, _SCENE)
             name = f"images/{split}_{index + 1:03d}.jpg"
-            write_picture(folder / name, scene.image)
-            samples.append(_sample(name, split, scene))
+            samples.append(write_scene(folder, name, split, scene))
     coco.write_annotations(samples, folder, {sample.id: sample.uri for sample in samples})
 
 
@@ -256,7 +255,9 @@ def _split_sizes(scenes: int) -> dict[Split, int]:
     return {"train": scenes - val - test, "val": val, "test": test}
 
 
-def _sample(name: str, split: Split, scene: ComposedScene) -> Sample:
+def write_scene(folder: Path, name: str, split: Split, scene: ComposedScene) -> Sample:
+    """Writes the picture of a scene to `folder / name`; returns it as a sample of that name."""
+    write_picture(folder / name, scene.image)
     boxes = [
         ObjectBox(str(label), cast(tuple[float, float, float, float], tuple(box.tolist())))
         for label, box in zip(scene.labels, scene.boxes, strict=True)
