@@ -51,7 +51,7 @@ def classed(samples: Sequence[Sample], class_names: Sequence[str], *, multi_labe
     number = {name: index for index, name in enumerate(class_names)}
     kept: list[Sample] = []
     found: list[list[int]] = []
-    problems = []
+    problems: list[Problem] = []
     for sample in samples:
         known = sorted({number[label] for label in sample.labels if label in number})
         used = multi_label or len(known) == 1

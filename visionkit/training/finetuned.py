@@ -94,7 +94,15 @@ def fit_finetuned(
         L.seed_everything(settings.seed, verbose=False)
         model = Classifier(backbone, head).to(memory_format=torch.channels_last)
         start = {name: value.clone() for name, value in model.state_dict().items()}
-        frames = _frames(val, framing, settings, max_pixels) if len(val) else None
+        frames = None
+        if len(val):
+            frames = plain_frames(
+                val,
+                framing,
+                batch_size=settings.batch_size,
+                workers=settings.workers,
+                max_pixels=max_pixels,
+            )
         start_error = _error(model, frames)
         module = ClassificationTraining(model, settings)
         clock = Clock()
@@ -114,6 +122,33 @@ def fit_finetuned(
         tuple(clock.seconds),
         tuple(clock.curve),
         tuple(module.problems.values()),
+    )
+
+
+def plain_frames(
+    pictures: Classed,
+    framing: Framing,
+    *,
+    batch_size: int = 32,
+    workers: int = 0,
+    max_pixels: int = MAX_PIXELS,
+) -> DataLoader[Any]:
+    """Batches of the pictures in their plain frames, in order.
+
+    Args:
+        pictures: any number of them.
+        framing: the size that the network sees.
+        batch_size: pictures at once.
+        workers: processes that read; 0 is the main process.
+        max_pixels: larger pictures are not read.
+    """
+    frames = ClassedViews(pictures, framing, max_pixels=max_pixels)
+    return DataLoader(
+        frames,
+        batch_size=batch_size,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        collate_fn=frames.collate,
     )
 
 
@@ -186,19 +221,6 @@ def _views(
         persistent_workers=settings.workers > 0,
         collate_fn=views.collate,
         drop_last=len(train) >= 2 * settings.batch_size,  # a batch of one has no statistics
-    )
-
-
-def _frames(
-    val: Classed, framing: Framing, settings: FinetuneSettings, max_pixels: int
-) -> DataLoader[Any]:
-    frames = ClassedViews(val, framing, max_pixels=max_pixels)
-    return DataLoader(
-        frames,
-        batch_size=settings.batch_size,
-        num_workers=settings.workers,
-        persistent_workers=settings.workers > 0,
-        collate_fn=frames.collate,
     )
 
 
