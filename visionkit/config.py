@@ -70,6 +70,9 @@ class DemoConfig:
     views: Positive
     scenes: Annotated[int, Limits(minimum=6)]
     background: Positive
+    digits: Annotated[int, Limits(minimum=20, maximum=1797)]
+    pictures: Annotated[int, Limits(minimum=6)]
+    classes: Annotated[int, Limits(minimum=1, maximum=8)]
     seed: Count
 
 
@@ -88,6 +91,9 @@ class DataConfig:
 
     items: OptionalPath
     scenes: OptionalPath
+    root: OptionalPath
+    val: OptionalPath
+    test: OptionalPath
     background: OptionalPath
     format: DataFormat
     image_root: OptionalPath

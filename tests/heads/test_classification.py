@@ -80,12 +80,16 @@ def test_linear_logits_by_plain_loops() -> None:
     weight, bias = head.weight.detach().numpy(), head.bias.detach().numpy()
     outputs = head(features).detach().numpy()
     for picture in range(4):
+        standard = []
+        for c in range(CHANNELS):
+            mean = learned[:, c].mean()
+            deviation = math.sqrt((9 * learned[:, c].var() + 10 * usual) / 19)
+            standard.append((features[picture, c].item() - mean) / deviation)
+        length = math.sqrt(sum(value * value for value in standard) / CHANNELS)
         for k in range(CLASSES):
             expected = bias[k]
             for c in range(CHANNELS):
-                mean = learned[:, c].mean()
-                deviation = math.sqrt((9 * learned[:, c].var() + 10 * usual) / 19)
-                expected += weight[k, c] * (features[picture, c].item() - mean) / deviation
+                expected += weight[k, c] * standard[c] / length
             assert outputs[picture, k] == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
@@ -157,6 +161,16 @@ def test_confidence_is_read_at_the_temperature() -> None:
     np.testing.assert_allclose(several.decode(outputs, None)[0].confidence, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_temperature_that_is_taken_in_changes_no_probability(kind: Kind) -> None:
+    head, features = new_head(kind), features_of(5)
+    head.temperature.fill_(1.7)
+    before = head.probabilities(head(features))
+    head.absorb_temperature()
+    assert float(head.temperature) == 1
+    torch.testing.assert_close(head.probabilities(head(features)), before)
+
+
 def test_channels_that_never_vary_stay_finite() -> None:
     head, features = new_head(), features_of(4)
     features[:, 2] = 7.0
@@ -165,6 +179,13 @@ def test_channels_that_never_vary_stay_finite() -> None:
     head.fit_standard(features[:1])
     assert head.std.tolist() == [1.0] * CHANNELS
     torch.testing.assert_close(head.standardised(features[:1]), torch.zeros(1, CHANNELS))
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, -0.1, 1.1])
+def test_shrinkage_out_of_range(shrinkage: float) -> None:
+    labels = torch.arange(4) % CLASSES
+    with pytest.raises(ValueError, match="above 0 and up to 1"):
+        new_head().start_from_prototypes(features_of(4), labels, shrinkage=shrinkage)
 
 
 # Prototypes.
@@ -185,15 +206,38 @@ def test_linear_prototypes_are_the_nearest_mean() -> None:
     head, features = new_head(), features_of(12)
     labels = torch.arange(12) % CLASSES
     head.start_from_prototypes(features, labels)
-    unseen = features_of(40, seed=3)
+    standard, unseen = head.standardised(features), features_of(40, seed=3)
     for picture, outputs in zip(unseen, head(unseen), strict=True):
         squares = []
         for k in range(CLASSES):
-            mean = features[labels == k].mean(0)
-            squares.append(float((picture - mean).square().sum()))
+            mean = standard[labels == k].mean(0)
+            squares.append(float((head.standardised(picture[None])[0] - mean).square().sum()))
         assert int(outputs.argmax()) == int(np.argmin(squares))
         odds = (outputs[0] - outputs[1]).item()
         expected = (squares[1] - squares[0]) / 2 / math.sqrt(CHANNELS)
+        assert odds == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("shrinkage", [0.1, 0.5])
+def test_directions_in_which_a_class_varies_count_less(shrinkage: float) -> None:
+    head, features = new_head(), features_of(30)
+    labels = torch.arange(30) % CLASSES
+    head.start_from_prototypes(features, labels, shrinkage=shrinkage)
+    standard = head.standardised(features).double().numpy()
+    means = [standard[labels.numpy() == k].mean(0) for k in range(CLASSES)]
+    within = np.zeros((CHANNELS, CHANNELS))
+    for row, label in zip(standard, labels.tolist(), strict=True):
+        within += np.outer(row - means[label], row - means[label]) / 30
+    size = np.trace(within) / CHANNELS
+    covariance = (1 - shrinkage) * within / size + shrinkage * np.eye(CHANNELS)
+    inverse = np.linalg.inv(covariance * math.sqrt(CHANNELS))
+    unseen = features_of(5, seed=3)
+    found, seen = head(unseen), head.standardised(unseen).double().numpy()
+    for picture in range(5):
+        gaps = [seen[picture] - mean for mean in means]
+        distances = [gap @ inverse @ gap / 2 for gap in gaps]
+        expected = distances[1] - distances[0]
+        odds = (found[picture, 0] - found[picture, 1]).item()
         assert odds == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 

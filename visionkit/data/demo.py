@@ -7,8 +7,6 @@ warps and, as far as things that are not to be found go, different marks.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -24,7 +22,7 @@ from visionkit.data.cutouts import rgba_cutout
 from visionkit.data.drawn import draw_mark
 from visionkit.data.formats import coco
 from visionkit.data.images import find_images, read_image
-from visionkit.files import atomic_folder, write_json
+from visionkit.data.making import MadeSet, write_picture
 from visionkit.types import Image, ObjectBox, Sample, Split
 
 Part = Literal["train", "val", "test", "background"]
@@ -32,7 +30,6 @@ Part = Literal["train", "val", "test", "background"]
 VERSION = 1
 """Raised when the same settings give other pictures; sets of another version are made again."""
 
-_MARKER = "demo.json"
 _PHOTOS = Path(__file__).parent / "demo_photos"
 _STOCK: tuple[Part, ...] = ("background", "train", "val")
 _OUR_NAMES = re.compile(
@@ -159,11 +156,8 @@ def make_demo_set(
     """
     settings = DemoSettings(seed, items, views, scenes, background)
     target = Path(folder)
-    if not _is_whole(target, settings):
-        _refuse_others(target)
-        with atomic_folder(target, overwrite=True) as made:
-            _fill(made, settings)
-            write_json(made / _MARKER, _marker(made, settings))
+    made = MadeSet(VERSION, asdict(settings), _OUR_NAMES, lambda place: _fill(place, settings))
+    made.make(target)
     return DemoSet(target / _ITEMS, target / _SCENES, target / _BACKGROUND)
 
 
@@ -206,11 +200,11 @@ def _look(mark: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _write_views(folder: Path, cutout: Cutout, item: int, settings: DemoSettings) -> None:
     alpha = cast(NDArray[np.uint8], cutout.alpha)
-    _write_picture(folder / "view_1.png", np.dstack([cutout.image, alpha]))
+    write_picture(folder / "view_1.png", np.dstack([cutout.image, alpha]))
     photos = demo_photos("train")
     for view in range(1, settings.views):
         rng = _rng(settings, 1, item, view)
-        _write_picture(folder / f"view_{view + 1}.jpg", _view(rng, cutout, photos))
+        write_picture(folder / f"view_{view + 1}.jpg", _view(rng, cutout, photos))
 
 
 def _view(rng: np.random.Generator, cutout: Cutout, photos: Sequence[Image]) -> Image:
@@ -251,8 +245,7 @@ def _write_scenes(
             photo = photos[index % len(photos)]
             scene = compose_scene(rng, photo, cutouts, distractors, _SCENE)
             name = f"images/{split}_{index + 1:03d}.jpg"
-            _write_picture(folder / name, scene.image)
-            samples.append(_sample(name, split, scene))
+            samples.append(write_scene(folder, name, split, scene))
     coco.write_annotations(samples, folder, {sample.id: sample.uri for sample in samples})
 
 
@@ -262,7 +255,9 @@ def _split_sizes(scenes: int) -> dict[Split, int]:
     return {"train": scenes - val - test, "val": val, "test": test}
 
 
-def _sample(name: str, split: Split, scene: ComposedScene) -> Sample:
+def write_scene(folder: Path, name: str, split: Split, scene: ComposedScene) -> Sample:
+    """Writes the picture of a scene to `folder / name`; returns it as a sample of that name."""
+    write_picture(folder / name, scene.image)
     boxes = [
         ObjectBox(str(label), cast(tuple[float, float, float, float], tuple(box.tolist())))
         for label, box in zip(scene.labels, scene.boxes, strict=True)
@@ -279,74 +274,8 @@ def _write_background(folder: Path, others: Sequence[Cutout], settings: DemoSett
         rng = _rng(settings, 3, index)
         look = plain if index % 2 == 0 else _NOTHING
         scene = compose_scene(rng, photos[index % len(photos)], [], others, look)
-        _write_picture(folder / f"nothing_{index + 1:03d}.jpg", scene.image)
+        write_picture(folder / f"nothing_{index + 1:03d}.jpg", scene.image)
 
 
 def _rng(settings: DemoSettings, *path: int) -> np.random.Generator:
     return np.random.default_rng([settings.seed, *path])
-
-
-def _write_picture(path: Path, image: NDArray[np.uint8]) -> None:
-    """Writes RGB or RGBA as PNG or JPEG, by the name."""
-    order = cv2.COLOR_RGBA2BGRA if image.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 90] if path.suffix == ".jpg" else []
-    done, content = cv2.imencode(path.suffix, cv2.cvtColor(image, order), quality)
-    if not done:
-        raise RuntimeError(f"{path.name} could not be encoded; check the installation of OpenCV")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.tobytes())
-
-
-def _marker(folder: Path, settings: DemoSettings) -> dict[str, object]:
-    files = {name: _digest(folder / name) for name in _files(folder)}
-    return {"version": VERSION, "settings": asdict(settings), "files": files}
-
-
-def _files(folder: Path) -> list[str]:
-    return sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file() and path != folder / _MARKER
-    )
-
-
-def _digest(path: Path) -> str:
-    return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-
-
-def _is_whole(folder: Path, settings: DemoSettings) -> bool:
-    marker = _read_marker(folder)
-    if marker.get("version") != VERSION or marker.get("settings") != asdict(settings):
-        return False
-    files = cast(dict[str, str], marker["files"])
-    return all(
-        (folder / name).is_file() and _digest(folder / name) == digest
-        for name, digest in files.items()
-    )
-
-
-def _read_marker(folder: Path) -> dict[str, object]:
-    """The marker, or nothing where there is none that can be read."""
-    try:
-        marker = json.loads((folder / _MARKER).read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return {}
-    return marker if isinstance(marker, dict) and isinstance(marker.get("files"), dict) else {}
-
-
-def _refuse_others(folder: Path) -> None:
-    """Raises unless all in the folder was made by a demo set, so that nothing else is lost."""
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"the demo set needs a folder, but {folder} is a file; name another")
-    known = cast(dict[str, str], _read_marker(folder).get("files", {}))
-    damaged = not known and (folder / _MARKER).exists()
-    foreign = [
-        name
-        for name in (_files(folder) if folder.exists() else [])
-        if name not in known and not (damaged and _OUR_NAMES.fullmatch(name))
-    ]
-    if foreign:
-        raise FileExistsError(
-            f"{folder} must be empty or hold a demo set alone, but holds {foreign[0]}; "
-            "name another folder, or move that away"
-        )

@@ -46,6 +46,7 @@ __all__ = [
     "read_item_views",
     "read_scenes",
     "read_views",
+    "some_names",
     "unknown_items",
 ]
 
@@ -210,8 +211,8 @@ def unknown_items(scenes: Scenes, items: Collection[str], source: str | Path) ->
     counts = {name: count for name, count in scenes.item_counts.items() if name != NONE_LABEL}
     if counts and not any(name in items for name in counts):
         raise ValueError(
-            f"the pictures must show items of the gallery ({_some(items)}), got the labels "
-            f"{_some(counts)} [{source}]; name them alike, or add the items to the gallery"
+            f"the pictures must show items of the gallery ({some_names(items)}), got the labels "
+            f"{some_names(counts)} [{source}]; name them alike, or add the items to the gallery"
         )
     return [
         Problem(
@@ -253,7 +254,7 @@ def _of_item(item: str, found: Sequence[ItemView], source: Path) -> list[ItemVie
     if item not in labels and len(labels) > 1:
         raise ValueError(
             f"the boxes must be labelled {item!r}, or all be labelled alike, got the labels "
-            f"{_some(labels)} [{source}]"
+            f"{some_names(labels)} [{source}]"
         )
     return [replace(view, item=item) for view in found if len(labels) == 1 or view.item == item]
 
@@ -316,7 +317,7 @@ def _unread(path: Path) -> Sample:
     return Sample(uri, uri, 0, 0, "")
 
 
-def _some(names: Collection[str]) -> str:
+def some_names(names: Collection[str]) -> str:
     """The first five names, and how many more there are."""
     shown = ", ".join(sorted(names)[:5]) or "none"
     return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
