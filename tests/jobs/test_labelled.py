@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ def coco(folder: Path, boxes: dict[str, Sequence[tuple[str, Sequence[float]]]]) 
     names = sorted({label for entries in boxes.values() for label, _ in entries})
     images, annotations = [], []
     for number, (file, entries) in enumerate(boxes.items()):
-        write_picture(folder / file, photo(hash(file) % 10_000, 40, 60))
+        write_picture(folder / file, photo(zlib.crc32(file.encode()) % 10_000, 40, 60))
         images.append({"id": number, "file_name": file, "width": 60, "height": 40})
         for label, box in entries:
             annotations.append(
@@ -169,7 +170,7 @@ def test_a_class_only_in_the_test_split_is_left_out_of_it(tmp_path: Path) -> Non
     found = read("classification", f"data.root={root}")
     assert found.class_names == ("ant", "bee")
     assert len(found.test) == 2
-    assert told(found, "'moth' has no picture to learn from, only in test") == [
+    assert told(found, "moth has no picture to learn from, only in test") == [
         "00.png",
         "01.png",
         "02.png",
@@ -247,10 +248,14 @@ def test_copies_across_splits_are_moved_and_said(tmp_path: Path) -> None:
     assert told(found, "copies must have the same labels")  # and perhaps one is wrong
 
 
-def test_copies_across_named_sets_are_moved_and_said(tmp_path: Path) -> None:
+def test_copies_across_named_sets_are_never_in_two_splits(tmp_path: Path) -> None:
     root, test = classes(tmp_path / "a", ant=9, bee=9), classes(tmp_path / "b", ant=2, bee=2)
     (test / "bee" / "same.png").write_bytes((root / "bee" / "02.png").read_bytes())
     found = read("classification", f"data.root={root}", f"data.test={test}")
+    assert len(found.test) == 6  # that of root was in no split, and follows its copy
+    root.rename(tmp_path / "train")
+    test.rename(tmp_path / "test")
+    found = read("classification", "data=folders", f"data.root={tmp_path}")
     assert told(found, "moved there") == ["same.png"]
     assert len(found.test) == 4
 
