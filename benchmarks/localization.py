@@ -109,7 +109,7 @@ def _own(given: BoxSet, arguments: argparse.Namespace) -> LocalizationMetrics:
         start_boxes(head, arguments.boxes)
     framing = Framing(frame_size(given.train, arguments.size), "letterbox")
     settings = LocalizationSettings(
-        max_epochs=10_000, minutes=arguments.minutes, accelerator="cpu", seed=arguments.seed
+        max_epochs=None, minutes=arguments.minutes, accelerator="cpu", seed=arguments.seed
     )
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()

@@ -178,7 +178,68 @@ class ExemplarConfig(TaskConfig):
     scenes: ScenesConfig
 
 
-TASKS: dict[str, type[TaskConfig]] = {"exemplar": ExemplarConfig}
+@dataclass
+class PictureChangesConfig:
+    """How training pictures are changed; fields as of `visionkit.data.augment`."""
+
+    flip: Fraction
+    scale: Annotated[float, Limits(minimum=0, maximum=0.9)]
+    shift: Fraction
+    roll: Annotated[float, Limits(minimum=0, maximum=180)]
+    perspective: Annotated[float, Limits(minimum=0, maximum=0.45)]
+    light: Fraction
+    colour: Fraction
+    blur: Annotated[float, Limits(minimum=0, maximum=50)]
+    noise: Fraction
+    jpeg: Annotated[int, Limits(minimum=1, maximum=100)]
+    min_visible: Fraction
+
+
+@dataclass
+class TilesConfig:
+    """How large pictures are also seen in parts; fields as of `visionkit.inference.locate`."""
+
+    enabled: bool
+    scale: Annotated[float, Limits(minimum=0.01)]
+    overlap: Annotated[float, Limits(minimum=0, maximum=0.9)]
+    most: Positive
+
+
+@dataclass
+class LocalizationConfig(TaskConfig):
+    """Locating objects of known classes (conf/task/localization.yaml)."""
+
+    image_size: Annotated[int, Limits(minimum=32)]
+    max_epochs: Annotated[int | None, Limits(minimum=0)]
+    minutes: Annotated[float | None, Limits(minimum=0.01)]
+    batch_size: Positive
+    learning_rate: Rate
+    weight_decay: Rate
+    backbone_rate: Fraction
+    layer_decay: Fraction
+    warm_up: Fraction
+    freeze: Annotated[str, Limits(choices=("none", "early", "all"))]
+    fixed_norms: bool
+    average: Fraction
+    scales: Annotated[list[float], Limits(minimum=0.1, maximum=4, length=2)]
+    mosaic: Fraction
+    calm: Fraction
+    validations: Positive
+    gradient_clip: Rate
+    boxes: OptionalPath
+    width: Annotated[int, Limits(minimum=8)]
+    depth: Count
+    score_threshold: Fraction
+    iou_threshold: Fraction
+    max_detections: Positive
+    augment: PictureChangesConfig
+    tiles: TilesConfig
+
+
+TASKS: dict[str, type[TaskConfig]] = {
+    "exemplar": ExemplarConfig,
+    "localization": LocalizationConfig,
+}
 """Name of a task (`task.name`) -> the type of its options."""
 
 

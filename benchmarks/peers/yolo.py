@@ -39,8 +39,9 @@ def found(arguments: argparse.Namespace, pictures: list[str]) -> list[dict[str, 
     import torch
     from ultralytics import YOLO
 
-    torch.set_num_threads(arguments.threads)
     model = YOLO("yolo11n.yaml")
+    # Choosing the processor sets a number of threads of its own, one less than there are cores.
+    model.add_callback("on_train_start", lambda _: torch.set_num_threads(arguments.threads))
     model.train(
         data=arguments.data,
         time=arguments.minutes / 60,
@@ -57,7 +58,6 @@ def found(arguments: argparse.Namespace, pictures: list[str]) -> list[dict[str, 
         project=str(Path(arguments.output).parent / "peer"),
         name="yolo11n",
     )
-    torch.set_num_threads(arguments.threads)  # its training sets a number of its own
     trained = YOLO(str(Path(model.trainer.save_dir) / "weights" / "last.pt"))
     lines: list[dict[str, object]] = []
     for picture in pictures:

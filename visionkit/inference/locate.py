@@ -119,6 +119,8 @@ def _views(images: Sequence[Image], framing: Framing, tiles: Tiles | None) -> It
         if tiles is None or framing.scale(height, width) >= tiles.scale:
             continue
         side_y, side_x = _tile_sides((height, width), framing, tiles)
+        if (side_y, side_x) == (height, width):
+            continue  # so few tiles are allowed that they would be the picture again
         for top in _starts(height, side_y, tiles.overlap):
             for left in _starts(width, side_x, tiles.overlap):
                 part = image[top : top + side_y, left : left + side_x]

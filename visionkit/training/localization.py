@@ -105,12 +105,13 @@ def fit_localization(
         turns = Turns(len(pictures), settings.seed)
         module = LocalizationTraining(model, settings, turns)
         best, clock = BestAverage(held_out, settings), Clock()
-        trainer = _trainer(folder, settings, [best, clock])
+        loader = _loader(pictures, turns, settings)
+        trainer = _trainer(folder, settings, [best, clock], batches=len(loader))
         last = folder / "checkpoints" / _LAST
-        if settings.max_epochs:
+        if settings.max_epochs != 0:
             trainer.fit(
                 module,
-                _loader(pictures, turns, settings),
+                loader,
                 ckpt_path=last if last.is_file() else None,
             )
         best.restore(model)
@@ -175,11 +176,18 @@ def _loader(
     )
 
 
-def _trainer(folder: Path, settings: LocalizationSettings, callbacks: list[Callback]) -> L.Trainer:
+def _trainer(
+    folder: Path, settings: LocalizationSettings, callbacks: list[Callback], *, batches: int
+) -> L.Trainer:
     shown: list[Callback] = [EpochProgress()] if settings.progress else []
-    last = ModelCheckpoint(folder / "checkpoints", save_top_k=0, save_last=True)
+    last = ModelCheckpoint(
+        folder / "checkpoints",
+        Path(_LAST).stem,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
     return L.Trainer(
-        max_epochs=settings.max_epochs,
+        max_epochs=-1 if settings.max_epochs is None else settings.max_epochs,
         accelerator=settings.accelerator,
         devices=settings.devices,
         precision=settings.precision,
@@ -189,7 +197,7 @@ def _trainer(folder: Path, settings: LocalizationSettings, callbacks: list[Callb
         plugins=[AtomicCheckpoints()],
         enable_progress_bar=False,  # its own floods what is no terminal
         enable_model_summary=False,
-        log_every_n_steps=10,
+        log_every_n_steps=min(10, batches),
         default_root_dir=folder,
     )
 

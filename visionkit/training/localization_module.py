@@ -85,8 +85,10 @@ class LocalizationTraining(L.LightningModule):
     @property
     def done(self) -> float:
         """Share of the training that is over, 0..1, by steps or by the clock."""
-        steps = max(1, int(self.trainer.max_epochs or 1) * int(self.trainer.num_training_batches))
-        share = self.global_step / steps
+        share = 0.0
+        if self.settings.max_epochs is not None:
+            steps = self.settings.max_epochs * int(self.trainer.num_training_batches)
+            share = self.global_step / max(1, steps)
         if self.settings.minutes is not None:
             share = max(share, float(self.elapsed) / (60 * self.settings.minutes))
         return min(1.0, share)
@@ -129,6 +131,12 @@ class LocalizationTraining(L.LightningModule):
         targets = BoxTargets(boxes, batch.labels)
         losses = self.model.head.loss(self.model(images), targets)
         total = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(total):
+            raise RuntimeError(
+                f"the loss must be finite, got {float(total.detach())} in step "
+                f"{self.global_step}; try a smaller learning_rate than "
+                f"{self.settings.learning_rate}"
+            )
         size = len(batch.boxes)
         self.log("train/loss", total.detach(), batch_size=size, on_step=True, on_epoch=True)
         values = {f"train/{name}": value.detach() for name, value in losses.items()}

@@ -30,7 +30,7 @@ class LocalizationSettings:
     """How a localization head is trained.
 
     Attributes:
-        max_epochs: training ends after so many at the latest; 0 trains nothing.
+        max_epochs: training ends after so many at the latest; 0 trains nothing, None is no limit.
         minutes: training ends after so many by the clock, those before a resume included; None is
             no limit. The learning rate falls to its end by whichever comes first.
         batch_size: pictures a step.
@@ -58,9 +58,9 @@ class LocalizationSettings:
         ValueError: a setting is out of its range.
     """
 
-    max_epochs: int = 100
+    max_epochs: int | None = 100
     minutes: float | None = None
-    batch_size: int = 8
+    batch_size: int = 4
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     backbone_rate: float = 0.3
@@ -94,6 +94,8 @@ class LocalizationSettings:
                 "batch_size and validations must be at least 1, "
                 f"got {self.batch_size} and {self.validations}"
             )
+        if self.minutes is None and self.max_epochs is None:
+            raise ValueError("minutes or max_epochs must end the training, got None for both")
         if self.minutes is not None and not self.minutes > 0:
             raise ValueError(f"minutes must be above 0 or None, got {self.minutes}")
         if self.freeze not in ("none", "early", "all"):

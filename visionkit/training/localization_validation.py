@@ -45,6 +45,11 @@ class BestAverage(Callback):
         """Pictures that could not be read, each once."""
         return tuple(self._problems.values())
 
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Forgets the figures of an earlier epoch, which Lightning would show again."""
+        for name in ("val/ap", "val/ap50"):
+            trainer.callback_metrics.pop(name, None)
+
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measures where it is time, and at the end."""
         if not isinstance(pl_module, LocalizationTraining):

@@ -78,7 +78,9 @@ class EpochProgress(Callback):
             self._bar.start()
 
     def _epoch(self, trainer: L.Trainer) -> str:
-        return f"Epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
+        number = f"Epoch {trainer.current_epoch + 1}"
+        endless = trainer.max_epochs is None or trainer.max_epochs < 0  # it ends by the clock
+        return number if endless else f"{number} of {trainer.max_epochs}"
 
 
 def _fits(trainer: L.Trainer) -> bool:
