@@ -43,6 +43,7 @@ DataFormat = Annotated[
         choices=("auto", "coco", "voc", "yolo", "folders", "csv", "groundtruth", "items", "cntk")
     ),
 ]
+BUNDLE_TASKS = ("exemplar", "classification", "localization")
 Accelerator = Annotated[str, Limits(choices=("auto", "cpu", "gpu", "mps"))]
 
 
@@ -312,6 +313,8 @@ class PredictConfig:
 
     bundle: SomePath
     source: SomePath
+    tasks: Annotated[list[str] | None, Limits(choices=BUNDLE_TASKS)]
+    batch_size: Positive
     score_threshold: Annotated[float | None, Limits(minimum=0, maximum=1)]
     draw: bool
     accelerator: Accelerator
@@ -325,12 +328,17 @@ class PredictConfig:
 class GalleryConfig:
     """What `visionkit gallery` is told (conf/gallery.yaml)."""
 
-    action: Annotated[str, Limits(choices=("add", "remove", "list", "audit"))]
+    action: Annotated[str, Limits(choices=("add", "remove", "list", "audit", "promote"))]
     bundle: SomePath
     item: str | None
     images: Annotated[list[str], IsPath]
     format: DataFormat
     background: OptionalPath
+    finds: Annotated[list[str], IsPath]
+    reviewed: bool
+    least: Positive
+    output: OptionalPath
+    overwrite: bool
     debug: bool
 
 

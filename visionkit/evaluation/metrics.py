@@ -33,7 +33,14 @@ from visionkit.evaluation.outcomes import (
     Truth,
     judge,
 )
-from visionkit.evaluation.thresholds import Falling, Thresholds, best_f1, chosen_thresholds, fall
+from visionkit.evaluation.thresholds import (
+    Falling,
+    Thresholds,
+    best_f1,
+    chosen_thresholds,
+    fall,
+    precise_threshold,
+)
 
 __all__ = [
     "BoxMetrics",
@@ -262,7 +269,6 @@ def _class_metrics(
     truths = falling.truths
     aps = [average_precision(row[own], outcomes.score[own], truths) for row in outcomes.matched]
     precision = falling.right / np.maximum(falling.found, 1)
-    precise = np.flatnonzero((precision >= precision_goal) & (falling.right > 0))
     assumed_threshold, assumed_f1 = best_f1(falling)
     empty = is_empty(outcomes)
     others = np.delete(confusion[class_id, :-1], class_id)
@@ -284,7 +290,7 @@ def _class_metrics(
         false_alarms=share(int(empty[outcomes.picture[passing]].sum()), int(empty.sum())),
         assumed_threshold=assumed_threshold,
         assumed_f1=assumed_f1,
-        precise_threshold=float(falling.score[precise[-1]]) if len(precise) else float("nan"),
+        precise_threshold=precise_threshold(falling, precision_goal)[0],
         nearest=np.delete(class_names, class_id)[nearest].item() if nearest >= 0 else "",
         nearest_count=int(others[nearest]) if nearest >= 0 else 0,
         curve=Curve(

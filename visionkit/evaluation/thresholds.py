@@ -54,6 +54,21 @@ def best_f1(falling: Falling) -> tuple[float, float]:
     return float(falling.score[best]), float(f1[best])
 
 
+def precise_threshold(falling: Falling, goal: float) -> tuple[float, float]:
+    """The lowest threshold of a precision of at least `goal`, and its recall; nan if none has it.
+
+    Args:
+        falling: of the class.
+        goal: precision, 0..1.
+    """
+    precision = falling.right / np.maximum(falling.found, 1)
+    precise = np.flatnonzero((precision >= goal) & (falling.right > 0))
+    if not len(precise):
+        return float("nan"), float("nan")
+    lowest = int(precise[-1])
+    return float(falling.score[lowest]), float(falling.right[lowest] / max(falling.truths, 1))
+
+
 def chosen_thresholds(
     thresholds: Thresholds, class_names: Sequence[str], falling: Sequence[Falling]
 ) -> FloatArray:

@@ -33,7 +33,7 @@ from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say,
 from visionkit.matching.finder import Finder, new_head
 from visionkit.matching.gallery import View
 from visionkit.matching.pyramid import scene_pyramid
-from visionkit.models.backbone import build_backbone
+from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.training.composed import ComposedScenes
 from visionkit.training.fit import FitResult, fit
 from visionkit.training.pairs import SceneSource
@@ -89,7 +89,8 @@ def train(config: TrainConfig, run_folder: Path) -> Summary:
         raise ValueError(f"task must be exemplar, got {task.name}")
     torch.manual_seed(config.seed)  # a backbone without weights begins at random
     material = _gather(config, run_folder)
-    finder = _finder(config, task, material)
+    backbone = _backbone(config)
+    finder = _finder(backbone, task, material)
     with progress("views", len(material.views)) as step:
         finder.add(material.views, progress=step)
     parts = _parts(config, task, finder, material, run_folder)
@@ -115,7 +116,7 @@ def train(config: TrainConfig, run_folder: Path) -> Summary:
         versions=versions(),
     )
     metadata = {"metrics": measured.figures, "test": "composed" if parts.composed else "real"}
-    Predictor(finder, metadata).save(run_folder / "bundle", overwrite=True)
+    Predictor(backbone, finder, metadata=metadata).save(run_folder / "bundle", overwrite=True)
     shutil.rmtree(run_folder / "cache", ignore_errors=True)  # large, and of use to no other run
     _say_end(run_folder, finder)
     return Summary(run_folder, measured.figures)
@@ -171,23 +172,27 @@ def _gather(config: TrainConfig, run_folder: Path) -> Material:
     return Material(views, found, exemplars, backgrounds, problems)
 
 
-def _finder(config: TrainConfig, task: ExemplarConfig, material: Material) -> Finder:
-    backbone_config, settings = config.backbone, finder_settings(task)
-    stride = settings.pyramid.stride
+def _backbone(config: TrainConfig) -> Backbone:
+    """The frozen backbone with all its layers: other heads may join the bundle later."""
+    backbone_config = config.backbone
     backbone = build_backbone(
         backbone_config.name,
         weights=backbone_config.weights,  # type: ignore[arg-type]  # checked by the config
         file=backbone_config.file,
-        strides=(stride,),
-        # The map that is searched is the deepest that is needed.
-        pool_stride=stride,
+        strides=backbone_config.strides,
         image_size=backbone_config.image_size,
         mean=backbone_config.mean,
         std=backbone_config.std,
         options=backbone_config.options,
     )
-    device = pick_device(config.trainer.accelerator)
-    backbone = backbone.freeze().to(device).eval()
+    return backbone.freeze().to(pick_device(config.trainer.accelerator)).eval()
+
+
+def _finder(whole: Backbone, task: ExemplarConfig, material: Material) -> Finder:
+    settings = finder_settings(task)
+    stride = settings.pyramid.stride
+    # The map that is searched is the deepest that the finder needs.
+    backbone = whole.view((stride,), pool_stride=stride)
     chosen = reference_pictures(material.backgrounds)
     with progress("backgrounds", len(chosen)) as step:
         reference = []

@@ -1,0 +1,160 @@
+"""Backbone and classification head as Lightning trains them, by epochs or by the clock."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import lightning as L
+import numpy as np
+import timm.optim
+import torch
+from torch import Tensor, nn
+
+from visionkit.data.problems import Problem
+from visionkit.heads.classification import ClassificationHead
+from visionkit.models.backbone import Backbone
+from visionkit.training.averaging import averaged, by_decay
+from visionkit.training.classed import ClassBatch
+from visionkit.training.finetune_settings import FinetuneSettings
+from visionkit.training.frozen import shares_of
+from visionkit.training.mixing import mix
+from visionkit.training.pace import Pace
+
+ERROR = "val/error"
+"""What the kept weights are chosen by: share of wrong pictures, or where there may be several
+classes a picture the mean negative log likelihood."""
+
+
+class Classifier(nn.Module):
+    """A backbone and a classification head as one network.
+
+    Args:
+        backbone: gives the pooled features.
+        head: of as many channels.
+    """
+
+    def __init__(self, backbone: Backbone, head: ClassificationHead) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, head
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, K) logits.
+
+        Args:
+            images: (B, 3, H, W) uint8 RGB, or floating point in 0..1.
+        """
+        pixels = images if images.is_floating_point() else images.float() / 255
+        outputs: Tensor = self.head(self.backbone(pixels).pooled)
+        return outputs
+
+
+class ClassificationTraining(L.LightningModule):
+    """One step: name pictures, lower the loss, average the weights.
+
+    Args:
+        model: is changed in place.
+        settings: how.
+
+    Attributes:
+        averaged: the average of the model's past weights, which is validated and kept.
+        problems: pictures that could not be read, by their file.
+    """
+
+    def __init__(self, model: Classifier, settings: FinetuneSettings) -> None:
+        super().__init__()
+        self.model, self.settings = model, settings
+        self.averaged = averaged(model, settings.average)
+        self.pace = Pace(settings.minutes, settings.warm_up)
+        self.problems: dict[str, Problem] = {}
+
+    def train(self, mode: bool = True) -> ClassificationTraining:
+        """Itself, in training mode but for what keeps its statistics."""
+        super().train(mode)
+        self.averaged.eval()
+        if self.settings.fixed_norms:
+            for part in self.model.backbone.modules():
+                if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                    part.eval()
+        return self
+
+    def on_train_start(self) -> None:
+        """Starts the clock."""
+        self.pace.start()
+
+    def on_train_epoch_start(self) -> None:
+        """Sets the modes again after a validation."""
+        self.train()
+
+    def on_train_batch_start(self, batch: ClassBatch, batch_idx: int) -> None:
+        """Sets the rate, and the chance that dropout draws from."""
+        torch.manual_seed(self.settings.seed + 7919 * self.global_step)
+        share = self.pace.rate(self.trainer)
+        for group in cast(torch.optim.Optimizer, self.optimizers()).param_groups:
+            group["lr"] = share * group["full_rate"]
+
+    def training_step(self, batch: ClassBatch, batch_idx: int) -> Tensor | None:
+        """The loss of one batch, (); None where none of its pictures could be read."""
+        self._note(batch)
+        if not len(batch.images):
+            return None
+        rng = np.random.default_rng([self.settings.seed, self.global_step])
+        shares = shares_of(batch.targets, self.model.head.class_count)
+        images, shares = mix(batch.images.float() / 255, shares, self.settings.mix, rng)
+        loss = self.model.head.loss(self.model(images), shares)["class"]
+        if not torch.isfinite(loss):
+            raise RuntimeError(
+                f"the loss must be finite, got {loss.item()} in step {self.global_step}; try a "
+                f"smaller learning_rate than {self.settings.learning_rate}"
+            )
+        self.log("train/loss", loss.detach(), batch_size=len(images), on_step=True, on_epoch=True)
+        return loss
+
+    def on_train_batch_end(self, outputs: object, batch: ClassBatch, batch_idx: int) -> None:
+        """Averages the weights, reads the clock and stops when the time is over."""
+        self.averaged.update_parameters(self.model)
+        self.pace.read(self.trainer)
+        if self.pace.done(self.trainer) >= 1:
+            self.trainer.should_stop = True
+
+    def validation_step(self, batch: ClassBatch, batch_idx: int) -> None:
+        """Loss and error of the averaged weights on one batch that nobody learns from."""
+        self._note(batch)
+        size = len(batch.images)
+        if not size:
+            return
+        head = cast(Classifier, self.averaged.module).head
+        outputs = self.averaged(batch.images)
+        loss = head.loss(outputs, batch.targets)["class"]
+        wrong = loss
+        if batch.targets.ndim == 1:
+            wrong = (outputs.argmax(1) != batch.targets).float().mean()
+        self.log("val/loss", loss, batch_size=size)
+        self.log(ERROR, wrong, batch_size=size)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW: the backbone slower, its early layers slowest; norms and biases not decayed."""
+        settings = self.settings
+        head = self.model.head.parameters()
+        groups: list[dict[str, Any]] = [
+            {"params": part, "weight_decay": decay, "full_rate": settings.learning_rate}
+            for part, decay in by_decay(head, settings.weight_decay)
+        ]
+        layers = cast(Any, timm.optim).param_groups_layer_decay(
+            self.model.backbone.network, settings.weight_decay, layer_decay=settings.layer_decay
+        )
+        for group in layers:
+            rate = settings.learning_rate * settings.backbone_rate * group["lr_scale"]
+            groups.append({**group, "full_rate": rate})
+        return torch.optim.AdamW(
+            [group for group in groups if group["params"]], lr=settings.learning_rate
+        )
+
+    def transfer_batch_to_device(
+        self, batch: ClassBatch, device: torch.device, dataloader_idx: int
+    ) -> ClassBatch:
+        """The batch on a device."""
+        images, targets = batch.images.to(device), batch.targets.to(device)
+        return ClassBatch(images, batch.numbers, targets, batch.problems)
+
+    def _note(self, batch: ClassBatch) -> None:
+        self.problems |= {problem.file: problem for problem in batch.problems}

@@ -1,0 +1,270 @@
+"""Training backbone and classification head together; a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from visionkit.data.framing import Framing
+from visionkit.data.images import MAX_PIXELS
+from visionkit.data.problems import Problem
+from visionkit.heads.classification import ClassificationHead
+from visionkit.models.backbone import Backbone
+from visionkit.training.classed import ClassBatch, Classed, ClassedViews, Drawn
+from visionkit.training.classification_module import ERROR, ClassificationTraining, Classifier
+from visionkit.training.finetune_settings import FinetuneSettings
+from visionkit.training.frozen import class_weights, shares_of
+from visionkit.training.lightning_parts import AtomicCheckpoints, Clock, calm, loggers
+from visionkit.training.progress import EpochProgress
+from visionkit.training.temperature import fit_temperature
+
+_LAST = "last.ckpt"
+_FEWEST = 20  # pictures that a temperature is set on
+
+
+@dataclass(frozen=True)
+class FinetuneFit:
+    """What training came to.
+
+    Attributes:
+        start_error: of the validation pictures before: share named wrongly, or where there may be
+            several classes a picture the mean negative log likelihood; nan without such pictures.
+        best_error: the same of what was kept.
+        epochs: trained, those of a resumed run included; the last one may not be whole.
+        seconds: of each epoch of this process.
+        curve: a dict an epoch with "train/loss_epoch", "val/loss" and "val/error".
+        problems: pictures that could not be read.
+    """
+
+    start_error: float
+    best_error: float
+    epochs: int
+    seconds: tuple[float, ...]
+    curve: tuple[dict[str, float], ...]
+    problems: tuple[Problem, ...]
+
+
+def fit_finetuned(
+    backbone: Backbone,
+    head: ClassificationHead,
+    train: Classed,
+    val: Classed,
+    framing: Framing,
+    folder: Path,
+    settings: FinetuneSettings | None = None,
+    *,
+    max_pixels: int = MAX_PIXELS,
+) -> FinetuneFit:
+    """Trains both in place, calibrates the head, and leaves both in evaluation mode.
+
+    What is kept is an average of past weights: of the epoch that is best on the validation
+    pictures, what there was before included, or the last one where there are none.
+
+    Args:
+        backbone: what of it is frozen stays so.
+        head: best one that was learned on the backbone's features as they are (`fit_frozen`).
+        train: to learn from.
+        val: to choose the weights and set the temperature on; may be empty.
+        framing: the size that the network sees.
+        folder: of the run: checkpoints and logs. What lies there from a killed run is used:
+            training goes on after its last whole epoch.
+        settings: None takes the defaults.
+        max_pixels: larger pictures are not read.
+
+    Raises:
+        ValueError: there are no pictures to learn from.
+        RuntimeError: the loss is not finite.
+    """
+    settings = settings or FinetuneSettings()
+    if not len(train):
+        raise ValueError("training must have at least one picture, got none")
+    if settings.freeze == "early" and not backbone.frozen:
+        backbone.freeze(min(backbone.strides))
+    head.absorb_temperature()
+    if settings.balance == "weights":
+        head.set_class_weights(class_weights(train.targets, head.class_count))
+    with calm():
+        L.seed_everything(settings.seed, verbose=False)
+        model = Classifier(backbone, head).to(memory_format=torch.channels_last)
+        start = {name: value.clone() for name, value in model.state_dict().items()}
+        frames = None
+        if len(val):
+            frames = plain_frames(
+                val,
+                framing,
+                batch_size=settings.batch_size,
+                workers=settings.workers,
+                max_pixels=max_pixels,
+            )
+        start_error = _error(model, frames)
+        module = ClassificationTraining(model, settings)
+        clock = Clock()
+        best = _keeper(folder, chosen=frames is not None)
+        trainer = _trainer(folder, settings, [clock, best], validated=frames is not None)
+        last = folder / "checkpoints" / _LAST
+        loader = _views(train, framing, settings, max_pixels)
+        if settings.max_epochs:
+            trainer.fit(module, loader, frames, ckpt_path=last if last.is_file() else None)
+        error = _restore(module, best, start, start_error)
+        model.eval()
+    _calibrate(model, frames)
+    return FinetuneFit(
+        start_error,
+        error,
+        trainer.current_epoch,
+        tuple(clock.seconds),
+        tuple(clock.curve),
+        tuple(module.problems.values()),
+    )
+
+
+def plain_frames(
+    pictures: Classed,
+    framing: Framing,
+    *,
+    batch_size: int = 32,
+    workers: int = 0,
+    max_pixels: int = MAX_PIXELS,
+) -> DataLoader[Any]:
+    """Batches of the pictures in their plain frames, in order.
+
+    Args:
+        pictures: any number of them.
+        framing: the size that the network sees.
+        batch_size: pictures at once.
+        workers: processes that read; 0 is the main process.
+        max_pixels: larger pictures are not read.
+    """
+    frames = ClassedViews(pictures, framing, max_pixels=max_pixels)
+    return DataLoader(
+        frames,
+        batch_size=batch_size,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        collate_fn=frames.collate,
+    )
+
+
+@torch.no_grad()
+def outputs_of(model: Classifier, frames: DataLoader[Any]) -> tuple[Tensor, Tensor]:
+    """(N, K) float32 logits and the targets of N pictures, those that could be read, in order."""
+    model.eval()
+    device = next(model.parameters()).device
+    seen = [
+        (model(batch.images.to(device)).float().cpu(), batch.targets)
+        for batch in cast("list[ClassBatch]", frames)
+        if len(batch.images)
+    ]
+    if not seen:
+        targets = cast(ClassedViews, frames.dataset).pictures.targets
+        return torch.zeros(0, model.head.class_count), targets[:0]
+    return torch.cat([outputs for outputs, _ in seen]), torch.cat([true for _, true in seen])
+
+
+def _error(model: Classifier, frames: DataLoader[Any] | None) -> float:
+    """As of `ClassificationTraining`'s validation; nan without pictures."""
+    outputs, targets = (
+        (torch.zeros(0), torch.zeros(0)) if frames is None else outputs_of(model, frames)
+    )
+    if not len(outputs):
+        return float("nan")
+    if targets.ndim == 1:
+        return float((outputs.argmax(1) != targets).float().mean())
+    return float(model.head.loss(outputs.to(model.head.bias.device), targets)["class"].detach())
+
+
+def _calibrate(model: Classifier, frames: DataLoader[Any] | None) -> None:
+    if frames is None:
+        return
+    outputs, targets = outputs_of(model, frames)
+    if len(outputs) >= _FEWEST:
+        model.head.temperature.fill_(fit_temperature(outputs, targets))
+
+
+def _restore(
+    module: ClassificationTraining, best: ModelCheckpoint, start: dict[str, Tensor], error: float
+) -> float:
+    """Puts the weights that are kept into the model; gives their error."""
+    file = Path(best.best_model_path)
+    score = best.best_model_score
+    if not file.is_file() or score is None:  # not validated: the last average
+        module.model.load_state_dict(module.averaged.module.state_dict())
+        return error
+    if not float(score) < error:
+        module.model.load_state_dict(start)
+        return error
+    saved = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
+    prefix = "averaged.module."
+    kept = {name[len(prefix) :]: saved[name] for name in saved if name.startswith(prefix)}
+    module.model.load_state_dict(kept)
+    return float(score)
+
+
+def _views(
+    train: Classed, framing: Framing, settings: FinetuneSettings, max_pixels: int
+) -> DataLoader[Any]:
+    views = ClassedViews(
+        train, framing, views=settings.views, seed=settings.seed, max_pixels=max_pixels
+    )
+    return DataLoader(
+        views,
+        batch_size=settings.batch_size,
+        sampler=Drawn(len(train), settings.seed, weights=_often(train, settings)),
+        num_workers=settings.workers,
+        persistent_workers=settings.workers > 0,
+        collate_fn=views.collate,
+        drop_last=len(train) >= 2 * settings.batch_size,  # a batch of one has no statistics
+    )
+
+
+def _often(train: Classed, settings: FinetuneSettings) -> Any:
+    """(N,) how often each picture is drawn, so that every class is as likely; None for once."""
+    if settings.balance != "sampling":
+        return None
+    shares = shares_of(
+        train.targets, int(train.targets.max()) + 1 if train.targets.ndim == 1 else 0
+    )
+    rarity = 1 / shares.sum(0).clamp(min=1)
+    # A picture of several classes is drawn as its rarest one; one of none as the commonest.
+    return (shares * rarity).amax(1).clamp(min=float(rarity.min())).double().numpy()
+
+
+def _keeper(folder: Path, *, chosen: bool) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        folder / "checkpoints",
+        "best" if chosen else Path(_LAST).stem,
+        monitor=ERROR if chosen else None,
+        save_last=chosen,
+        save_on_train_epoch_end=not chosen,
+        enable_version_counter=False,
+    )
+
+
+def _trainer(
+    folder: Path, settings: FinetuneSettings, callbacks: list[Callback], *, validated: bool
+) -> L.Trainer:
+    if validated:
+        callbacks = [*callbacks, EarlyStopping(ERROR, patience=settings.patience)]
+    shown: list[Callback] = [EpochProgress()] if settings.progress else []
+    return L.Trainer(
+        max_epochs=settings.max_epochs,
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        precision=settings.precision,
+        gradient_clip_val=settings.gradient_clip or None,
+        callbacks=[*callbacks, *shown],
+        logger=loggers(folder),
+        plugins=[AtomicCheckpoints()],
+        enable_progress_bar=False,  # its own floods what is no terminal
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        default_root_dir=folder,
+    )

@@ -1,0 +1,358 @@
+"""A classification head on features of a frozen backbone: seconds, and nothing left to chance.
+
+What is tried is judged on held-back pictures: the means of the classes at several shrinkages, and
+logistic regression at several strengths of its penalty. The simple way is kept unless the other is
+better beyond chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from visionkit.evaluation.near_copies import copy_groups, near_copies
+from visionkit.heads.classification import ClassificationHead
+from visionkit.heads.prototypes import Moments
+from visionkit.training.folds import FOLDS, assign_folds
+from visionkit.training.temperature import fit_temperature
+
+ALIKE = (0.75, 0.8, 0.85, 0.9, 0.95)
+"""Cosine of standardised features from which two pictures of one class share a fold: the first at
+which classes still fall into enough groups. Many of Grocery's pictures are of one shelf in a row:
+each for itself, 91 of 100 held-back ones are named rightly, with look-alikes together 77; of the
+test pictures, which are of other shops, it is 68."""
+_MOST_COMPARED = 20_000  # pictures of which each is compared with each
+_FEWEST = 20  # judged pictures that a way can be chosen by
+_USUAL = 0.3  # shrinkage where nothing can be chosen, and that regression starts from
+_MOST_WORK = 1e9  # products a step of regression; more takes minutes
+_FOLD_VIEWS = 3  # frames and views a picture that regression learns from in a fold
+
+How = Literal["means", "regression"]
+
+
+@dataclass(frozen=True)
+class FrozenSettings:
+    """What is tried on frozen features.
+
+    Attributes:
+        shrinkages: of the covariance that class means are seen through, each above 0 up to 1.
+        penalties: of logistic regression: mean cross entropy + penalty / 2 * squared weights, the
+            strongest first. None tries only the means.
+        steps: of L-BFGS at most.
+        balanced: whether in regression every class counts the same, however many its pictures. To
+            the means they always do.
+        folds: parts of the pictures, each judged by what the others teach.
+        seed: of the folds.
+    """
+
+    shrinkages: Sequence[float] = (0.05, 0.1, 0.3, 0.6, 1.0)
+    penalties: Sequence[float] = (1e-2, 1e-3, 1e-4)
+    steps: int = 40
+    balanced: bool = False
+    folds: int = FOLDS
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One way and what held-back pictures say of it.
+
+    Attributes:
+        how: class means, or logistic regression.
+        strength: shrinkage or penalty.
+        accuracy: share of the held-back pictures, or where there may be several classes of all
+            pairs of picture and class, that is named rightly; nan where none was judged.
+        surprise: mean negative log likelihood at the best temperature; nan likewise.
+    """
+
+    how: How
+    strength: float
+    accuracy: float = float("nan")
+    surprise: float = float("nan")
+
+
+@dataclass(frozen=True)
+class FrozenFit:
+    """What became of a frozen training.
+
+    Attributes:
+        tried: every way, in the order tried; empty where there were too few pictures to choose.
+        chosen: the way that the head was learned.
+        judged: pictures that it was chosen by and its temperature is set on.
+        left_out: why a way was not tried, a sentence, or "".
+        out_of_fold: (N, K) float64 calibrated probabilities of each picture to learn from, by
+            heads that did not learn from it; rows of nan where no other fold shows its class.
+    """
+
+    tried: tuple[Tried, ...]
+    chosen: Tried
+    judged: int
+    left_out: str
+    out_of_fold: NDArray[np.float64]
+
+
+def fit_frozen(
+    head: ClassificationHead,
+    features: Tensor,
+    targets: Tensor,
+    settings: FrozenSettings,
+    *,
+    val: tuple[Tensor, Tensor] | None = None,
+) -> FrozenFit:
+    """Learns the head in place, by the way that is best on held-back pictures; calibrates it.
+
+    The way is chosen and the temperature set on `val` where it has 20 pictures, else by folds.
+    Pictures to validate on are not learned from.
+
+    Args:
+        head: of any kind; only class means are tried for a cosine head.
+        features: (R, N, C) float32 pooled features: R views of each of N pictures, the first of
+            the plain frame.
+        targets: (N,) int64 classes, or (N, K) float32 0 or 1 where there may be several.
+        settings: what is tried.
+        val: (M, C) float32 pooled features of plain frames, and their targets.
+
+    Raises:
+        ValueError: no pictures, or shapes that don't agree.
+    """
+    if features.ndim != 3 or not features.shape[1] or len(targets) != features.shape[1]:
+        raise ValueError(
+            f"features must be (views, N > 0, C) with a target for each of N pictures, got "
+            f"{tuple(features.shape)} and {len(targets)} targets"
+        )
+    head.fit_standard(features.flatten(0, 1))
+    if settings.balanced:
+        head.set_class_weights(class_weights(targets, head.class_count))
+    trial = _Trial(head, features, targets, settings)
+    judge: Callable[[Tried], Tensor] = trial.out_of_fold
+    truth = targets
+    if val is not None and len(val[1]) >= _FEWEST:
+        judge, truth = trial.on(val[0]), val[1]
+    left_out = trial.too_much_work()
+    usual = Tried("means", _USUAL)
+    chosen = _judged(usual, judge(usual), truth)
+    tried: list[_Judged] = []
+    if len(chosen.losses) >= _FEWEST:
+        ways = _ways(head, settings, not left_out)
+        tried = [_judged(way, judge(way), truth) for way in ways]
+        chosen = _choose(tried)
+    own = chosen.outputs if truth is targets else trial.out_of_fold(chosen.way)
+    trial.learn(chosen.way, torch.ones(len(targets), dtype=torch.bool))
+    head.temperature.fill_(fit_temperature(chosen.outputs[chosen.known], truth[chosen.known]))
+    return FrozenFit(
+        tuple(result.way for result in tried),
+        chosen.way,
+        len(chosen.losses),
+        left_out,
+        head.probabilities(own).double().numpy(),
+    )
+
+
+def class_weights(targets: Tensor, class_count: int) -> Tensor:
+    """(K,) float32 with which every class counts the same; 1 on average over the pictures.
+
+    Args:
+        targets: (N,) int64 classes, or (N, K) float 0 or 1.
+        class_count: K.
+    """
+    shown = shares_of(targets, class_count).sum(0)
+    weights = shown.sum() / shown.clamp(min=1) / max(int((shown > 0).sum()), 1)
+    return torch.where(shown > 0, weights, torch.ones_like(weights))
+
+
+def shares_of(targets: Tensor, class_count: int) -> Tensor:
+    """(N, K) float32 of (N,) classes; (N, K) stay as they are."""
+    return (F.one_hot(targets, class_count) if targets.ndim == 1 else targets).float()
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A way with what it says of held-back pictures.
+
+    Attributes:
+        way: with its figures.
+        outputs: (M, K) logits; rows of nan are not judged.
+        known: (M,) bool, the judged ones.
+        losses: (J,) of each judged picture: whether it is named wrongly, or where there may be
+            several classes its negative log likelihood.
+    """
+
+    way: Tried
+    outputs: Tensor
+    known: Tensor
+    losses: Tensor
+
+
+class _Trial:
+    """Learns a head in this way and that, from all pictures or without one fold."""
+
+    def __init__(
+        self,
+        head: ClassificationHead,
+        features: Tensor,
+        targets: Tensor,
+        settings: FrozenSettings,
+    ) -> None:
+        self._head, self._features, self._settings = head, features, settings
+        self._shares = shares_of(targets, head.class_count)
+        present = self._shares.numpy() > 0.5
+        folds = assign_folds(
+            present,
+            groups=_look_alikes(features[0], present, settings.folds),
+            count=settings.folds,
+            seed=settings.seed,
+        )
+        self._fold = torch.from_numpy(folds)
+        self._moments = [self._moments_of(self._fold == k) for k in range(settings.folds)]
+
+    def too_much_work(self) -> str:
+        """Why regression is not tried, or ""."""
+        views, pictures, channels = self._features.shape
+        work = views * pictures * channels * self._head.class_count
+        if work <= _MOST_WORK:
+            return ""
+        return (
+            f"Logistic regression was not tried: {views * pictures:,} views of "
+            f"{self._head.class_count:,} classes would take too long."
+        )
+
+    def out_of_fold(self, way: Tried) -> Tensor:
+        """(N, K) logits of the plain frames; nan where no other fold shows a picture's class."""
+        outputs = torch.full(self._shares.shape, float("nan"))
+        for k in range(self._settings.folds):
+            held = self._fold == k
+            if not held.any() or held.all():
+                continue
+            self.learn(way, ~held, views=_FOLD_VIEWS)
+            shown = self._shares[~held].sum(0) > 0
+            known = held & (self._shares <= shown).all(1)
+            outputs[known] = self._say(self._features[0, known])
+        return outputs
+
+    def on(self, features: Tensor) -> Callable[[Tried], Tensor]:
+        """What each way, learned from all pictures, says of these."""
+
+        def say(way: Tried) -> Tensor:
+            self.learn(way, torch.ones(len(self._shares), dtype=torch.bool))
+            return self._say(features)
+
+        return say
+
+    def learn(self, way: Tried, learned: Tensor, *, views: int | None = None) -> None:
+        """Learns from the pictures of a mask, (N,) bool: all, or all but a fold."""
+        shrinkage = way.strength if way.how == "means" else _USUAL
+        kept = [k for k in range(self._settings.folds) if learned[self._fold == k].any()]
+        total = self._moments[kept[0]]
+        for k in kept[1:]:
+            total = total + self._moments[k]
+        self._head.take_prototypes(total, shrinkage=shrinkage)
+        if way.how == "regression":
+            self._regress(way.strength, self._features[:views, learned], self._shares[learned])
+
+    @torch.no_grad()
+    def _say(self, features: Tensor) -> Tensor:
+        outputs: Tensor = self._head.eval()(features)
+        return outputs
+
+    def _moments_of(self, pictures: Tensor) -> Moments:
+        """The sums over all views of the pictures of a mask."""
+        shares = self._shares[pictures]
+        total = self._head.moments(self._features[0, pictures], shares)
+        for view in self._features[1:]:
+            total = total + self._head.moments(view[pictures], shares)
+        return total
+
+    def _regress(self, penalty: float, features: Tensor, shares: Tensor) -> None:
+        head = self._head
+        with torch.no_grad():
+            standard = head.standardised(features.flatten(0, 1))
+        wanted = shares.repeat(len(features), 1)
+        optimizer = torch.optim.LBFGS(
+            [head.weight, head.bias],
+            max_iter=self._settings.steps,
+            history_size=10,
+            tolerance_grad=1e-5,
+            tolerance_change=1e-7,
+            line_search_fn="strong_wolfe",
+        )
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = head.loss(head.of_standardised(standard), wanted)["class"]
+            total = loss + penalty / 2 * head.weight.square().sum()
+            total.backward()  # type: ignore[no-untyped-call]  # torch states no types here
+            return total
+
+        optimizer.step(closure)  # type: ignore[no-untyped-call]
+        optimizer.zero_grad()
+
+
+def _ways(head: ClassificationHead, settings: FrozenSettings, regression: bool) -> list[Tried]:
+    ways = [Tried("means", shrinkage) for shrinkage in settings.shrinkages]
+    if regression and head.kind == "linear":
+        ways += [Tried("regression", penalty) for penalty in settings.penalties]
+    return ways
+
+
+def _judged(way: Tried, outputs: Tensor, truth: Tensor) -> _Judged:
+    known = ~outputs.isnan().any(1)
+    said, true = outputs[known], truth[known]
+    if not len(said):
+        return _Judged(way, outputs, known, torch.zeros(0))
+    tempered = said / fit_temperature(said, true)
+    if true.ndim == 1:
+        losses = (said.argmax(1) != true).float()
+        surprise, accuracy = F.cross_entropy(tempered, true), 1 - losses.mean()
+    else:
+        each = F.binary_cross_entropy_with_logits(tempered, true, reduction="none")
+        losses = each.mean(1)
+        surprise, accuracy = losses.mean(), ((said > 0) == (true > 0.5)).float().mean()
+    figured = replace(way, accuracy=float(accuracy), surprise=float(surprise))
+    return _Judged(figured, outputs, known, losses)
+
+
+def _choose(results: Sequence[_Judged]) -> _Judged:
+    """The best means, or the best regression where it is better by a standard error."""
+
+    def best(how: How) -> _Judged | None:
+        of_kind = [result for result in results if result.way.how == how]
+        ranked = [(float(one.losses.mean()), one.way.surprise) for one in of_kind]
+        return of_kind[ranked.index(min(ranked))] if of_kind else None
+
+    means, regression = best("means"), best("regression")
+    if means is None or regression is None:
+        return means or regression or results[0]
+    gain = means.losses - regression.losses
+    error = float(gain.std(correction=0)) / len(gain) ** 0.5
+    return regression if float(gain.mean()) > error else means
+
+
+def _look_alikes(
+    features: Tensor, present: NDArray[np.bool_], folds: int
+) -> NDArray[np.int64] | None:
+    """The group of each picture: those of one class that look nearly the same; None for each alone.
+
+    Args:
+        features: (N, C) of the plain frames.
+        present: (N, K) the classes of each.
+        folds: groups that the middle one of all classes must fall into, if it has the pictures.
+    """
+    if len(features) > _MOST_COMPARED:
+        return None
+    copies = near_copies(features.numpy(), similarity=ALIKE[0])
+    same = [copy for copy in copies if (present[copy.first] & present[copy.second]).any()]
+    pictures = present.sum(axis=0)
+    wanted = np.minimum(pictures, folds)
+    for alike in ALIKE:
+        groups = copy_groups(len(features), [copy for copy in same if copy.similarity >= alike])
+        counts = [len(np.unique(groups[shown])) for shown in present.T]
+        if np.median(counts - wanted) >= 0:
+            return groups
+    return None
