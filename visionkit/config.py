@@ -145,6 +145,9 @@ class LearnedConfig:
 
     enabled: bool
     embedding_size: Positive
+    max_epochs: Count
+    patience: Positive
+    gradient_clip: Rate
     learning_rate: Rate
     weight_decay: Rate
     batch_size: Positive
@@ -262,14 +265,14 @@ class AugmentConfig:
 
 @dataclass
 class TrainerConfig:
-    """On what and for how long is trained (conf/trainer)."""
+    """On what and for how long is trained (conf/trainer); None is as the task says."""
 
     accelerator: Accelerator
     devices: Positive
     precision: Annotated[str, Limits(choices=("32-true", "16-mixed", "bf16-mixed"))]
-    max_epochs: Count
-    patience: Positive
-    gradient_clip: Rate
+    max_epochs: Annotated[int | None, Limits(minimum=0)]
+    patience: Annotated[int | None, Limits(minimum=1)]
+    gradient_clip: Annotated[float | None, Limits(minimum=0)]
     workers: Count
     progress: bool
 
@@ -283,6 +286,7 @@ class TrainConfig:
     data: DataConfig
     augment: AugmentConfig
     trainer: TrainerConfig
+    bundle: OptionalPath
     seed: Count
     output: OptionalPath
     overwrite: bool
