@@ -45,6 +45,7 @@ from visionkit.types import Image
 
 METRICS_NAME, OUTCOMES_NAME, REPORT_NAME = "metrics.json", "outcomes.jsonl", "report.html"
 TABLE_NAME = "table.parquet"
+MANIFEST_NAME, SUMMARY_NAME = "evaluation.manifest", "evaluation_summary.json"
 SHOWN_ROWS = 60
 
 

@@ -36,17 +36,17 @@ from visionkit.inference.parts import LocalizationPart
 from visionkit.inference.prediction import Prediction
 from visionkit.inference.seen import see
 from visionkit.jobs.measure import (
+    MANIFEST_NAME,
     METRICS_NAME,
     OUTCOMES_NAME,
     REPORT_NAME,
     SHOWN_ROWS,
+    SUMMARY_NAME,
     TABLE_NAME,
 )
 from visionkit.jobs.terminal import say, say_table
 from visionkit.models.backbone import Backbone
-from visionkit.types import Sample
-
-MANIFEST_NAME, SUMMARY_NAME = "evaluation.manifest", "evaluation_summary.json"
+from visionkit.types import Image, Sample
 
 Locate = Callable[[str], sv.Detections]
 """The objects in the picture at a path, whatever their score, in pixels of the upright picture.
@@ -239,7 +239,7 @@ def write_located(
         metrics=metrics.boxes,
         predictions=measured.predictions,
         image_names=names,
-        read_image=lambda picture: read_image(samples[picture].uri),
+        read_image=lambda picture: _read_again(samples[picture]),
         coco=metrics.coco,
         errors=metrics.errors,
         wording=CLASSES,
@@ -268,6 +268,11 @@ def say_located(measured: MeasuredLocalization) -> None:
     )
     if measured.problems:
         say(f"{len(measured.problems)} pictures could not be read and are not measured.")
+
+
+def _read_again(sample: Sample) -> Image:
+    """(H, W, 3) uint8 RGB: a picture that was read before, however large it may be."""
+    return read_image(sample.uri, max_pixels=max(MAX_PIXELS, sample.width * sample.height))
 
 
 def _truth(sample: Sample, class_names: Sequence[str]) -> Truth:
