@@ -17,7 +17,11 @@ from visionkit.matching.finder import FinderSettings
 from visionkit.matching.geometry import GeometrySettings
 from visionkit.matching.pyramid import PyramidSettings
 from visionkit.matching.search import SearchSettings
+from visionkit.training.classification import ClassificationSettings
+from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.fit import FitSettings
+from visionkit.training.frozen import FrozenSettings
+from visionkit.training.mixing import MixSettings
 
 FILES = sorted(file.relative_to(conf_folder()).as_posix() for file in conf_folder().rglob("*.yaml"))
 GROUPS = defaults_of(conf_folder() / "train.yaml")
@@ -57,20 +61,27 @@ def test_every_command_has_a_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "part"),
+    ("settings", "task", "part"),
     [
-        (FinderSettings(), "task"),
-        (PyramidSettings(), "task.correlation"),
-        (SearchSettings(), "task.correlation"),
-        (GeometrySettings(), "task.geometry"),
-        (ComposeSettings(), "augment"),
-        (FitSettings(), "trainer"),
-        (FitSettings(), "task.learned"),
+        (FinderSettings(), "exemplar", "task"),
+        (PyramidSettings(), "exemplar", "task.correlation"),
+        (SearchSettings(), "exemplar", "task.correlation"),
+        (GeometrySettings(), "exemplar", "task.geometry"),
+        (ComposeSettings(), "exemplar", "augment"),
+        (FitSettings(), "exemplar", "trainer"),
+        (FitSettings(), "exemplar", "task.learned"),
+        (ClassificationSettings(), "classification", "task"),
+        (ClassificationSettings().view, "classification", "task.view"),
+        (FrozenSettings(), "classification", "task.frozen"),
+        (FinetuneSettings(), "classification", "task.finetune"),
+        (MixSettings(), "classification", "task.finetune.mix"),
     ],
-    ids=lambda value: type(value).__name__,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_the_configs_and_the_library_have_the_same_defaults(settings: Any, part: str) -> None:
-    config: Any = compose("train", TrainConfig, ["task=exemplar"]).config
+def test_the_configs_and_the_library_have_the_same_defaults(
+    settings: Any, task: str, part: str
+) -> None:
+    config: Any = compose("train", TrainConfig, [f"task={task}"]).config
     for name in part.split("."):
         config = getattr(config, name)
     shared = {entry.name for entry in fields(settings)} & {entry.name for entry in fields(config)}

@@ -5,22 +5,32 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from visionkit.config import AugmentConfig, ExemplarConfig, TrainerConfig
+from visionkit.config import AugmentConfig, ClassificationConfig, ExemplarConfig, TrainerConfig
 from visionkit.data.compose import ComposeSettings
+from visionkit.data.views import ViewSettings
 from visionkit.matching.finder import FinderSettings
 from visionkit.matching.geometry import GeometrySettings
 from visionkit.matching.pyramid import PyramidSettings
 from visionkit.matching.search import SearchSettings
+from visionkit.training.classification import ClassificationSettings
+from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.fit import FitSettings
+from visionkit.training.frozen import FrozenSettings
+from visionkit.training.mixing import MixSettings
 
 _Settings = TypeVar(
     "_Settings",
+    ClassificationSettings,
     ComposeSettings,
     FinderSettings,
+    FinetuneSettings,
     FitSettings,
+    FrozenSettings,
     GeometrySettings,
+    MixSettings,
     PyramidSettings,
     SearchSettings,
+    ViewSettings,
 )
 
 
@@ -46,6 +56,26 @@ def compose_settings(augment: AugmentConfig) -> ComposeSettings:
 def fit_settings(trainer: TrainerConfig, task: ExemplarConfig, seed: int) -> FitSettings:
     """How the head is trained, as the config says."""
     return _settings(FitSettings, trainer, task.learned, seed=seed)
+
+
+def classification_settings(
+    trainer: TrainerConfig, task: ClassificationConfig, seed: int
+) -> ClassificationSettings:
+    """How a classification head is trained, as the config says."""
+    view = _settings(ViewSettings, task.view)
+    tuned = None
+    if task.finetune.enabled and trainer.max_epochs:
+        mix = _settings(MixSettings, task.finetune.mix)
+        tuned = _settings(FinetuneSettings, trainer, task.finetune, seed=seed, views=view, mix=mix)
+    return _settings(
+        ClassificationSettings,
+        task,
+        view=view,
+        frozen=_settings(FrozenSettings, task.frozen, seed=seed),
+        finetune=tuned,
+        batch_size=task.finetune.batch_size,
+        seed=seed,
+    )
 
 
 def _settings(kind: type[_Settings], *configs: object, **own: object) -> _Settings:
