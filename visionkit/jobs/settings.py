@@ -5,28 +5,44 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from visionkit.config import AugmentConfig, ExemplarConfig, LocalizationConfig, TrainerConfig
+from visionkit.config import (
+    AugmentConfig,
+    ClassificationConfig,
+    ExemplarConfig,
+    LocalizationConfig,
+    TrainerConfig,
+)
 from visionkit.data.augment import AugmentSettings
 from visionkit.data.compose import ComposeSettings
+from visionkit.data.views import ViewSettings
 from visionkit.inference.locate import Tiles
 from visionkit.matching.finder import FinderSettings
 from visionkit.matching.geometry import GeometrySettings
 from visionkit.matching.pyramid import PyramidSettings
 from visionkit.matching.search import SearchSettings
+from visionkit.training.classification import ClassificationSettings
+from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.fit import FitSettings
+from visionkit.training.frozen import FrozenSettings
 from visionkit.training.localization_settings import LocalizationSettings
+from visionkit.training.mixing import MixSettings
 
 _Settings = TypeVar(
     "_Settings",
     AugmentSettings,
+    ClassificationSettings,
     ComposeSettings,
     FinderSettings,
+    FinetuneSettings,
     FitSettings,
+    FrozenSettings,
     GeometrySettings,
     LocalizationSettings,
+    MixSettings,
     PyramidSettings,
     SearchSettings,
     Tiles,
+    ViewSettings,
 )
 
 
@@ -72,6 +88,28 @@ class _Given:
 
     def __init__(self, trainer: TrainerConfig) -> None:
         vars(self).update({k: v for k, v in vars(trainer).items() if v is not None})
+
+
+def classification_settings(
+    trainer: TrainerConfig, task: ClassificationConfig, seed: int
+) -> ClassificationSettings:
+    """How a classification head is trained, as the config says."""
+    view = _settings(ViewSettings, task.view)
+    tuned = None
+    if task.finetune.enabled and trainer.max_epochs != 0:
+        mix = _settings(MixSettings, task.finetune.mix)
+        tuned = _settings(
+            FinetuneSettings, task.finetune, _Given(trainer), seed=seed, views=view, mix=mix
+        )
+    return _settings(
+        ClassificationSettings,
+        task,
+        view=view,
+        frozen=_settings(FrozenSettings, task.frozen, seed=seed),
+        finetune=tuned,
+        batch_size=task.finetune.batch_size,
+        seed=seed,
+    )
 
 
 def _settings(kind: type[_Settings], *configs: object, **own: object) -> _Settings:
