@@ -74,6 +74,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20.0, help="of each training")
     parser.add_argument("--size", type=int, default=416, help="longest side in pixels")
     parser.add_argument("--weights", choices=["starter", "file"], default="starter")
+    parser.add_argument("--freeze", choices=["none", "early", "all"], default="none")
     parser.add_argument("--boxes", type=Path, help="box weights made by `visionkit pretrain`")
     parser.add_argument("--held-out", action="store_true", help="measure on training pictures")
     parser.add_argument("--peer-python", help="python of an environment with ultralytics")
@@ -109,7 +110,11 @@ def _own(given: BoxSet, arguments: argparse.Namespace) -> LocalizationMetrics:
         start_boxes(head, arguments.boxes)
     framing = Framing(frame_size(given.train, arguments.size), "letterbox")
     settings = LocalizationSettings(
-        max_epochs=None, minutes=arguments.minutes, accelerator="cpu", seed=arguments.seed
+        max_epochs=None,
+        minutes=arguments.minutes,
+        freeze=arguments.freeze,
+        accelerator="cpu",
+        seed=arguments.seed,
     )
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()
