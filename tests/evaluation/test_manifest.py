@@ -139,9 +139,7 @@ def test_a_manifest_of_boxes_reads_back_as_the_data_set(
     path = write_manifest(tmp_path / "run" / "evaluation.manifest", rows)
     back = read(path, image_root=tmp_path)
     assert back.format == "groundtruth"
-    assert sorted(to_samples(back.table), key=lambda s: s.uri) == sorted(
-        boxed, key=lambda s: s.uri
-    )
+    assert sorted(to_samples(back.table), key=lambda s: s.uri) == sorted(boxed, key=lambda s: s.uri)
     (problem,) = back.problems
     assert problem.level == "warning"
     # The picture without finds at their thresholds has no prediction to leave out.
