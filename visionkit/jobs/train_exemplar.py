@@ -129,6 +129,11 @@ def _gather(config: TrainConfig, run_folder: Path) -> Material:
     data = config.data
     items, scenes, background = data.items, data.scenes, data.background
     data_format = data.format
+    if data.root is not None:
+        raise ValueError(
+            f"data.items must be given for task=exemplar, got data.root={data.root}, which is for "
+            "classification and localization"
+        )
     if items is None:
         if scenes is not None:
             raise ValueError(f"data.items must be given with data.scenes, got only {scenes}")
