@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from visionkit.evaluation.bootstrap import Interval
+from visionkit.evaluation.classification import ClassificationMetrics
 from visionkit.evaluation.metrics import BoxMetrics
 from visionkit.evaluation.presence import PresenceMetrics
 from visionkit.scores import score_text
@@ -28,7 +29,9 @@ _WORDS_OF_OUTCOMES = {
 """Verb for one find and for several, and the rest of the sentence."""
 
 
-def metrics_json(metrics: BoxMetrics | PresenceMetrics) -> dict[str, Any]:
+def metrics_json(
+    metrics: BoxMetrics | PresenceMetrics | ClassificationMetrics,
+) -> dict[str, Any]:
     """The metrics as JSON values; what is undefined or infinite is None, finds are left out."""
     return {
         field.name: _json_value(getattr(metrics, field.name))
@@ -231,7 +234,7 @@ def _json_value(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_json_value(entry) for entry in value]
     if isinstance(value, np.ndarray):
-        return value.tolist()
+        return _json_value(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value
