@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Protocol
 
-import jinja2
 import numpy as np
 import supervision as sv
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from visionkit.evaluation import charts, summary, wall
 from visionkit.evaluation.box_errors import ErrorKind
 from visionkit.evaluation.charts import LearningCurve
 from visionkit.evaluation.coco import CocoMetrics, box_sizes
+from visionkit.evaluation.confusion import confusion_pairs, confusion_rows
 from visionkit.evaluation.metrics import BoxMetrics, ClassMetrics
+from visionkit.evaluation.page import write_page
 from visionkit.evaluation.presence import PresenceMetrics
 from visionkit.evaluation.wording import ITEMS, Wording
-from visionkit.files import write_bytes
-from visionkit.scores import score_text
 from visionkit.types import Image
 
 __all__ = ["LearningCurve", "Report", "TrainingScene", "write_report"]
 
-_PAGE = "report_page"
 _CARDS = 18  # in each part of the wall; the first nine are open
 _SCENES = 12
 _SCENE_SIZE = (360, 270)  # width, height
@@ -38,7 +32,6 @@ _THUMBNAIL = (64, 44)
 _THUMBNAILS = 300  # items beyond these have no thumbnail, so that the file stays small
 _CHARTS = 24  # precision-recall curves
 _STRIPS = 40  # threshold charts
-_CONFUSION_CLASSES = 40  # a larger matrix can't be read; the pairs are listed instead
 _PAIRS = 30
 _PROBLEMS = 200
 _ERROR_WORDS = {
@@ -151,31 +144,8 @@ def write_report(path: str | Path, report: Report) -> Path:
                 f"{name} must have one entry a picture evaluated, got {given} for "
                 f"{metrics.pictures} pictures; give them in the order evaluated."
             )
-    page = files("visionkit.evaluation") / _PAGE
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(
-        number=summary.number,
-        score=score_text,
-        percent=summary.percent,
-        interval=summary.interval_text,
-    )
-    environment.globals.update(counted=summary.counted)
-    template = environment.from_string((page / "report.html.jinja").read_text(encoding="utf-8"))
-    script = (page / "report.js").read_text(encoding="utf-8")
-    html = template.render(
-        report=report,
-        metrics=metrics,
-        wording=report.wording,
-        style=Markup((page / "report.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=_script_hash(script),
-        **_content(report),
-    )
-    # A file name that is no UTF-8 must not keep the report from being written.
-    write_bytes(path, html.encode("utf-8", errors="backslashreplace"))
-    return Path(path)
+    content = {"report": report, "metrics": metrics, "wording": report.wording, **_content(report)}
+    return write_page(path, "report.html.jinja", content)
 
 
 def _content(report: Report) -> dict[str, Any]:
@@ -214,8 +184,8 @@ def _content(report: Report) -> dict[str, Any]:
             (metrics.per_class[index], charts.threshold_chart(metrics, index, axis))
             for index in weakest[:_STRIPS]
         ],
-        "confusion": _confusion(metrics),
-        "pairs": _pairs(metrics)[:_PAIRS],
+        "confusion": confusion_rows(metrics.confusion, [*metrics.class_names, "none of them"]),
+        "pairs": confusion_pairs(metrics.confusion, metrics.class_names)[:_PAIRS],
         "scenes": [_scene(scene, report.wording) for scene in report.training_scenes[:_SCENES]],
         "learning": [(curve.name, charts.learning_chart(curve)) for curve in report.learning],
         "problems": list(report.problems)[:_PROBLEMS],
@@ -256,36 +226,6 @@ def _sizes(report: Report) -> list[tuple[str, int, float, float]]:
     ]
 
 
-def _confusion(metrics: BoxMetrics) -> list[tuple[str, list[tuple[int, float, str]]]]:
-    """Rows of the matrix: name, then count, share of its row and kind of each cell."""
-    names = [*metrics.class_names, "none of them"]
-    if not 0 < len(metrics.class_names) <= _CONFUSION_CLASSES:
-        return []
-    last = len(names) - 1
-    return [
-        (name, [_cell(row, column, last, metrics.confusion) for column in range(len(names))])
-        for row, name in enumerate(names)
-    ]
-
-
-def _cell(row: int, column: int, last: int, confusion: NDArray[np.int64]) -> tuple[int, float, str]:
-    count, total = int(confusion[row, column]), int(confusion[row].sum())
-    kind = "right" if row == column else "missed" if column == last else "wrong"
-    return count, count / total if total else 0.0, kind
-
-
-def _pairs(metrics: BoxMetrics) -> list[tuple[str, str, int]]:
-    """What is there, what it was taken for, how often: most often first."""
-    between = metrics.confusion[:-1, :-1].copy()
-    np.fill_diagonal(between, 0)
-    rows, columns = np.nonzero(between)
-    pairs = [
-        (metrics.class_names[row], metrics.class_names[column], int(between[row, column]))
-        for row, column in zip(rows, columns, strict=True)
-    ]
-    return sorted(pairs, key=lambda pair: -pair[2])
-
-
 def _scene(scene: TrainingScene, wording: Wording) -> dict[str, Any]:
     small = wall.fitted(scene.image, _SCENE_SIZE, enlarge=2.0)
     scale = small.shape[1] / scene.image.shape[1]
@@ -305,9 +245,3 @@ def _scene_words(labels: Iterable[str], wording: Wording) -> str:
     if not counts:
         return "no item: an empty scene" if wording is ITEMS else f"no {wording.things}"
     return ", ".join(name if count == 1 else f"{name} × {count}" for name, count in counts.items())
-
-
-def _script_hash(script: str) -> str:
-    """The source expression that lets the page run this script and no other."""
-    digest = hashlib.sha256(script.encode("utf-8")).digest()
-    return "sha256-" + base64.b64encode(digest).decode("ascii")

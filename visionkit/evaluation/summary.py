@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from visionkit.evaluation.bootstrap import Interval
+from visionkit.evaluation.classification import ClassificationMetrics
 from visionkit.evaluation.coco import CocoMetrics
 from visionkit.evaluation.metrics import BoxMetrics
 from visionkit.evaluation.presence import PresenceMetrics
@@ -32,7 +33,9 @@ _WORDS_OF_OUTCOMES = {
 """Verb for one find and for several, and the rest of the sentence, in the words of a task."""
 
 
-def metrics_json(metrics: BoxMetrics | PresenceMetrics | CocoMetrics) -> dict[str, Any]:
+def metrics_json(
+    metrics: BoxMetrics | PresenceMetrics | CocoMetrics | ClassificationMetrics,
+) -> dict[str, Any]:
     """The metrics as JSON values; what is undefined or infinite is None, finds are left out."""
     return {
         field.name: json_value(getattr(metrics, field.name))
