@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +43,13 @@ from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.training.boxed import frame_size
 from visionkit.training.localization import fit_localization, start_boxes
 from visionkit.training.localization_module import Localizer
-from visionkit.training.localization_settings import LocalizationSettings
+from visionkit.training.localization_settings import AUGMENT, LocalizationSettings
 
 RESULTS = Path(__file__).parent / "results" / "localization.csv"
 BARS = {"bccd": (0.80, 0.92), "raccoon": (0.65, 0.85), "tomato": (0.85, 0.95)}
 """Set -> AP50 that must be reached, and the goal."""
+UPSIDE_DOWN = {"bccd": 0.5, "raccoon": 0.0, "tomato": 0.0}
+"""Set -> share of the pictures mirrored top to bottom: cells have no upper side."""
 AGAINST_PEER = ("bccd", "raccoon")
 STRIDES = (8, 16, 32)
 
@@ -74,6 +77,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=20.0, help="of each training")
     parser.add_argument("--size", type=int, default=416, help="longest side in pixels")
     parser.add_argument("--weights", choices=["starter", "file"], default="starter")
+    parser.add_argument("--freeze", choices=["none", "early", "all"], default="none")
     parser.add_argument("--boxes", type=Path, help="box weights made by `visionkit pretrain`")
     parser.add_argument("--held-out", action="store_true", help="measure on training pictures")
     parser.add_argument("--peer-python", help="python of an environment with ultralytics")
@@ -92,7 +96,7 @@ def _set(name: str, ledger: Ledger, arguments: argparse.Namespace) -> None:
     label, (bar, goal) = name, BARS[name]
     if arguments.held_out:
         given, label, bar = given.held_out(), f"{name} held out", None
-    own = _own(given, arguments)
+    own = _own(name, given, arguments)
     _report(ledger, f"{label} {arguments.weights}", own, bar=bar, goal=goal)
     if name in AGAINST_PEER and not arguments.no_peer:
         peer = _peer(given, arguments)
@@ -101,7 +105,7 @@ def _set(name: str, ledger: Ledger, arguments: argparse.Namespace) -> None:
         ledger.add(f"{label}: AP50 above yolo11n", lead, at_least=0.0)
 
 
-def _own(given: BoxSet, arguments: argparse.Namespace) -> LocalizationMetrics:
+def _own(name: str, given: BoxSet, arguments: argparse.Namespace) -> LocalizationMetrics:
     backbone = _backbone(arguments.weights)
     torch.manual_seed(arguments.seed)
     head = LocalizationHead(backbone.channels, len(given.class_names))
@@ -109,7 +113,12 @@ def _own(given: BoxSet, arguments: argparse.Namespace) -> LocalizationMetrics:
         start_boxes(head, arguments.boxes)
     framing = Framing(frame_size(given.train, arguments.size), "letterbox")
     settings = LocalizationSettings(
-        max_epochs=None, minutes=arguments.minutes, accelerator="cpu", seed=arguments.seed
+        max_epochs=None,
+        minutes=arguments.minutes,
+        freeze=arguments.freeze,
+        augment=replace(AUGMENT, flip_vertical=UPSIDE_DOWN[name]),
+        accelerator="cpu",
+        seed=arguments.seed,
     )
     with tempfile.TemporaryDirectory() as folder:
         start = time.monotonic()

@@ -181,6 +181,7 @@ class PictureChangesConfig:
     """How training pictures are changed; fields as of `visionkit.data.augment`."""
 
     flip: Fraction
+    flip_vertical: Fraction
     scale: Annotated[float, Limits(minimum=0, maximum=0.9)]
     shift: Fraction
     roll: Annotated[float, Limits(minimum=0, maximum=180)]

@@ -157,6 +157,12 @@ def test_the_same_seed_gives_the_same_numbers(
     assert losses(other) != losses(whole)
 
 
+def test_other_processes_prepare_the_same_pictures(
+    whole: Trained, pictures: tuple[list[Sample], list[Sample]], tmp_path: Path
+) -> None:
+    equal(train(tmp_path, *pictures, settings=replace(QUICK, workers=1)), whole)
+
+
 def test_figures_stand_only_where_something_was_measured(
     tmp_path: Path, pictures: tuple[list[Sample], list[Sample]]
 ) -> None:

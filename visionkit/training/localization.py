@@ -17,7 +17,7 @@ from visionkit.data.problems import Problem
 from visionkit.heads.localization import LocalizationHead
 from visionkit.models.backbone import Backbone
 from visionkit.models.weights import read_weights
-from visionkit.training.boxed import FramedPictures, TrainingPictures, Turns, join
+from visionkit.training.boxed import MEMORY, FramedPictures, TrainingPictures, Turns, join
 from visionkit.training.lightning_parts import AtomicCheckpoints, Clock, calm, loggers
 from visionkit.training.localization_module import LocalizationTraining, Localizer, head_classes
 from visionkit.training.localization_settings import LocalizationSettings
@@ -96,7 +96,8 @@ def fit_localization(
     """
     settings = settings or LocalizationSettings()
     _check(head, train, class_names)
-    pictures = FramedPictures(train, class_names, framing, max_pixels=max_pixels)
+    memory = MEMORY // max(1, settings.workers)  # each process has its own
+    pictures = FramedPictures(train, class_names, framing, max_pixels=max_pixels, memory=memory)
     held_out = FramedPictures(val, class_names, framing, max_pixels=max_pixels)
     _freeze(backbone, settings)
     with calm():
