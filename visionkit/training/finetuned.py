@@ -262,6 +262,6 @@ def _keeper(folder: Path, *, chosen: bool) -> ModelCheckpoint:
         "best" if chosen else Path(LAST).stem,
         monitor=ERROR if chosen else None,
         save_last=chosen,
-        save_on_train_epoch_end=not chosen,
+        save_on_train_epoch_end=True,  # whole epochs: a resumed run begins with the next
         enable_version_counter=False,
     )

@@ -64,6 +64,8 @@ def calm() -> Iterator[None]:
             warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
             warnings.filterwarnings("ignore", "The '.*dataloader' does not have many workers")
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+            warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
+            warnings.filterwarnings("ignore", "You defined a `validation_step` but have no")
             warnings.filterwarnings("ignore", "The dirpath has changed from")  # the run was moved
             # What is frozen, and averages of weights, are meant to stay in evaluation mode.
             warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
