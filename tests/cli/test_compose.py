@@ -25,7 +25,7 @@ def test_the_defaults_of_a_task_are_typed() -> None:
     assert config.task.correlation.enabled is True
     assert config.backbone.weights == "starter"
     assert config.data.items is None
-    assert isinstance(config.trainer.max_epochs, int)
+    assert isinstance(config.task.learned.max_epochs, int)
 
 
 def test_a_key_may_be_called_like_a_group_of_another_command() -> None:

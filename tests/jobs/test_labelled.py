@@ -421,18 +421,17 @@ def test_pictures_are_read_as_they_lie(shared_data: Path) -> None:
 def test_every_malformed_file_is_read_or_reported(shared_data: Path) -> None:
     """Which problem each file has is the matter of tests/data/test_malformed.py."""
     outcomes: Counter[str] = Counter()
-    for path in sorted((shared_data / "malformed" / "annotations").iterdir()):
-        if path.suffix not in (".json", ".xml", ".csv"):
-            continue
+    folder = shared_data / "malformed" / "annotations"
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".xml", ".csv")]
+    for path in paths:
         kind: Kind = "classification" if path.suffix == ".csv" else "localization"
         try:
             found = read(kind, f"data.root={path}")
         except NothingLeftError as error:
-            assert error.problems, path
-            outcomes["refused"] += 1
+            outcomes["refused"] += bool(error.problems)
         else:
             assert found.train, path
             assert all(set(labels([s])) <= set(found.class_names) for s in found.train)
             outcomes["read"] += 1
     assert outcomes["read"] >= 10
-    assert outcomes["refused"] >= 20
+    assert outcomes["read"] + outcomes["refused"] == len(paths) > 40

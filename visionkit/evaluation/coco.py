@@ -17,6 +17,7 @@ from pycocotools.cocoeval import COCOeval
 from visionkit.evaluation.outcomes import Truth
 
 _MOST = (1, 10, 100)  # finds a picture that count
+_SMALL, _LARGE = 32**2, 96**2  # areas in pixels
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,16 @@ def coco_metrics(
         evaluator.summarize()
     # COCO writes -1 for what is not defined.
     return CocoMetrics(*(float(each) if each >= 0 else float("nan") for each in evaluator.stats))
+
+
+def box_sizes(boxes: NDArray[np.floating]) -> dict[str, int]:
+    """How many of the (N, 4) xyxy boxes are "small", "medium" and "large" by COCO's areas.
+
+    One that is exactly 32 x 32 or 96 x 96 counts as medium here; COCO counts it as both.
+    """
+    area = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).astype(np.float64)
+    small, large = int((area < _SMALL).sum()), int((area > _LARGE).sum())
+    return {"small": small, "medium": len(area) - small - large, "large": large}
 
 
 def _coco(boxes: list[dict[str, Any]], pictures: int, class_count: int) -> Any:

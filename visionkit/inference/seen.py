@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from visionkit.data.framing import Framing, Placement, frame, read_framed
+from visionkit.data.images import MAX_PIXELS
 from visionkit.models.backbone import Backbone
 from visionkit.types import Features, Image
 
@@ -27,7 +28,13 @@ class Seen:
     placements: tuple[Placement, ...]
 
 
-def see(backbone: Backbone, pictures: Sequence[str | Path | Image], framing: Framing) -> Seen:
+def see(
+    backbone: Backbone,
+    pictures: Sequence[str | Path | Image],
+    framing: Framing,
+    *,
+    max_pixels: int = MAX_PIXELS,
+) -> Seen:
     """One pass of the backbone over all pictures, each in its frame.
 
     Args:
@@ -35,12 +42,13 @@ def see(backbone: Backbone, pictures: Sequence[str | Path | Image], framing: Fra
         pictures: at least one; paths, or (H, W, 3) uint8 RGB. A file is decoded no larger than
             the frame needs.
         framing: the frame.
+        max_pixels: larger files are refused.
 
     Raises:
         ImageError: a file is no picture that can be read.
         FileNotFoundError: there is no such file.
     """
-    framed = [_framed(picture, framing) for picture in pictures]
+    framed = [_framed(picture, framing, max_pixels) for picture in pictures]
     device = next(backbone.parameters()).device
     pixels = torch.from_numpy(np.stack([image for image, _ in framed])).to(device)
     with torch.no_grad():
@@ -49,7 +57,9 @@ def see(backbone: Backbone, pictures: Sequence[str | Path | Image], framing: Fra
     return Seen(features, tuple(placement for _, placement in framed))
 
 
-def _framed(picture: str | Path | Image, framing: Framing) -> tuple[Image, Placement]:
+def _framed(
+    picture: str | Path | Image, framing: Framing, max_pixels: int
+) -> tuple[Image, Placement]:
     if isinstance(picture, np.ndarray):
         return frame(picture, framing)
-    return read_framed(picture, framing)
+    return read_framed(picture, framing, max_pixels=max_pixels)

@@ -5,22 +5,44 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from visionkit.config import AugmentConfig, ExemplarConfig, TrainerConfig
+from visionkit.config import (
+    AugmentConfig,
+    ClassificationConfig,
+    ExemplarConfig,
+    LocalizationConfig,
+    TrainerConfig,
+)
+from visionkit.data.augment import AugmentSettings
 from visionkit.data.compose import ComposeSettings
+from visionkit.data.views import ViewSettings
+from visionkit.inference.locate import Tiles
 from visionkit.matching.finder import FinderSettings
 from visionkit.matching.geometry import GeometrySettings
 from visionkit.matching.pyramid import PyramidSettings
 from visionkit.matching.search import SearchSettings
+from visionkit.training.classification import ClassificationSettings
+from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.fit import FitSettings
+from visionkit.training.frozen import FrozenSettings
+from visionkit.training.localization_settings import LocalizationSettings
+from visionkit.training.mixing import MixSettings
 
 _Settings = TypeVar(
     "_Settings",
+    AugmentSettings,
+    ClassificationSettings,
     ComposeSettings,
     FinderSettings,
+    FinetuneSettings,
     FitSettings,
+    FrozenSettings,
     GeometrySettings,
+    LocalizationSettings,
+    MixSettings,
     PyramidSettings,
     SearchSettings,
+    Tiles,
+    ViewSettings,
 )
 
 
@@ -45,13 +67,56 @@ def compose_settings(augment: AugmentConfig) -> ComposeSettings:
 
 def fit_settings(trainer: TrainerConfig, task: ExemplarConfig, seed: int) -> FitSettings:
     """How the head is trained, as the config says."""
-    return _settings(FitSettings, trainer, task.learned, seed=seed)
+    return _settings(FitSettings, task.learned, _Given(trainer), seed=seed)
+
+
+def localization_settings(
+    trainer: TrainerConfig, task: LocalizationConfig, seed: int
+) -> LocalizationSettings:
+    """How a localization head is trained, as the config says."""
+    changes = _settings(AugmentSettings, task.augment)
+    return _settings(LocalizationSettings, task, _Given(trainer), augment=changes, seed=seed)
+
+
+def tiles_of(task: LocalizationConfig) -> Tiles | None:
+    """How pictures are also seen in parts, as the config says."""
+    return _settings(Tiles, task.tiles) if task.tiles.enabled else None
+
+
+class _Given:
+    """What of a trainer's config is given: it comes before what the task says."""
+
+    def __init__(self, trainer: TrainerConfig) -> None:
+        vars(self).update({k: v for k, v in vars(trainer).items() if v is not None})
+
+
+def classification_settings(
+    trainer: TrainerConfig, task: ClassificationConfig, seed: int
+) -> ClassificationSettings:
+    """How a classification head is trained, as the config says."""
+    view = _settings(ViewSettings, task.view)
+    tuned = None
+    if task.finetune.enabled and trainer.max_epochs != 0:
+        mix = _settings(MixSettings, task.finetune.mix)
+        tuned = _settings(
+            FinetuneSettings, task.finetune, _Given(trainer), seed=seed, views=view, mix=mix
+        )
+    return _settings(
+        ClassificationSettings,
+        task,
+        view=view,
+        frozen=_settings(FrozenSettings, task.frozen, seed=seed),
+        finetune=tuned,
+        batch_size=task.finetune.batch_size,
+        seed=seed,
+    )
 
 
 def _settings(kind: type[_Settings], *configs: object, **own: object) -> _Settings:
     """Settings whose every field is one of `own` or stands in a config under the same name.
 
-    A field that neither has is an error, not its default: an option can't be forgotten here.
+    Of two configs the later one counts. A field that none has is an error, not its default: an
+    option can't be forgotten here.
     """
     said: dict[str, Any] = {name: value for each in configs for name, value in vars(each).items()}
     said |= own
