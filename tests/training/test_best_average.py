@@ -40,7 +40,7 @@ class Training:
 
 def judge(name: str, figures: list[float]) -> Judge:
     """Gives the figure of the epoch that the weight says."""
-    return lambda model: {name: figures[round(float(next(model.parameters())))]}
+    return lambda model: {name: figures[round(next(model.parameters()).item())]}
 
 
 def kept(figures: dict[str, list[float]], validations: int, *, from_start: bool = True) -> Any:
@@ -51,7 +51,7 @@ def kept(figures: dict[str, list[float]], validations: int, *, from_start: bool 
     training.run(best)
     model = nn.Linear(1, 1, bias=False)
     best.restore(model)
-    assert float(model.weight) == best.epoch
+    assert model.weight.item() == best.epoch
     assert best.figures == {name: values[best.epoch] for name, values in figures.items()}
     return best
 
@@ -101,6 +101,6 @@ def test_a_resumed_one_goes_on() -> None:
     second.load_state_dict(first.state_dict())
     model = nn.Linear(1, 1, bias=False)
     second.restore(model)
-    assert (float(model.weight), second.epoch) == (1, 1)
+    assert (model.weight.item(), second.epoch) == (1, 1)
     assert second.start == {"a": 0.1}
     torch.testing.assert_close(second.state_dict(), first.state_dict())

@@ -34,6 +34,7 @@ NAMING = FinetuneSettings(
     max_epochs=3,
     batch_size=8,
     learning_rate=5e-3,
+    backbone_rate=0.5,
     average=0.5,
     warm_up=0.0,
     layer_decay=0.8,
@@ -60,7 +61,6 @@ QUICK = JointSettings(
     ),
     localization=LOCATING,
     max_epochs=3,
-    learning_rate=6e-4,
     validations=3,
     average=0.5,
     warm_up=0.0,
@@ -181,7 +181,7 @@ def test_settings_out_of_range(wrong: dict[str, object], message: str) -> None:
 
 
 def test_a_loss_that_is_not_finite(tmp_path: Path, data: Data) -> None:
-    settings = replace(QUICK, learning_rate=1e30)
+    settings = replace(QUICK, localization=replace(LOCATING, learning_rate=1e30))
     with pytest.raises(RuntimeError, match=r"loss must be finite.*learning_rate"):
         train(tmp_path, data, settings)
 
@@ -198,7 +198,7 @@ def test_the_losses_of_one_batch_fall(data: Data) -> None:
         "localization": join([shown[Turn(0, number)] for number in range(4)]),
     }
     locates = replace(LOCATING, scales=(1.0, 1.0), learning_rate=3e-3)
-    settings = replace(QUICK, localization=locates, learning_rate=3e-3)
+    settings = replace(QUICK, localization=locates)
     network = JointNetwork(backbone, {"classification": naming, "localization": locating})
     module = JointTraining(network, settings, Turns(4, 0))
     told: list[dict[str, float]] = []
@@ -337,14 +337,13 @@ def test_pictures_that_are_gone_are_reported(tmp_path: Path, data: Data) -> None
 
 
 def test_classification_alone_is_its_own_training(tmp_path: Path, data: Data) -> None:
-    own = replace(NAMING, backbone_rate=6e-4 / 5e-3)
     joint = train(tmp_path / "joint", without_val(data), tasks=("classification",))
     backbone, head, _ = new_heads()
     began = fit_classification(
         backbone, head, data.classes, [], pictures.NAMES, CROP, tmp_path / "start", QUICK.start
     )
     alone = fit_finetuned(
-        backbone, head, began.learned, began.learned.part([]), CROP, tmp_path / "alone", own
+        backbone, head, began.learned, began.learned.part([]), CROP, tmp_path / "alone", NAMING
     )
     torch.testing.assert_close(joint.classification.weight, head.weight, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(

@@ -175,9 +175,9 @@ def _train(
     module = JointTraining(model, settings, turns)
     judges = [judge for course in courses.by_task.values() for judge in course.judges]
     best, clock = BestAverage(judges, settings.validations, from_start=True), Clock()
-    loaders = _side_by_side(courses.by_task)
+    loaders, steps = _side_by_side(courses.by_task)
     callbacks = [best, clock, whole_epochs(folder)]
-    trainer = new_trainer(folder, settings, callbacks, log_every=min(10, len(loaders)))
+    trainer = new_trainer(folder, settings, callbacks, log_every=min(10, steps))
     if settings.max_epochs != 0:
         trainer.fit(module, loaders, ckpt_path=last_of(folder))
     best.restore(model)
@@ -185,15 +185,15 @@ def _train(
     return _Learned(module, trainer, best, clock)
 
 
-def _side_by_side(courses: Mapping[str, NamingCourse | LocatingCourse]) -> CombinedLoader:
-    """Task -> batch, so many times as the head of most batches has; the others begin anew."""
+def _side_by_side(
+    courses: Mapping[str, NamingCourse | LocatingCourse],
+) -> tuple[CombinedLoader, int]:
+    """Task -> batch, and how many: as many as the most a head has; the others begin anew."""
     once = {task: course.batches(1) for task, course in courses.items()}
     steps = max(len(loader) for loader in once.values())
     passes = {task: math.ceil(steps / len(loader)) for task, loader in once.items()}
-    return CombinedLoader(
-        {
-            task: once[task] if passes[task] == 1 else course.batches(passes[task])
-            for task, course in courses.items()
-        },
-        "max_size_cycle",
-    )
+    loaders = {
+        task: once[task] if passes[task] == 1 else course.batches(passes[task])
+        for task, course in courses.items()
+    }
+    return CombinedLoader(loaders, "max_size_cycle"), steps

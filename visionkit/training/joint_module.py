@@ -142,7 +142,8 @@ class JointTraining(L.LightningModule):
             return None
         size = sum(len(own.images) for own in batch.values())
         total = torch.stack(list(losses.values())).sum()
-        require_finite(total, step=self.global_step, learning_rate=self.settings.learning_rate)
+        rate = self.settings.backbone_rate(losses).learning_rate
+        require_finite(total, step=self.global_step, learning_rate=rate)
         balanced: Tensor = self.balance(losses)
         self.log("train/loss", total.detach(), batch_size=size, on_step=True, on_epoch=True)
         told = {f"train/{task}": loss.detach() for task, loss in losses.items()}
@@ -166,7 +167,7 @@ class JointTraining(L.LightningModule):
             "localization": _rate_of(settings.locating),
         }
         heads = [(head, rates[task]) for task, head in self.model.heads.items()]
-        rate = Rate(settings.learning_rate, settings.weight_decay)
+        rate = settings.backbone_rate(tuple(self.model.heads))
         return layered_optimizer(heads, self.model.backbone, rate, layer_decay=settings.layer_decay)
 
     def _loss(self, batch: ClassBatch | BoxBatch) -> Tensor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from visionkit.training.classification import ClassificationSettings
 from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.localization_settings import Freeze, LocalizationSettings
+from visionkit.training.stepping import Rate
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class JointSettings:
 
     Of `classification.finetune` and `localization` counts what concerns that head alone: its
     batches (`batch_size`, `views`, `mix`, `balance`; `scales`, `mosaic`, `calm`, `augment`) and its
-    rates (`learning_rate`, `weight_decay`). Everything else is said here for all of them.
+    rates (`learning_rate`, `weight_decay`, `backbone_rate`). Everything else is said here for all.
 
     Attributes:
         classification: how that head begins on frozen features, and its part of the steps.
@@ -25,7 +27,6 @@ class JointSettings:
             An epoch is one pass over the set of most batches; the others begin anew.
         minutes: training ends after so many by the clock, those before a resume included; None is
             no limit. Rates fall to their end by whichever comes first.
-        learning_rate, weight_decay: of AdamW, of the backbone's last layers.
         layer_decay: how much smaller the rate of each earlier layer of the backbone is, 0..1.
         warm_up: share of the training in which rates rise, 0..1.
         freeze: what of the backbone does not learn: "none" of it, the "early" layers up to its
@@ -48,8 +49,6 @@ class JointSettings:
     localization: LocalizationSettings = field(default_factory=LocalizationSettings)
     max_epochs: int | None = 30
     minutes: float | None = None
-    learning_rate: float = 6e-4
-    weight_decay: float = 0.05
     layer_decay: float = 0.8
     warm_up: float = 0.03
     freeze: Freeze = "none"
@@ -83,6 +82,23 @@ class JointSettings:
     def locating(self) -> LocalizationSettings:
         """The localization head's part of the steps."""
         return replace(self.localization, workers=self.workers, seed=self.seed)
+
+    def backbone_rate(self, tasks: Collection[str]) -> Rate:
+        """How fast the backbone's last layers learn: as the more careful of these heads asks.
+
+        Args:
+            tasks: "classification", "localization" or both.
+        """
+        own: dict[str, FinetuneSettings | LocalizationSettings] = {
+            "classification": self.naming,
+            "localization": self.locating,
+        }
+        asked = [
+            Rate(one.learning_rate * one.backbone_rate, one.weight_decay)
+            for task, one in own.items()
+            if task in tasks
+        ]
+        return min(asked, key=lambda rate: rate.learning_rate)
 
     def _shared(self) -> dict[str, Any]:
         names = ("max_epochs", "minutes", "layer_decay", "warm_up", "freeze", "average")
