@@ -208,7 +208,7 @@ def _frozen(
     metrics = evaluate_classes(truths, scores, task.class_names)
     for way in fit.frozen.tried:
         mark = "*" if way == fit.frozen.chosen else " "
-        print(f"  {mark} {way.how} {way.strength:g}: held back {way.accuracy:.4f}", flush=True)
+        print(f"  {mark} {way}: {way.accuracy:.4f}, {way.surprise:.4f}", flush=True)
     return Tested(fit, metrics)
 
 
@@ -255,7 +255,7 @@ def _add(
 ) -> None:
     metrics, chosen = tested.metrics, tested.fit.frozen.chosen
     span = metrics.intervals["accuracy"]
-    words = f"ECE {metrics.calibration_error:.3f}, {chosen.how} {chosen.strength:g}"
+    words = f"ECE {metrics.calibration_error:.3f}, {chosen}"
     ledger.add(
         name,
         metrics.accuracy,

@@ -403,6 +403,7 @@ class EvaluateConfig:
 
     bundle: SomePath
     data: SomePath
+    task: Annotated[str | None, Limits(choices=BUNDLE_TASKS)]
     format: DataFormat
     image_root: OptionalPath
     background: OptionalPath

@@ -95,6 +95,12 @@ def test_the_place_counts_for_ap_and_not_for_ap50() -> None:
     assert metrics.ar_100 == pytest.approx(0.7)
 
 
+def test_what_is_all_right_is_exactly_one() -> None:
+    """Else it would be shown as 0.99."""
+    metrics = evaluated([truth((0, CUP), (1, TIN))], [finds((0, 0.9, CUP), (1, 0.8, TIN))]).coco
+    assert (metrics.ap, metrics.ap50, metrics.ap_large, metrics.ar_10) == (1, 1, 1, 1)
+
+
 def test_classes_count_alike() -> None:
     box = [0.0, 0, 50, 50]
     truths = [truth((0, box)), truth((0, box)), truth((1, box))]

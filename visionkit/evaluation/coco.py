@@ -78,8 +78,10 @@ def coco_metrics(
         evaluator.evaluate()
         evaluator.accumulate()
         evaluator.summarize()
-    # COCO writes -1 for what is not defined.
-    return CocoMetrics(*(float(each) if each >= 0 else float("nan") for each in evaluator.stats))
+    # COCO writes -1 for what is not defined, and a hair less than 1 where all finds are right.
+    return CocoMetrics(
+        *(round(float(each), 9) if each >= 0 else float("nan") for each in evaluator.stats)
+    )
 
 
 def box_sizes(boxes: NDArray[np.floating]) -> dict[str, int]:

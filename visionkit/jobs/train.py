@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from visionkit.config import ExemplarConfig, LocalizationConfig, TrainConfig
+from visionkit.config import (
+    ClassificationConfig,
+    ExemplarConfig,
+    LocalizationConfig,
+    TrainConfig,
+)
 from visionkit.jobs.summary import Summary
+from visionkit.jobs.train_classification import train_classification
 from visionkit.jobs.train_exemplar import train_exemplar
 from visionkit.jobs.train_localization import train_localization
 
@@ -23,6 +29,8 @@ def train(config: TrainConfig, run_folder: Path) -> Summary:
     task = config.task
     if isinstance(task, ExemplarConfig):
         return train_exemplar(config, task, run_folder)
+    if isinstance(task, ClassificationConfig):
+        return train_classification(config, task, run_folder)
     if isinstance(task, LocalizationConfig):
         return train_localization(config, task, run_folder)
     raise ValueError(f"task must be one that can be trained, got {task.name}")

@@ -1,4 +1,4 @@
-"""Training the localization head: pictures with boxes in, a bundle with thresholds and a report out."""
+"""Training the localization head: boxes in, a bundle with thresholds and a report out."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ from visionkit.types import Sample
 
 USUAL_THRESHOLD = 0.3
 """Score from which a box is given where no validation picture tells better."""
+DEMO_MINUTES = 2.5
 _CURVES = {
     "train/loss_epoch": "training loss",
     "val/ap": "AP on the validation pictures",
@@ -149,6 +150,9 @@ def _fit(
     pixels: int,
 ) -> LocalizationFit:
     settings = localization_settings(config.trainer, task, config.seed)
+    if config.data.root is None and settings.minutes is None:
+        settings = replace(settings, minutes=DEMO_MINUTES)
+        say(f"The demo set is learned for {DEMO_MINUTES:g} minutes; task.minutes=... sets another.")
     if (run_folder / "checkpoints").is_dir():
         say("Going on after the last whole epoch of the run that was stopped.")
     fitted = fit_localization(

@@ -1,8 +1,10 @@
 """A classification head on features of a frozen backbone: seconds, and nothing left to chance.
 
-What is tried is judged on held-back pictures: the means of the classes at several shrinkages, and
-logistic regression at several strengths of its penalty. The simple way is kept unless the other is
-better beyond chance.
+What is tried is judged on held-back pictures: the means of the classes at several shrinkages,
+logistic regression at several strengths of its penalty, and the sum of the best of both. One
+supposes how pictures of a class are spread and the other does not, so they err in different places:
+of Grocery's held-back pictures 77 of 100 are named rightly by either and 79 by both. The sum is a
+linear head like any other.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from visionkit.evaluation.near_copies import copy_groups, near_copies
 from visionkit.heads.classification import ClassificationHead
 from visionkit.heads.prototypes import Moments
 from visionkit.training.folds import FOLDS, assign_folds
+from visionkit.training.regression import regress
 from visionkit.training.temperature import fit_temperature
 
 ALIKE = (0.75, 0.8, 0.85, 0.9, 0.95)
@@ -30,11 +33,11 @@ each for itself, 91 of 100 held-back ones are named rightly, with look-alikes to
 test pictures, which are of other shops, it is 68."""
 _MOST_COMPARED = 20_000  # pictures of which each is compared with each
 _FEWEST = 20  # judged pictures that a way can be chosen by
-_USUAL = 0.3  # shrinkage where nothing can be chosen, and that regression starts from
+_USUAL = 0.3  # shrinkage where nothing can be chosen
 _MOST_WORK = 1e9  # products a step of regression; more takes minutes
 _FOLD_VIEWS = 3  # frames and views a picture that regression learns from in a fold
 
-How = Literal["means", "regression"]
+How = Literal["means", "regression", "both"]
 
 
 @dataclass(frozen=True)
@@ -65,17 +68,31 @@ class Tried:
     """One way and what held-back pictures say of it.
 
     Attributes:
-        how: class means, or logistic regression.
-        strength: shrinkage or penalty.
+        how: class means, logistic regression, or both added up, each at its best temperature.
+        shrinkage: of class means; nan without them.
+        penalty: of regression; nan without it.
         accuracy: share of the held-back pictures, or where there may be several classes of all
             pairs of picture and class, that is named rightly; nan where none was judged.
-        surprise: mean negative log likelihood at the best temperature; nan likewise.
+        surprise: mean negative log likelihood at the best temperature, by which the way is chosen;
+            nan likewise.
+        temperature: the best one.
+        parts: what the logits of class means and those of regression are divided by before they
+            are added up.
     """
 
     how: How
-    strength: float
+    shrinkage: float = float("nan")
+    penalty: float = float("nan")
     accuracy: float = float("nan")
     surprise: float = float("nan")
+    temperature: float = 1.0
+    parts: tuple[float, float] = (1.0, 1.0)
+
+    def __str__(self) -> str:
+        words = {"means": f"class means, shrinkage {self.shrinkage:g}"}
+        words["regression"] = f"logistic regression, penalty {self.penalty:g}"
+        words["both"] = f"{words['means']}, and {words['regression']}"
+        return words[self.how]
 
 
 @dataclass(frozen=True)
@@ -139,17 +156,17 @@ def fit_frozen(
     usual = Tried("means", _USUAL)
     chosen = _judged(usual, judge(usual), truth)
     tried: list[_Judged] = []
-    if len(chosen.losses) >= _FEWEST:
+    if chosen.count >= _FEWEST:
         ways = _ways(head, settings, not left_out)
-        tried = [_judged(way, judge(way), truth) for way in ways]
-        chosen = _choose(tried)
+        tried = _with_both([_judged(way, judge(way), truth) for way in ways], truth)
+        chosen = min(tried, key=lambda one: one.way.surprise)
     own = chosen.outputs if truth is targets else trial.out_of_fold(chosen.way)
-    trial.learn(chosen.way, torch.ones(len(targets), dtype=torch.bool))
-    head.temperature.fill_(fit_temperature(chosen.outputs[chosen.known], truth[chosen.known]))
+    trial.learn(chosen.way, trial.everything)
+    head.temperature.fill_(chosen.way.temperature)
     return FrozenFit(
         tuple(result.way for result in tried),
         chosen.way,
-        len(chosen.losses),
+        chosen.count,
         left_out,
         head.probabilities(own).double().numpy(),
     )
@@ -179,15 +196,12 @@ class _Judged:
     Attributes:
         way: with its figures.
         outputs: (M, K) logits; rows of nan are not judged.
-        known: (M,) bool, the judged ones.
-        losses: (J,) of each judged picture: whether it is named wrongly, or where there may be
-            several classes its negative log likelihood.
+        count: how many are.
     """
 
     way: Tried
     outputs: Tensor
-    known: Tensor
-    losses: Tensor
+    count: int
 
 
 class _Trial:
@@ -211,6 +225,11 @@ class _Trial:
         )
         self._fold = torch.from_numpy(folds)
         self._moments = [self._moments_of(self._fold == k) for k in range(settings.folds)]
+
+    @property
+    def everything(self) -> Tensor:
+        """(N,) bool, all pictures."""
+        return torch.ones(len(self._shares), dtype=torch.bool)
 
     def too_much_work(self) -> str:
         """Why regression is not tried, or ""."""
@@ -240,21 +259,33 @@ class _Trial:
         """What each way, learned from all pictures, says of these."""
 
         def say(way: Tried) -> Tensor:
-            self.learn(way, torch.ones(len(self._shares), dtype=torch.bool))
+            self.learn(way, self.everything)
             return self._say(features)
 
         return say
 
     def learn(self, way: Tried, learned: Tensor, *, views: int | None = None) -> None:
         """Learns from the pictures of a mask, (N,) bool: all, or all but a fold."""
-        shrinkage = way.strength if way.how == "means" else _USUAL
+        head = self._head
         kept = [k for k in range(self._settings.folds) if learned[self._fold == k].any()]
         total = self._moments[kept[0]]
         for k in kept[1:]:
             total = total + self._moments[k]
-        self._head.take_prototypes(total, shrinkage=shrinkage)
-        if way.how == "regression":
-            self._regress(way.strength, self._features[:views, learned], self._shares[learned])
+        head.take_prototypes(total, shrinkage=_USUAL if way.how == "regression" else way.shrinkage)
+        if way.how == "means":
+            return
+        weight, bias = head.weight.detach().clone(), head.bias.detach().clone()
+        regress(
+            head,
+            self._features[:views, learned],
+            self._shares[learned],
+            penalty=way.penalty,
+            steps=self._settings.steps,
+        )
+        if way.how == "both":
+            with torch.no_grad():
+                head.weight.copy_(weight / way.parts[0] + head.weight / way.parts[1])
+                head.bias.copy_(bias / way.parts[0] + head.bias / way.parts[1])
 
     @torch.no_grad()
     def _say(self, features: Tensor) -> Tensor:
@@ -269,35 +300,11 @@ class _Trial:
             total = total + self._head.moments(view[pictures], shares)
         return total
 
-    def _regress(self, penalty: float, features: Tensor, shares: Tensor) -> None:
-        head = self._head
-        with torch.no_grad():
-            standard = head.standardised(features.flatten(0, 1))
-        wanted = shares.repeat(len(features), 1)
-        optimizer = torch.optim.LBFGS(
-            [head.weight, head.bias],
-            max_iter=self._settings.steps,
-            history_size=10,
-            tolerance_grad=1e-5,
-            tolerance_change=1e-7,
-            line_search_fn="strong_wolfe",
-        )
-
-        def closure() -> Tensor:
-            optimizer.zero_grad()
-            loss = head.loss(head.of_standardised(standard), wanted)["class"]
-            total = loss + penalty / 2 * head.weight.square().sum()
-            total.backward()  # type: ignore[no-untyped-call]  # torch states no types here
-            return total
-
-        optimizer.step(closure)  # type: ignore[no-untyped-call]
-        optimizer.zero_grad()
-
 
 def _ways(head: ClassificationHead, settings: FrozenSettings, regression: bool) -> list[Tried]:
-    ways = [Tried("means", shrinkage) for shrinkage in settings.shrinkages]
+    ways = [Tried("means", shrinkage=shrinkage) for shrinkage in settings.shrinkages]
     if regression and head.kind == "linear":
-        ways += [Tried("regression", penalty) for penalty in settings.penalties]
+        ways += [Tried("regression", penalty=penalty) for penalty in settings.penalties]
     return ways
 
 
@@ -305,33 +312,37 @@ def _judged(way: Tried, outputs: Tensor, truth: Tensor) -> _Judged:
     known = ~outputs.isnan().any(1)
     said, true = outputs[known], truth[known]
     if not len(said):
-        return _Judged(way, outputs, known, torch.zeros(0))
-    tempered = said / fit_temperature(said, true)
+        return _Judged(way, outputs, 0)
+    temperature = fit_temperature(said, true)
     if true.ndim == 1:
-        losses = (said.argmax(1) != true).float()
-        surprise, accuracy = F.cross_entropy(tempered, true), 1 - losses.mean()
+        surprise = F.cross_entropy(said / temperature, true)
+        right = said.argmax(1) == true
     else:
-        each = F.binary_cross_entropy_with_logits(tempered, true, reduction="none")
-        losses = each.mean(1)
-        surprise, accuracy = losses.mean(), ((said > 0) == (true > 0.5)).float().mean()
-    figured = replace(way, accuracy=float(accuracy), surprise=float(surprise))
-    return _Judged(figured, outputs, known, losses)
+        surprise = F.binary_cross_entropy_with_logits(said / temperature, true)
+        right = (said > 0) == (true > 0.5)
+    figured = replace(
+        way,
+        accuracy=float(right.float().mean()),
+        surprise=float(surprise),
+        temperature=temperature,
+    )
+    return _Judged(figured, outputs, len(said))
 
 
-def _choose(results: Sequence[_Judged]) -> _Judged:
-    """The best means, or the best regression where it is better by a standard error."""
+def _with_both(tried: list[_Judged], truth: Tensor) -> list[_Judged]:
+    """What was tried, and the sum of the best of each kind."""
 
     def best(how: How) -> _Judged | None:
-        of_kind = [result for result in results if result.way.how == how]
-        ranked = [(float(one.losses.mean()), one.way.surprise) for one in of_kind]
-        return of_kind[ranked.index(min(ranked))] if of_kind else None
+        of_kind = [one for one in tried if one.way.how == how]
+        return min(of_kind, key=lambda one: one.way.surprise, default=None)
 
     means, regression = best("means"), best("regression")
     if means is None or regression is None:
-        return means or regression or results[0]
-    gain = means.losses - regression.losses
-    error = float(gain.std(correction=0)) / len(gain) ** 0.5
-    return regression if float(gain.mean()) > error else means
+        return tried
+    parts = means.way.temperature, regression.way.temperature
+    way = Tried("both", means.way.shrinkage, regression.way.penalty, parts=parts)
+    outputs = means.outputs / parts[0] + regression.outputs / parts[1]
+    return [*tried, _judged(way, outputs, truth)]
 
 
 def _look_alikes(
