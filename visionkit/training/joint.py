@@ -46,7 +46,7 @@ class JointFit:
         classification: how the classification head began, on the backbone as it was; or None.
         given: class name -> boxes that were to be shown.
         lost: class name -> those of them of which augmentation left too little to be shown.
-        problems: pictures and labels that were left out, and classes that lost many boxes.
+        problems: head -> pictures and labels that were left out, and classes that lost many boxes.
     """
 
     start: Mapping[str, float]
@@ -59,7 +59,7 @@ class JointFit:
     classification: ClassificationFit | None
     given: Mapping[str, int]
     lost: Mapping[str, int]
-    problems: tuple[Problem, ...]
+    problems: Mapping[str, tuple[Problem, ...]]
 
 
 def fit_joint(
@@ -120,13 +120,13 @@ def fit_joint(
         learned = _train(backbone, _Courses(names, boxes), folder, settings)
     given: dict[str, int] = {}
     lost: dict[str, int] = {}
-    problems = list(learned.module.problems.values())
+    problems = {task: [*found.values()] for task, found in learned.module.problems.items()}
     if names is not None:
         names.finish(learned.module.model)
-        problems += names.began.problems
+        problems["classification"] += names.began.problems
     if boxes is not None:
         given, lost = boxes.counts(learned.module.shown)
-        problems += boxes.problems(learned.module.shown)
+        problems["localization"] += boxes.problems(learned.module.shown)
     return JointFit(
         start=learned.best.start,
         best=learned.best.figures,
@@ -138,7 +138,7 @@ def fit_joint(
         classification=names.began if names is not None else None,
         given=given,
         lost=lost,
-        problems=tuple(problems),
+        problems={task: tuple(found) for task, found in problems.items()},
     )
 
 

@@ -87,7 +87,7 @@ class JointTraining(L.LightningModule):
         balance: how much each head's loss counts.
         pace: how far the training is.
         shown: boxes that were shown and lost so far.
-        problems: pictures that could not be read, by their file.
+        problems: head -> pictures that could not be read, by their file.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class JointTraining(L.LightningModule):
         self.pace = Pace(settings.minutes, settings.warm_up)
         is_locating = "localization" in model.heads
         self.shown = ShownBoxes(head_classes(model.localizer.head) if is_locating else 0)
-        self.problems: dict[str, Problem] = {}
+        self.problems: dict[str, dict[str, Problem]] = {task: {} for task in model.heads}
         self._turns = turns
 
     @property
@@ -135,7 +135,7 @@ class JointTraining(L.LightningModule):
         """The balanced loss, (); None where no picture could be read."""
         losses = {}
         for task, own in batch.items():
-            self.problems |= {problem.file: problem for problem in own.problems}
+            self.problems[task] |= {problem.file: problem for problem in own.problems}
             if len(own.images):
                 losses[task] = self._loss(own)
         if not losses:
