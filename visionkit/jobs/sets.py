@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from pathlib import Path
 
 from visionkit.config import DataConfig
-from visionkit.jobs.labelled import Kind
 
 _OWN = {"exemplar": "items", "classification": "labels", "localization": "boxes"}
 """Head -> the key of `data` that names its set."""
@@ -49,18 +49,23 @@ def check_sets(data: DataConfig, heads: Collection[str]) -> None:
             )
 
 
-def data_of(data: DataConfig, kind: Kind) -> DataConfig:
+def data_of(data: DataConfig, head: str) -> DataConfig:
     """The config as a head that is trained alone would be told: its own set as the root.
 
     Splits that `val` and `test` name belong to the common root; a set of the head's own is divided
-    as it says itself, or by chance.
+    as it says itself, or by chance. Demo sets in a folder of one's own each get one in it.
 
     Args:
         data: of the task.
-        kind: the head.
+        head: "exemplar", "classification" or "localization".
     """
-    own = getattr(data, _OWN[kind])
-    alone = replace(data, items=None, scenes=None, labels=None, boxes=None)
-    if kind == "classification":
+    demo = data.demo
+    if demo.folder is not None:
+        demo = replace(demo, folder=str(Path(demo.folder) / head))
+    if head == "exemplar":
+        return replace(data, root=None, labels=None, boxes=None, val=None, test=None, demo=demo)
+    own = getattr(data, _OWN[head])
+    alone = replace(data, items=None, scenes=None, labels=None, boxes=None, demo=demo)
+    if head == "classification":
         alone = replace(alone, background=None)
     return alone if own is None else replace(alone, root=own, val=None, test=None)

@@ -93,7 +93,8 @@ def train_all(config: TrainConfig, task: AllConfig, run_folder: Path) -> Summary
         boxes = _located(config, task, backbone, pupils.localization, fitted, text)
     if "exemplar" in task.heads:
         folder = _folder(run_folder, "exemplar")
-        items = fill_exemplar(config, task.exemplar, backbone, folder, text=text)
+        own = replace(config, data=data_of(config.data, "exemplar"))
+        items = fill_exemplar(own, task.exemplar, backbone, folder, text=text)
     metadata: dict[str, Any] = {}
     figures: dict[str, float] = {}
     for done in (items, classes, boxes):
