@@ -43,6 +43,7 @@ DataFormat = Annotated[
         choices=("auto", "coco", "voc", "yolo", "folders", "csv", "groundtruth", "items", "cntk")
     ),
 ]
+Freeze = Annotated[str, Limits(choices=("none", "early", "all"))]
 BUNDLE_TASKS = ("exemplar", "classification", "localization")
 Accelerator = Annotated[str, Limits(choices=("auto", "cpu", "gpu", "mps"))]
 
@@ -92,6 +93,8 @@ class DataConfig:
     items: OptionalPath
     scenes: OptionalPath
     root: OptionalPath
+    labels: OptionalPath
+    boxes: OptionalPath
     val: OptionalPath
     test: OptionalPath
     background: OptionalPath
@@ -220,7 +223,7 @@ class LocalizationConfig(TaskConfig):
     backbone_rate: Fraction
     layer_decay: Fraction
     warm_up: Fraction
-    freeze: Annotated[str, Limits(choices=("none", "early", "all"))]
+    freeze: Freeze
     fixed_norms: bool
     average: Fraction
     scales: Annotated[list[float], Limits(minimum=0.1, maximum=4, length=2)]
@@ -285,7 +288,7 @@ class FinetuneConfig:
     backbone_rate: Fraction
     layer_decay: Fraction
     warm_up: Fraction
-    freeze: Annotated[str, Limits(choices=("none", "early"))]
+    freeze: Freeze
     fixed_norms: bool
     average: Fraction
     balance: Annotated[str, Limits(choices=("none", "sampling", "weights"))]
@@ -316,7 +319,27 @@ class ClassificationConfig(TaskConfig):
     cache: CacheConfig
 
 
+@dataclass
+class AllConfig(TaskConfig):
+    """Several heads on one backbone (conf/task/all.yaml)."""
+
+    heads: Annotated[list[str], Limits(choices=BUNDLE_TASKS)]
+    max_epochs: Annotated[int | None, Limits(minimum=0)]
+    minutes: Annotated[float | None, Limits(minimum=0.01)]
+    layer_decay: Fraction
+    warm_up: Fraction
+    freeze: Freeze
+    fixed_norms: bool
+    average: Fraction
+    validations: Positive
+    gradient_clip: Rate
+    exemplar: ExemplarConfig
+    classification: ClassificationConfig
+    localization: LocalizationConfig
+
+
 TASKS: dict[str, type[TaskConfig]] = {
+    "all": AllConfig,
     "classification": ClassificationConfig,
     "exemplar": ExemplarConfig,
     "localization": LocalizationConfig,

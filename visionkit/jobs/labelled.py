@@ -112,6 +112,11 @@ def read_labelled(data: DataConfig, kind: Kind, *, seed: int = 0) -> LabelledSet
 
 
 def _check(data: DataConfig) -> None:
+    for name in ("labels", "boxes"):
+        if (value := getattr(data, name)) is not None:
+            raise ValueError(
+                f"data.{name} is for task=all, got {value}; name the pictures with data.root"
+            )
     if data.root is not None:
         return
     for name in ("val", "test"):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
 from visionkit.config import (
+    AllConfig,
     AugmentConfig,
     ClassificationConfig,
     ExemplarConfig,
@@ -24,6 +26,7 @@ from visionkit.training.classification import ClassificationSettings
 from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.fit import FitSettings
 from visionkit.training.frozen import FrozenSettings
+from visionkit.training.joint_settings import JointSettings
 from visionkit.training.localization_settings import LocalizationSettings
 from visionkit.training.mixing import MixSettings
 
@@ -37,6 +40,7 @@ _Settings = TypeVar(
     FitSettings,
     FrozenSettings,
     GeometrySettings,
+    JointSettings,
     LocalizationSettings,
     MixSettings,
     PyramidSettings,
@@ -110,6 +114,40 @@ def classification_settings(
         batch_size=task.finetune.batch_size,
         seed=seed,
     )
+
+
+def joint_settings(trainer: TrainerConfig, task: AllConfig, seed: int) -> JointSettings:
+    """How several heads are trained together, as the config says.
+
+    Raises:
+        ValueError: a head's own options differ from what is said for all heads of the task.
+    """
+    if "classification" in task.heads:
+        _check_shared(task, "classification.finetune", vars(task.classification.finetune))
+    if "localization" in task.heads:
+        _check_shared(task, "localization", vars(task.localization))
+    return _settings(
+        JointSettings,
+        task,
+        _Given(trainer),
+        classification=classification_settings(trainer, task.classification, seed),
+        localization=localization_settings(trainer, task.localization, seed),
+        seed=seed,
+    )
+
+
+def _check_shared(task: AllConfig, place: str, options: Mapping[str, object]) -> None:
+    if options.get("enabled") is False:
+        raise ValueError(
+            f"task.{place}.enabled must be true where heads are trained together, got false; for a "
+            "frozen backbone set task.freeze=all"
+        )
+    for name in options.keys() & {entry.name for entry in fields(JointSettings)}:
+        if options[name] != getattr(task, name):
+            raise ValueError(
+                f"task.{place}.{name} must be that of all heads, {getattr(task, name)}, got "
+                f"{options[name]}; set task.{name}"
+            )
 
 
 def _settings(kind: type[_Settings], *configs: object, **own: object) -> _Settings:

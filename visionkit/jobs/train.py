@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from visionkit.config import (
+    AllConfig,
     ClassificationConfig,
     ExemplarConfig,
     LocalizationConfig,
     TrainConfig,
 )
 from visionkit.jobs.summary import Summary
+from visionkit.jobs.train_all import train_all
 from visionkit.jobs.train_classification import train_classification
 from visionkit.jobs.train_exemplar import train_exemplar
 from visionkit.jobs.train_localization import train_localization
@@ -33,4 +35,6 @@ def train(config: TrainConfig, run_folder: Path) -> Summary:
         return train_classification(config, task, run_folder)
     if isinstance(task, LocalizationConfig):
         return train_localization(config, task, run_folder)
+    if isinstance(task, AllConfig):
+        return train_all(config, task, run_folder)
     raise ValueError(f"task must be one that can be trained, got {task.name}")

@@ -26,7 +26,7 @@ from visionkit.jobs.measure_classification import (
 from visionkit.jobs.settings import classification_settings
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import PROBLEMS_NAME, progress, say
-from visionkit.jobs.training import BUNDLE_NAME, begin, read_set, save_bundle, say_end
+from visionkit.jobs.training import BUNDLE_NAME, Finished, begin, read_set, save_bundle, say_end
 from visionkit.models.backbone import Backbone
 from visionkit.training.classification import (
     ClassificationFit,
@@ -54,7 +54,25 @@ def train_classification(
         )
     start = begin(config, learns=settings.finetune is not None)
     backbone = start.backbone
-    head = ClassificationHead(
+    head = new_classification_head(task, backbone, found)
+    framing = classification_framing(task, backbone)
+    fitted = _fit(task, found, backbone, head, framing, run_folder, settings, pixels)
+    backbone.freeze().eval()
+    part = named_part(head, found, framing)
+    done = finish_classification(
+        part, found, fitted, backbone, run_folder, config, task, problems=fitted.problems
+    )
+    save_bundle(start, run_folder, metadata=done.metadata, classification=done.part)
+    bundle = f"bundle={run_folder / BUNDLE_NAME}"
+    say_end(run_folder, f"{len(found.class_names)} classes", ["evaluate", bundle, "data=FOLDER"])
+    return Summary(run_folder, done.figures)
+
+
+def new_classification_head(
+    task: ClassificationConfig, backbone: Backbone, found: LabelledSet
+) -> ClassificationHead:
+    """A head that has learned nothing of these classes, on the backbone's device."""
+    return ClassificationHead(
         backbone.pooled_channels,
         len(found.class_names),
         kind=task.kind,  # type: ignore[arg-type]  # checked by the config
@@ -62,14 +80,54 @@ def train_classification(
         label_smoothing=task.label_smoothing,
         dropout=task.dropout,
     ).to(next(backbone.parameters()).device)
+
+
+def classification_framing(task: ClassificationConfig, backbone: Backbone) -> Framing:
+    """How pictures are seen: as a square of the size that the config or the backbone says."""
     side = task.image_size or min(backbone.image_size)
-    framing = Framing((side, side), "crop")
-    fitted = _fit(task, found, backbone, head, framing, run_folder, settings, pixels)
-    backbone.freeze().eval()
-    doubts = doubts_of(fitted, found.class_names)
-    _say_doubts(doubts, run_folder)
+    return Framing((side, side), "crop")
+
+
+def feature_cache(task: ClassificationConfig) -> FeatureCache:
+    """Where features of the frozen backbone are kept for later runs."""
+    folder = task.cache.folder or Path("runs") / "features"
+    return FeatureCache(folder, max_bytes=int(task.cache.max_gigabytes * 2**30))
+
+
+def named_part(
+    head: ClassificationHead, found: LabelledSet, framing: Framing
+) -> ClassificationPart:
+    """The head with thresholds that say nothing yet of its pictures."""
     usual = dict.fromkeys(found.class_names, 0.5 if found.multi_label else 0.0)
-    part = ClassificationPart(head, found.class_names, framing, usual)
+    return ClassificationPart(head, found.class_names, framing, usual)
+
+
+def finish_classification(
+    part: ClassificationPart,
+    found: LabelledSet,
+    fitted: ClassificationFit,
+    backbone: Backbone,
+    folder: Path,
+    config: TrainConfig,
+    task: ClassificationConfig,
+    *,
+    problems: Sequence[Problem],
+) -> Finished[ClassificationPart]:
+    """The part with its thresholds, measured; figures and what is doubtful are said and written.
+
+    Args:
+        part: as it is after the training.
+        found: the set that was learned.
+        fitted: how the head learned on the frozen backbone, whatever came after.
+        backbone: as it is after the training, in evaluation mode.
+        folder: where figures and problems are written.
+        config: of the training.
+        task: its options of this head.
+        problems: of the training.
+    """
+    pixels = int(config.data.max_megapixels * 1e6)
+    doubts = doubts_of(fitted, found.class_names)
+    _say_doubts(doubts, folder)
     if found.multi_label:
         part = with_thresholds(part, backbone, found.val or found.train, max_pixels=pixels)
     tested = found.tested
@@ -86,15 +144,11 @@ def train_classification(
         )
     say_classified(measured)
     title = f"classification, {tested.words}"
-    write_classified(run_folder, measured, title=title, training_images=len(found.train))
-    wrong = [*found.problems, *fitted.problems, *measured.problems, *doubts]
+    write_classified(folder, measured, title=title, training_images=len(found.train))
+    wrong = [*found.problems, *problems, *measured.problems, *doubts]
     if wrong:  # those of reading were said before
-        write_problems(run_folder / PROBLEMS_NAME, wrong)
-    metadata = {"classification": {"metrics": measured.figures, "on": tested.words}}
-    save_bundle(start, run_folder, metadata=metadata, classification=part)
-    bundle = f"bundle={run_folder / BUNDLE_NAME}"
-    say_end(run_folder, f"{len(found.class_names)} classes", ["evaluate", bundle, "data=FOLDER"])
-    return Summary(run_folder, measured.figures)
+        write_problems(folder / PROBLEMS_NAME, wrong)
+    return Finished("classification", part, measured.figures, tested.words)
 
 
 def with_thresholds(
@@ -160,8 +214,6 @@ def _fit(
     settings: ClassificationSettings,
     pixels: int,
 ) -> ClassificationFit:
-    folder = task.cache.folder or Path("runs") / "features"
-    cache = FeatureCache(folder, max_bytes=int(task.cache.max_gigabytes * 2**30))
     frames = len(found.train) * (1 + settings.views) + len(found.val)
     with progress("pictures and views", frames) as step:
         fitted = fit_classification(
@@ -173,7 +225,7 @@ def _fit(
             framing,
             run_folder,
             settings,
-            cache=cache,
+            cache=feature_cache(task),
             progress=step,
             max_pixels=pixels,
         )

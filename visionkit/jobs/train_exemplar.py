@@ -31,6 +31,7 @@ from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say
 from visionkit.jobs.training import (
     BUNDLE_NAME,
+    Finished,
     begin,
     config_text,
     learning_curves,
@@ -84,9 +85,39 @@ class _Parts:
 def train_exemplar(config: TrainConfig, task: ExemplarConfig, run_folder: Path) -> Summary:
     """Trains the exemplar head, sets its thresholds and measures it; see `visionkit.jobs.train`."""
     torch.manual_seed(config.seed)  # a backbone without weights begins at random
-    material = _gather(config, run_folder)
     start = begin(config)
-    finder = _finder(start.backbone, task, material)
+    done = fill_exemplar(config, task, start.backbone, run_folder, text=config_text(run_folder))
+    save_bundle(start, run_folder, metadata=done.metadata, finder=done.part)
+    finder = done.part
+    bundle = f"bundle={run_folder / BUNDLE_NAME}"
+    say_end(
+        run_folder,
+        f"{len(finder.item_names)} items, {len(finder.gallery.views)} views",
+        ["gallery", "add", bundle, "item=NAME", "images=FOLDER"],
+        ["gallery", "audit", bundle],
+    )
+    return Summary(run_folder, done.figures)
+
+
+def fill_exemplar(
+    config: TrainConfig, task: ExemplarConfig, backbone: Backbone, run_folder: Path, *, text: str
+) -> Finished[Finder]:
+    """The exemplar head with its items, trained and measured; figures and report are written.
+
+    Args:
+        config: of the training.
+        task: its options of this head.
+        backbone: frozen, in evaluation mode; the finder sees by a view of it.
+        run_folder: where figures and report are written, and scenes where they are composed.
+        text: the composed config.
+
+    Raises:
+        FileNotFoundError: a path of the data does not exist.
+        ValueError: no item is left, or a setting does not fit another.
+        RuntimeError: the disk is full, or the loss is not finite.
+    """
+    material = _gather(config, run_folder)
+    finder = _finder(backbone, task, material)
     with progress("views", len(material.views)) as step:
         finder.add(material.views, progress=step)
     parts = _parts(config, task, finder, material, run_folder)
@@ -95,11 +126,12 @@ def train_exemplar(config: TrainConfig, task: ExemplarConfig, run_folder: Path) 
     with progress("test scenes", len(parts.test)) as step:
         measured = measure(finder, parts.test, seed=config.seed, progress=step)
     say_measured(measured)
+    words = "composed test scenes" if parts.composed else "test scenes"
     write_measured(
         run_folder,
         measured,
         finder,
-        title="exemplar, " + ("composed test scenes" if parts.composed else "test scenes"),
+        title=f"exemplar, {words}",
         thresholds_from=(
             f"Each item's threshold was set on {len(finder.reference)} background pictures, all "
             f"together for a false find in {100 * task.false_alarm_rate:g} % of the pictures "
@@ -108,20 +140,11 @@ def train_exemplar(config: TrainConfig, task: ExemplarConfig, run_folder: Path) 
         problems=material.problems,
         training_scenes=_training_scenes(parts.train),
         learning=_curves(result),
-        config=config_text(run_folder),
+        config=text,
         versions=versions(),
     )
-    metadata = {"metrics": measured.figures, "test": "composed" if parts.composed else "real"}
-    save_bundle(start, run_folder, metadata=metadata, finder=finder)
     shutil.rmtree(run_folder / "cache", ignore_errors=True)  # large, and of use to no other run
-    bundle = f"bundle={run_folder / BUNDLE_NAME}"
-    say_end(
-        run_folder,
-        f"{len(finder.item_names)} items, {len(finder.gallery.views)} views",
-        ["gallery", "add", bundle, "item=NAME", "images=FOLDER"],
-        ["gallery", "audit", bundle],
-    )
-    return Summary(run_folder, measured.figures)
+    return Finished("exemplar", finder, measured.figures, words)
 
 
 def _gather(config: TrainConfig, run_folder: Path) -> Material:

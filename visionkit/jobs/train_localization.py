@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import torch
 
 from visionkit.config import LocalizationConfig, TrainConfig
 from visionkit.data.framing import Framing
+from visionkit.data.problems import Problem
 from visionkit.heads.localization import LocalizationHead
 from visionkit.inference.parts import LocalizationPart
 from visionkit.jobs.labelled import LabelledSet
@@ -25,6 +26,7 @@ from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import progress, say
 from visionkit.jobs.training import (
     BUNDLE_NAME,
+    Finished,
     begin,
     config_text,
     learning_curves,
@@ -50,16 +52,61 @@ _CURVES = {
 def train_localization(config: TrainConfig, task: LocalizationConfig, run_folder: Path) -> Summary:
     """Trains the localization head, sets its thresholds and measures it; see `jobs.train`."""
     torch.manual_seed(config.seed)  # the head begins at random
-    pixels = int(config.data.max_megapixels * 1e6)
     found = read_set(config.data, "localization", run_folder, seed=config.seed)
     start = begin(config, learns=True)
     backbone = start.backbone
     head = new_localization_head(task, backbone, found.class_names)
     framing = Framing(frame_size(found.train, task.image_size), "letterbox")
-    fitted = _fit(config, task, found, backbone, head, framing, run_folder, pixels)
+    fitted = _fit(config, task, found, backbone, head, framing, run_folder)
     backbone.freeze().eval()
+    done = finish_localization(
+        located_part(head, found, framing, task),
+        found,
+        backbone,
+        run_folder,
+        config,
+        problems=fitted.problems,
+        curve=fitted.curve,
+        text=config_text(run_folder),
+    )
+    save_bundle(start, run_folder, metadata=done.metadata, localization=done.part)
+    bundle = f"bundle={run_folder / BUNDLE_NAME}"
+    say_end(run_folder, f"{len(found.class_names)} classes", ["evaluate", bundle, "data=FOLDER"])
+    return Summary(run_folder, done.figures)
+
+
+def located_part(
+    head: LocalizationHead, found: LabelledSet, framing: Framing, task: LocalizationConfig
+) -> LocalizationPart:
+    """The head with thresholds that say nothing yet of its pictures."""
     usual = dict.fromkeys(found.class_names, USUAL_THRESHOLD)
-    part = LocalizationPart(head, found.class_names, framing, usual, tiles_of(task))
+    return LocalizationPart(head, found.class_names, framing, usual, tiles_of(task))
+
+
+def finish_localization(
+    part: LocalizationPart,
+    found: LabelledSet,
+    backbone: Backbone,
+    folder: Path,
+    config: TrainConfig,
+    *,
+    problems: Sequence[Problem],
+    curve: Sequence[Mapping[str, float]],
+    text: str,
+) -> Finished[LocalizationPart]:
+    """The part with its thresholds, measured; figures and report are said and written.
+
+    Args:
+        part: as it is after the training.
+        found: the set that was learned.
+        backbone: as it is after the training, in evaluation mode.
+        folder: where figures and report are written.
+        config: of the training.
+        problems: of the training.
+        curve: figures of its epochs.
+        text: the composed config.
+    """
+    pixels = int(config.data.max_megapixels * 1e6)
     part = with_thresholds(part, backbone, found.val, max_pixels=pixels)
     tested = found.tested
     with progress("test pictures", len(tested.samples)) as step:
@@ -74,21 +121,17 @@ def train_localization(config: TrainConfig, task: LocalizationConfig, run_folder
         )
     say_located(measured)
     write_located(
-        run_folder,
+        folder,
         measured,
         title=f"localization, {tested.words}",
         thresholds_from=thresholds_words(len(found.val)),
-        problems=(*found.problems, *fitted.problems),
+        problems=(*found.problems, *problems),
         training_images=len(found.train),
-        learning=learning_curves(fitted.curve, _CURVES),
-        config=config_text(run_folder),
+        learning=learning_curves(curve, _CURVES),
+        config=text,
         versions=versions(),
     )
-    metadata = {"localization": {"metrics": measured.figures, "on": tested.words}}
-    save_bundle(start, run_folder, metadata=metadata, localization=part)
-    bundle = f"bundle={run_folder / BUNDLE_NAME}"
-    say_end(run_folder, f"{len(found.class_names)} classes", ["evaluate", bundle, "data=FOLDER"])
-    return Summary(run_folder, measured.figures)
+    return Finished("localization", part, measured.figures, tested.words)
 
 
 def new_localization_head(
@@ -147,7 +190,6 @@ def _fit(
     head: LocalizationHead,
     framing: Framing,
     run_folder: Path,
-    pixels: int,
 ) -> LocalizationFit:
     settings = localization_settings(config.trainer, task, config.seed)
     if config.data.root is None and settings.minutes is None:
@@ -164,7 +206,7 @@ def _fit(
         framing,
         run_folder,
         settings,
-        max_pixels=pixels,
+        max_pixels=int(config.data.max_megapixels * 1e6),
     )
     kept = f"; kept is what stood after epoch {fitted.best_epoch}" if found.val else ""
     say(f"{fitted.epochs} epochs, {fitted.steps} steps{kept}.")

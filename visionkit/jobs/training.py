@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from visionkit.config import BackboneConfig, DataConfig, TrainConfig
 from visionkit.evaluation.report import LearningCurve
 from visionkit.evaluation.summary import counted
-from visionkit.inference.parts import Part
+from visionkit.inference.parts import ClassificationPart, LocalizationPart, Part
 from visionkit.inference.predictor import pick_device
 from visionkit.inference.store import Parts, load_parts, save_parts
 from visionkit.jobs.labelled import Kind, LabelledSet, read_labelled
@@ -19,6 +19,29 @@ from visionkit.matching.finder import Finder
 from visionkit.models.backbone import Backbone, build_backbone
 
 BUNDLE_NAME = "bundle"
+AnyPart = TypeVar("AnyPart", ClassificationPart, LocalizationPart, Finder)
+
+
+@dataclass(frozen=True)
+class Finished(Generic[AnyPart]):
+    """A head that was trained and measured.
+
+    Attributes:
+        task: its name.
+        part: of the bundle.
+        figures: name -> value on the pictures that were measured.
+        words: which these were.
+    """
+
+    task: str
+    part: AnyPart
+    figures: Mapping[str, float]
+    words: str
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the bundle says of it."""
+        return {self.task: {"metrics": self.figures, "on": self.words}}
 
 
 def begin(config: TrainConfig, *, learns: bool = False) -> Parts:

@@ -78,6 +78,16 @@ class BoxBatch:
     lost: Tensor
     problems: tuple[Problem, ...] = ()
 
+    def to(self, device: torch.device) -> BoxBatch:
+        """The batch with its pictures on a device; boxes go there with the loss.
+
+        Lightning calls this.
+        """
+        if device.type == "cpu":
+            return self
+        moved = {name: getattr(self, name).to(device) for name in ("images", "given", "lost")}
+        return BoxBatch(**{**vars(self), **moved})
+
 
 @dataclass(frozen=True, eq=False)
 class ShownPicture:

@@ -139,7 +139,7 @@ def fit_classification(
     fitting = time.monotonic() - clock
     finetuned = None
     if settings.finetune is not None:
-        rest, judged = _split(learned, validated, head.class_count, settings.finetune.seed)
+        rest, judged = held_back(learned, validated, head.class_count, settings.finetune.seed)
         finetuned = fit_finetuned(
             backbone, head, rest, judged, framing, folder, settings.finetune, max_pixels=max_pixels
         )
@@ -184,10 +184,18 @@ class _Sight:
         return pictures.part(found.kept), found.features, [*pictures.problems, *found.problems]
 
 
-def _split(
+def held_back(
     learned: Classed, validated: Classed, class_count: int, seed: int
 ) -> tuple[Classed, Classed]:
-    """What backbone and head learn from together, and what they are judged on."""
+    """What backbone and head learn from together, and what they are judged on.
+
+    Args:
+        learned: pictures to learn from.
+        validated: those to judge on; where they are fewer than 20, a fifth of the others is taken
+            instead, or none where that is fewer, too.
+        class_count: K.
+        seed: of what is taken.
+    """
     if len(validated) >= _FEWEST:
         return learned, validated
     present = shares_of(learned.targets, class_count).numpy() > 0.5

@@ -10,23 +10,14 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from visionkit.heads.exemplar import ExemplarHead
 from visionkit.matching.finder import Finder
-from visionkit.training.lightning_parts import (
-    AtomicCheckpoints,
-    Clock,
-    Shuffled,
-    calm,
-    loggers,
-)
+from visionkit.training.lightning_parts import Clock, Shuffled, calm, last_of, new_trainer
 from visionkit.training.module import ExemplarTraining
 from visionkit.training.pairs import LessonDataset, SceneSource, join
-from visionkit.training.progress import EpochProgress
-
-_LAST = "last.ckpt"
 
 
 @dataclass(frozen=True)
@@ -128,11 +119,11 @@ def fit(
         )
         best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val/loss", save_last=True)
         clock = Clock()
-        trainer = _trainer(folder, settings, [best, clock])
-        last = folder / "checkpoints" / _LAST
+        stop = EarlyStopping("val/loss", patience=settings.patience, check_finite=True)
+        trainer = new_trainer(folder, settings, [best, clock, stop])
         untrained = _loss(trainer, module, val_loader)
         finder.head.train()
-        trainer.fit(module, train_loader, val_loader, ckpt_path=last if last.is_file() else None)
+        trainer.fit(module, train_loader, val_loader, ckpt_path=last_of(folder))
         _require_finite(trainer, settings)
         best_loss = untrained
         best_file = folder / "checkpoints" / Path(best.best_model_path).name
@@ -169,26 +160,6 @@ def _loader(
         sampler=Shuffled(len(scenes), settings.seed) if shuffle else None,
         num_workers=settings.workers,
         collate_fn=join,
-    )
-
-
-def _trainer(folder: Path, settings: FitSettings, callbacks: list[Callback]) -> L.Trainer:
-    stop = EarlyStopping("val/loss", patience=settings.patience, check_finite=True)
-    shown: list[Callback] = [EpochProgress()] if settings.progress else []
-    return L.Trainer(
-        max_epochs=settings.max_epochs,
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        precision=settings.precision,
-        gradient_clip_val=settings.gradient_clip or None,
-        callbacks=[*callbacks, stop, *shown],
-        logger=loggers(folder),
-        plugins=[AtomicCheckpoints()],
-        enable_progress_bar=False,  # its own floods what is no terminal
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        default_root_dir=folder,
     )
 
 

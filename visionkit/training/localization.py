@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from visionkit.data.framing import Framing
@@ -17,15 +17,21 @@ from visionkit.data.problems import Problem
 from visionkit.heads.localization import LocalizationHead
 from visionkit.models.backbone import Backbone
 from visionkit.models.weights import read_weights
+from visionkit.training.best_average import BestAverage, Judge
 from visionkit.training.boxed import MEMORY, FramedPictures, TrainingPictures, Turns, join
-from visionkit.training.lightning_parts import AtomicCheckpoints, Clock, calm, loggers
-from visionkit.training.localization_module import LocalizationTraining, Localizer, head_classes
+from visionkit.training.lightning_parts import Clock, calm, last_of, new_trainer, whole_epochs
+from visionkit.training.localization_module import (
+    LocalizationTraining,
+    Localizer,
+    ShownBoxes,
+    head_classes,
+)
 from visionkit.training.localization_settings import LocalizationSettings
-from visionkit.training.localization_validation import BestAverage
-from visionkit.training.progress import EpochProgress
+from visionkit.training.localization_validation import BoxJudge
+from visionkit.training.passes import Passes
+from visionkit.training.stepping import freeze
 from visionkit.types import Sample
 
-_LAST = "last.ckpt"
 _MUCH = 0.25  # of the boxes of a class; less is lost at the rim of any zoomed picture
 
 
@@ -95,39 +101,45 @@ def fit_localization(
         RuntimeError: the loss is not finite.
     """
     settings = settings or LocalizationSettings()
-    _check(head, train, class_names)
+    check_pictures(head, train, class_names)
     memory = MEMORY // max(1, settings.workers)  # each process has its own
     pictures = FramedPictures(train, class_names, framing, max_pixels=max_pixels, memory=memory)
     held_out = FramedPictures(val, class_names, framing, max_pixels=max_pixels)
-    _freeze(backbone, settings)
+    freeze(backbone, settings.freeze)
     with calm():
         L.seed_everything(settings.seed, verbose=False)
         model = Localizer(backbone, head).to(memory_format=torch.channels_last)
         turns = Turns(len(pictures), settings.seed)
         module = LocalizationTraining(model, settings, turns)
-        best, clock = BestAverage(held_out, settings), Clock()
-        loader = _loader(pictures, turns, settings)
-        trainer = _trainer(folder, settings, [best, clock], batches=len(loader))
-        last = folder / "checkpoints" / _LAST
+        judge = BoxJudge(held_out, batch_size=settings.batch_size)
+        judges: list[Judge] = [lambda network: judge(cast(Localizer, network))]
+        best, clock = BestAverage(judges if len(held_out) else [], settings.validations), Clock()
+        loader = box_loader(pictures, turns, settings)
+        trainer = new_trainer(
+            folder,
+            settings,
+            [best, clock, whole_epochs(folder)],
+            log_every=min(10, len(loader)),
+        )
         if settings.max_epochs != 0:
-            trainer.fit(
-                module,
-                loader,
-                ckpt_path=last if last.is_file() else None,
-            )
+            trainer.fit(module, loader, ckpt_path=last_of(folder))
         best.restore(model)
         model.eval()
     return LocalizationFit(
         epochs=trainer.current_epoch,
         steps=trainer.global_step,
-        best_ap=best.ap,
-        best_ap50=best.ap50,
+        best_ap=best.figures.get("val/ap", float("nan")),
+        best_ap50=best.figures.get("val/ap50", float("nan")),
         best_epoch=best.epoch,
         seconds=tuple(clock.seconds),
         curve=tuple(clock.curve),
-        given=_by_name(class_names, module.given),
-        lost=_by_name(class_names, module.lost),
-        problems=(*module.problems.values(), *best.problems, *_lost_problems(class_names, module)),
+        given=by_name(class_names, module.shown.given),
+        lost=by_name(class_names, module.shown.lost),
+        problems=(
+            *module.problems.values(),
+            *judge.problems,
+            *lost_problems(class_names, module.shown),
+        ),
     )
 
 
@@ -145,7 +157,14 @@ def start_boxes(head: LocalizationHead, file: Path) -> None:
     head.load_class_agnostic(read_weights(file))
 
 
-def _check(head: LocalizationHead, train: Sequence[Sample], class_names: Sequence[str]) -> None:
+def check_pictures(
+    head: LocalizationHead, train: Sequence[Sample], class_names: Sequence[str]
+) -> None:
+    """Passes if there is something to learn for this head.
+
+    Raises:
+        ValueError: there are no pictures, or the head has another number of classes.
+    """
     if not train:
         raise ValueError("training must have at least one picture, got none")
     classes = head_classes(head)
@@ -156,20 +175,21 @@ def _check(head: LocalizationHead, train: Sequence[Sample], class_names: Sequenc
         )
 
 
-def _freeze(backbone: Backbone, settings: LocalizationSettings) -> None:
-    if settings.freeze == "all":
-        backbone.freeze()
-    elif settings.freeze == "early" and not backbone.frozen:
-        backbone.freeze(min(backbone.strides))
-
-
-def _loader(
-    pictures: FramedPictures, turns: Turns, settings: LocalizationSettings
+def box_loader(
+    pictures: FramedPictures, turns: Turns, settings: LocalizationSettings, *, passes: int = 1
 ) -> DataLoader[object]:
+    """Batches of the pictures, changed anew in each pass.
+
+    Args:
+        pictures: to learn from, at least one.
+        turns: their order.
+        settings: how they are changed, how many are seen at once and who prepares them.
+        passes: over the pictures in each epoch, at most; see `Passes`.
+    """
     return DataLoader(
         TrainingPictures(pictures, settings.augment, mosaic=settings.mosaic, seed=settings.seed),
         batch_size=settings.batch_size,
-        sampler=turns,
+        sampler=turns if passes == 1 else Passes(turns, passes),
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,
         collate_fn=join,
@@ -177,37 +197,12 @@ def _loader(
     )
 
 
-def _trainer(
-    folder: Path, settings: LocalizationSettings, callbacks: list[Callback], *, batches: int
-) -> L.Trainer:
-    shown: list[Callback] = [EpochProgress()] if settings.progress else []
-    last = ModelCheckpoint(
-        folder / "checkpoints",
-        Path(_LAST).stem,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    return L.Trainer(
-        max_epochs=-1 if settings.max_epochs is None else settings.max_epochs,
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        precision=settings.precision,
-        gradient_clip_val=settings.gradient_clip or None,
-        callbacks=[*callbacks, last, *shown],
-        logger=loggers(folder),
-        plugins=[AtomicCheckpoints()],
-        enable_progress_bar=False,  # its own floods what is no terminal
-        enable_model_summary=False,
-        log_every_n_steps=min(10, batches),
-        default_root_dir=folder,
-    )
-
-
-def _by_name(class_names: Sequence[str], counts: torch.Tensor) -> dict[str, int]:
+def by_name(class_names: Sequence[str], counts: torch.Tensor) -> dict[str, int]:
+    """Class name -> count, of (K,) counts."""
     return dict(zip(class_names, counts.tolist(), strict=True))
 
 
-def _lost_problems(class_names: Sequence[str], module: LocalizationTraining) -> list[Problem]:
+def lost_problems(class_names: Sequence[str], shown: ShownBoxes) -> list[Problem]:
     """A warning for each class of which augmentation left out many boxes."""
     return [
         Problem(
@@ -218,7 +213,7 @@ def _lost_problems(class_names: Sequence[str], module: LocalizationTraining) -> 
             "warning",
         )
         for name, given, lost in zip(
-            class_names, module.given.tolist(), module.lost.tolist(), strict=True
+            class_names, shown.given.tolist(), shown.lost.tolist(), strict=True
         )
         if lost > _MUCH * given
     ]

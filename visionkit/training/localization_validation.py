@@ -1,43 +1,29 @@
-"""Measuring the averaged weights now and then while a localization head is trained."""
+"""How well a localization head finds the boxes of pictures that nobody learns from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-import lightning as L
 import supervision as sv
 import torch
-from lightning.pytorch.callbacks import Callback
-from torch import Tensor, nn
 
 from visionkit.data.images import ImageError
 from visionkit.data.problems import Problem
 from visionkit.evaluation.metrics import Truth, evaluate_boxes
 from visionkit.training.boxed import BoxBatch, FramedPicture, FramedPictures, ShownPicture, join
-from visionkit.training.localization_module import LocalizationTraining, Localizer
-from visionkit.training.localization_settings import LocalizationSettings
+from visionkit.training.localization_module import Localizer
 
 
-class BestAverage(Callback):
-    """Measures the average of the weights several times and keeps the best; survives a resume.
+class BoxJudge:
+    """Measures a localizer on the same pictures whenever it is called.
 
     Args:
-        pictures: to measure on; without any, the last average is kept.
-        settings: how often, and how many pictures at once.
-
-    Attributes:
-        ap, ap50: of the weights that are kept; nan where nothing was measured.
-        epoch: after which they stood, from 1; 0 before.
-        problems: pictures that could not be read.
+        pictures: to measure on.
+        batch_size: pictures at once.
     """
 
-    def __init__(self, pictures: FramedPictures, settings: LocalizationSettings) -> None:
-        self._pictures, self._settings = pictures, settings
-        self._weights: dict[str, Tensor] = {}
-        self._measured = 0  # of `settings.validations`
-        self.ap = self.ap50 = float("nan")
-        self.epoch = 0
+    def __init__(self, pictures: FramedPictures, *, batch_size: int) -> None:
+        self._pictures, self._batch_size = pictures, batch_size
         self._problems: dict[str, Problem] = {}
 
     @property
@@ -45,50 +31,12 @@ class BestAverage(Callback):
         """Pictures that could not be read, each once."""
         return tuple(self._problems.values())
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Forgets the figures of an earlier epoch, which Lightning would show again."""
-        for name in ("val/ap", "val/ap50"):
-            trainer.callback_metrics.pop(name, None)
+    def __call__(self, model: Localizer) -> dict[str, float]:
+        """AP over IoU 0.5 to 0.95 as "val/ap", and "val/ap50"; 0 where no picture holds a box.
 
-    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measures where it is time, and at the end."""
-        if not isinstance(pl_module, LocalizationTraining):
-            raise TypeError(f"training must be of localization, got {type(pl_module).__name__}")
-        is_last = pl_module.done >= 1 or trainer.should_stop
-        due = int(pl_module.done * self._settings.validations)
-        if not is_last and due <= self._measured:
-            return
-        self._measured = due
-        if not len(self._pictures):
-            self._keep(pl_module, trainer)
-            return
-        ap, ap50 = self._measure(pl_module.averaged.module)
-        pl_module.log_dict({"val/ap": ap, "val/ap50": ap50}, batch_size=len(self._pictures))
-        if not self._weights or ap >= self.ap:
-            self.ap, self.ap50 = ap, ap50
-            self._keep(pl_module, trainer)
-
-    def restore(self, model: Localizer) -> None:
-        """Puts the kept weights into the model, where there are any."""
-        if self._weights:
-            model.load_state_dict(self._weights)
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a resumed run goes on from."""
-        names = ("ap", "ap50", "epoch", "_measured", "_weights")
-        return {name: getattr(self, name) for name in names}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from it."""
-        vars(self).update(state_dict)
-
-    def _keep(self, module: LocalizationTraining, trainer: L.Trainer) -> None:
-        state = module.averaged.module.state_dict()
-        self._weights = {name: value.detach().cpu().clone() for name, value in state.items()}
-        self.epoch = trainer.current_epoch + 1
-
-    def _measure(self, model: nn.Module) -> tuple[float, float]:
-        """AP and AP50; 0 where no picture holds a box."""
+        Args:
+            model: in evaluation mode.
+        """
         truths, found = [], []
         for batch in self._batches():
             truths += [
@@ -99,8 +47,8 @@ class BestAverage(Callback):
         names = [str(index) for index in range(self._pictures.class_count)]
         measured = evaluate_boxes(truths, found, names, bootstrap_rounds=1)
         if not measured.truths:
-            return 0.0, 0.0
-        return measured.ap, measured.ap50
+            return {"val/ap": 0.0, "val/ap50": 0.0}
+        return {"val/ap": measured.ap, "val/ap50": measured.ap50}
 
     def _batches(self) -> Iterator[BoxBatch]:
         shown: list[ShownPicture] = []
@@ -110,7 +58,7 @@ class BestAverage(Callback):
             except (ImageError, FileNotFoundError) as error:
                 uri = self._pictures.samples[index].uri
                 self._problems[uri] = Problem(uri, None, f"{error}")
-            if len(shown) == self._settings.batch_size:
+            if len(shown) == self._batch_size:
                 yield join(shown)
                 shown = []
         if shown:
@@ -118,11 +66,9 @@ class BestAverage(Callback):
 
 
 @torch.no_grad()
-def _found(model: nn.Module, batch: BoxBatch) -> list[sv.Detections]:
+def _found(model: Localizer, batch: BoxBatch) -> list[sv.Detections]:
     device = next(model.parameters()).device
-    outputs = model(batch.images.to(device))
-    found: list[sv.Detections] = model.head.decode(outputs, batch.inner)  # type: ignore[operator, union-attr]
-    return found
+    return model.head.decode(model(batch.images.to(device)), batch.inner)
 
 
 def _as_it_is(picture: FramedPicture, class_count: int) -> ShownPicture:
