@@ -85,6 +85,7 @@ def test_digits_are_named_far_better_than_by_chance(
         "metrics.json",
         "evaluation.manifest",
         "evaluation_summary.json",
+        "report.html",
         "table.parquet",
     }
     written = json.loads((folder / "metrics.json").read_text())

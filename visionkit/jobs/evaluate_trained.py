@@ -47,8 +47,16 @@ def evaluate_classification(
         )
     say_classified(measured)
     keep_problems([*problems, *measured.problems], run_folder)
-    write_classified(run_folder, measured, title=_title(config))
-    _say_end(config, run_folder)
+    report = write_classified(
+        run_folder,
+        measured,
+        title=_title(config),
+        thresholds_from="Thresholds are those of the bundle.",
+        problems=problems,
+        config=yaml.safe_dump(asdict(config), sort_keys=False),
+        versions=versions(),
+    )
+    _say_end(config, report)
     return Summary(run_folder, measured.figures)
 
 
@@ -70,7 +78,7 @@ def evaluate_localization(
         )
     say_located(measured)
     keep_problems([*problems, *measured.problems], run_folder)
-    write_located(
+    report = write_located(
         run_folder,
         measured,
         title=_title(config),
@@ -79,7 +87,7 @@ def evaluate_localization(
         config=yaml.safe_dump(asdict(config), sort_keys=False),
         versions=versions(),
     )
-    _say_end(config, run_folder)
+    _say_end(config, report)
     return Summary(run_folder, measured.figures)
 
 
@@ -124,6 +132,6 @@ def _title(config: EvaluateConfig) -> str:
     return f"{bundle_name(config.bundle)} on {Path(config.data).name}"
 
 
-def _say_end(config: EvaluateConfig, run_folder: Path) -> None:
-    say("", f"The results: {run_folder}")
+def _say_end(config: EvaluateConfig, report: Path) -> None:
+    say("", f"The report: {report}")
     say_next(["predict", f"bundle={config.bundle}", "source=PICTURE_OR_FOLDER"])

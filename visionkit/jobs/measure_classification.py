@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from visionkit.data.images import MAX_PIXELS, ImageError
+from visionkit.data.images import MAX_PIXELS, ImageError, read_image
 from visionkit.data.problems import Problem
 from visionkit.data.table import save_table, to_table
+from visionkit.evaluation.class_cards import Pool
 from visionkit.evaluation.classification import ClassificationMetrics, evaluate_classes
+from visionkit.evaluation.classification_report import (
+    ClassificationReport,
+    write_classification_report,
+)
+from visionkit.evaluation.classification_words import (
+    CLASS_COLUMNS,
+    class_headline,
+    class_remarks,
+    class_rows,
+)
+from visionkit.evaluation.label_errors import LabelDoubt
 from visionkit.evaluation.manifest import classified_rows, write_manifest
+from visionkit.evaluation.near_copies import NearCopy
 from visionkit.evaluation.rekognition import classified_summary
-from visionkit.evaluation.summary import json_value, number, percent
+from visionkit.evaluation.report import LearningCurve
+from visionkit.evaluation.summary import metrics_json
 from visionkit.evaluation.thresholds import Thresholds
 from visionkit.files import write_json
 from visionkit.inference.parts import ClassificationPart
@@ -26,6 +40,7 @@ from visionkit.inference.seen import see
 from visionkit.jobs.measure import (
     MANIFEST_NAME,
     METRICS_NAME,
+    REPORT_NAME,
     SHOWN_ROWS,
     SUMMARY_NAME,
     TABLE_NAME,
@@ -130,14 +145,36 @@ def measure_classification(
     return MeasuredClassification(metrics, part_of.samples, given, tuple(problems), seconds)
 
 
+@dataclass(frozen=True)
+class Doubted:
+    """What is doubtful about the pictures that were learned from.
+
+    Attributes:
+        samples: the pictures.
+        doubts: labels that may be wrong, the most doubtful first.
+        copies: pairs that are nearly the same, the most alike first.
+    """
+
+    samples: tuple[Sample, ...] = ()
+    doubts: tuple[LabelDoubt, ...] = ()
+    copies: tuple[NearCopy, ...] = ()
+
+
 def write_classified(
     folder: Path,
     measured: MeasuredClassification,
     *,
     title: str,
+    thresholds_from: str = "",
+    problems: Sequence[Problem] = (),
+    doubted: Doubted | None = None,
     training_images: int = 0,
-) -> None:
-    """Writes the figures, and the pictures' table with every answer marked right or wrong.
+    learning: Sequence[LearningCurve] = (),
+    tried: Sequence[tuple[str, float, float, bool]] = (),
+    config: str = "",
+    versions: Mapping[str, str] | None = None,
+) -> Path:
+    """Path of the report; beside it the figures and every picture with its answers are written.
 
     That is metrics.json and table.parquet, and in the forms of Rekognition Custom Labels
     evaluation.manifest and evaluation_summary.json.
@@ -146,50 +183,66 @@ def write_classified(
         folder: of the run.
         measured: of `measure_classification`.
         title: what was measured on what.
+        thresholds_from: how the thresholds were set, a sentence.
+        problems: what was wrong in the data; those of `measured` are added.
+        doubted: what is doubtful about the training pictures.
         training_images: how many pictures were learned from.
+        learning: figures over the epochs of the training.
+        tried: see `ClassificationReport`.
+        config: the composed config as text.
+        versions: of the code and the packages, and what else the figures depend on.
 
     Raises:
         RuntimeError: the disk is full.
     """
     metrics, samples = measured.metrics, measured.samples
+    doubted = doubted or Doubted()
     save_table(to_table(samples), folder / TABLE_NAME)
-    values = {"figures": measured.figures, "classes": json_value(metrics)}
+    values = {"figures": measured.figures, "classes": metrics_json(metrics)}
     write_json(folder / METRICS_NAME, values)
     write_manifest(folder / MANIFEST_NAME, classified_rows(metrics, samples, model=title))
     summary = classified_summary(metrics, training_images=training_images, model=title)
     write_json(folder / SUMMARY_NAME, summary)
+    report = ClassificationReport(
+        title=title,
+        metrics=metrics,
+        image_names=[sample.id for sample in samples],
+        read_image=lambda picture: read_image(samples[picture].uri),
+        thresholds_from=thresholds_from,
+        pool=_pool(doubted.samples),
+        doubts=doubted.doubts,
+        copies=doubted.copies,
+        learning=learning,
+        tried=tried,
+        problems=(*problems, *measured.problems),
+        config=config,
+        versions=versions or {},
+        created=time.strftime("%Y-%m-%d %H:%M"),
+    )
+    return write_classification_report(folder / REPORT_NAME, report)
 
 
 def say_classified(measured: MeasuredClassification) -> None:
     """Prints the table per class and what the figures say."""
     metrics = measured.metrics
-    rows = [
-        (
-            one.name,
-            str(one.support),
-            number(one.precision),
-            number(one.recall),
-            number(one.f1),
-            number(one.assumed_threshold),
-            number(one.precise_threshold),
-            f"{one.nearest} ({one.nearest_count})" if one.nearest else "",
-        )
-        for one in metrics.per_class
-    ]
-    goal = f"{percent(metrics.precision_goal)} precise from"
-    columns = ("class", "pictures", "precision", "recall", "F1", "best F1 from", goal, "taken for")
-    say_table("Each class", columns, rows[:SHOWN_ROWS])
+    rows = class_rows(metrics)
+    say_table("Each class", CLASS_COLUMNS, rows[:SHOWN_ROWS])
     if len(rows) > SHOWN_ROWS:
-        say(f"... and {len(rows) - SHOWN_ROWS} more classes: see {METRICS_NAME}")
-    around = metrics.intervals["accuracy"]
-    what = "exactly the right classes" if metrics.multi_label else "the right class"
-    say(
-        f"{percent(metrics.accuracy)} ({percent(around.low)} to {percent(around.high)}) of "
-        f"{metrics.pictures} pictures have {what}; mean F1 of the classes "
-        f"{number(metrics.macro_f1)}, calibration error {number(metrics.calibration_error)}."
-    )
+        say(f"... and {len(rows) - SHOWN_ROWS} more classes: see the report")
+    say(class_headline(metrics), *class_remarks(metrics))
     if measured.problems:
         say(f"{len(measured.problems)} pictures are not measured: they have no class or no pixels.")
+
+
+def _pool(samples: Sequence[Sample]) -> Pool | None:
+    if not samples:
+        return None
+    return Pool(
+        names=[sample.id for sample in samples],
+        labels=[", ".join(sample.labels) or "none of them" for sample in samples],
+        parts=[sample.split or "train" for sample in samples],
+        read=lambda picture: read_image(samples[picture].uri),
+    )
 
 
 def _scores(

@@ -89,7 +89,7 @@ def train_all(config: TrainConfig, task: AllConfig, run_folder: Path) -> Summary
     if pupils:
         fitted = _fit(config, task, backbone, pupils, run_folder)
         backbone.to(pick_device(config.trainer.accelerator)).freeze().eval()
-        classes = _named(config, task, backbone, pupils.classification, fitted)
+        classes = _named(config, task, backbone, pupils.classification, fitted, text)
         boxes = _located(config, task, backbone, pupils.localization, fitted, text)
     if "exemplar" in task.heads:
         folder = _folder(run_folder, "exemplar")
@@ -179,6 +179,7 @@ def _named(
     backbone: Backbone,
     pupil: _Pupil[ClassificationHead] | None,
     fitted: JointFit,
+    text: str,
 ) -> Finished[ClassificationPart] | None:
     if pupil is None or fitted.classification is None:
         return None
@@ -192,6 +193,8 @@ def _named(
         config,
         task.classification,
         problems=fitted.problems["classification"],
+        curve=[_own(epoch, "classification") for epoch in fitted.curve],
+        text=text,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,9 @@ from visionkit.evaluation.summary import counted, percent
 from visionkit.heads.classification import ClassificationHead
 from visionkit.inference.parts import ClassificationPart
 from visionkit.jobs.labelled import LabelledSet
+from visionkit.jobs.measure import versions
 from visionkit.jobs.measure_classification import (
+    Doubted,
     measure_classification,
     say_classified,
     write_classified,
@@ -26,7 +28,16 @@ from visionkit.jobs.measure_classification import (
 from visionkit.jobs.settings import classification_settings
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import PROBLEMS_NAME, progress, say
-from visionkit.jobs.training import BUNDLE_NAME, Finished, begin, read_set, save_bundle, say_end
+from visionkit.jobs.training import (
+    BUNDLE_NAME,
+    Finished,
+    begin,
+    config_text,
+    learning_curves,
+    read_set,
+    save_bundle,
+    say_end,
+)
 from visionkit.models.backbone import Backbone
 from visionkit.training.classification import (
     ClassificationFit,
@@ -37,6 +48,11 @@ from visionkit.training.feature_cache import FeatureCache
 from visionkit.types import Sample
 
 _SHOWN_DOUBTS = 5
+_CURVES = {
+    "train/loss_epoch": "training loss",
+    "val/loss": "validation loss",
+    "val/error": "share of the validation pictures named wrongly",
+}
 
 
 def train_classification(
@@ -60,7 +76,16 @@ def train_classification(
     backbone.freeze().eval()
     part = named_part(head, found, framing)
     done = finish_classification(
-        part, found, fitted, backbone, run_folder, config, task, problems=fitted.problems
+        part,
+        found,
+        fitted,
+        backbone,
+        run_folder,
+        config,
+        task,
+        problems=fitted.problems,
+        curve=() if fitted.finetuned is None else fitted.finetuned.curve,
+        text=config_text(run_folder),
     )
     save_bundle(start, run_folder, metadata=done.metadata, classification=done.part)
     bundle = f"bundle={run_folder / BUNDLE_NAME}"
@@ -112,6 +137,8 @@ def finish_classification(
     task: ClassificationConfig,
     *,
     problems: Sequence[Problem],
+    curve: Sequence[Mapping[str, float]],
+    text: str,
 ) -> Finished[ClassificationPart]:
     """The part with its thresholds, measured; figures and what is doubtful are said and written.
 
@@ -124,9 +151,12 @@ def finish_classification(
         config: of the training.
         task: its options of this head.
         problems: of the training.
+        curve: figures of each epoch of it.
+        text: the composed config.
     """
     pixels = int(config.data.max_megapixels * 1e6)
-    doubts = doubts_of(fitted, found.class_names)
+    doubted = doubted_in(fitted)
+    doubts = doubts_of(doubted, found.class_names)
     _say_doubts(doubts, folder)
     if found.multi_label:
         part = with_thresholds(part, backbone, found.val or found.train, max_pixels=pixels)
@@ -143,12 +173,33 @@ def finish_classification(
             progress=step,
         )
     say_classified(measured)
-    title = f"classification, {tested.words}"
-    write_classified(folder, measured, title=title, training_images=len(found.train))
+    write_classified(
+        folder,
+        measured,
+        title=f"classification, {tested.words}",
+        thresholds_from=_thresholds_words(found),
+        problems=(*found.problems, *problems),
+        doubted=doubted,
+        training_images=len(found.train),
+        learning=learning_curves(curve, _CURVES),
+        tried=[
+            (str(one), one.accuracy, one.surprise, str(one) == str(fitted.frozen.chosen))
+            for one in fitted.frozen.tried
+        ],
+        config=text,
+        versions=versions(),
+    )
     wrong = [*found.problems, *problems, *measured.problems, *doubts]
     if wrong:  # those of reading were said before
         write_problems(folder / PROBLEMS_NAME, wrong)
     return Finished("classification", part, measured.figures, tested.words)
+
+
+def _thresholds_words(found: LabelledSet) -> str:
+    if not found.multi_label:
+        return "The best class is named, whatever its confidence."
+    on = "validation pictures" if found.val else "pictures learned from, which flatters"
+    return f"Each class's threshold is that of its best F1 on the {on}."
 
 
 def with_thresholds(
@@ -167,28 +218,33 @@ def with_thresholds(
     return replace(part, thresholds={**part.thresholds, **known})
 
 
-def doubts_of(fitted: ClassificationFit, class_names: Sequence[str]) -> list[Problem]:
-    """Warnings of labels that may be wrong, the most doubtful first, and of pictures nearly equal.
-
-    Args:
-        fitted: of the training; its pictures are judged by heads that did not learn from them.
-        class_names: of the head.
-    """
+def doubted_in(fitted: ClassificationFit) -> Doubted:
+    """What is doubtful about the pictures learned from, by heads that did not learn from them."""
     samples = fitted.learned.samples
     targets = fitted.learned.targets.numpy()
     labels = targets > 0 if targets.ndim == 2 else targets
+    hashes = [sample.content_hash for sample in samples]
+    return Doubted(
+        samples,
+        tuple(label_doubts(labels, fitted.frozen.out_of_fold)),
+        tuple(near_copies(fitted.features.numpy(), hashes)),
+    )
+
+
+def doubts_of(doubted: Doubted, class_names: Sequence[str]) -> list[Problem]:
+    """Warnings of doubtful labels, the most doubtful first, and of pictures nearly equal."""
+    samples = doubted.samples
     doubts = []
-    for doubt in label_doubts(labels, fitted.frozen.out_of_fold):
-        said = [f"labelled {class_names[doubt.label]!r} ({percent(doubt.label_score)} sure)"]
-        if doubt.label < 0:
-            said = ["not labelled so"]
+    for doubt in doubted.doubts:
+        said = ["not labelled so"]
+        if doubt.label >= 0:
+            said = [f"labelled {class_names[doubt.label]!r} ({percent(doubt.label_score)} sure)"]
         if doubt.likely >= 0:
             likely = class_names[doubt.likely]
             said.append(f"but looks like {likely!r} ({percent(doubt.likely_score)} sure)")
         reason = f"{', '.join(said)}; look whether the label is right"
         doubts.append(Problem(samples[doubt.picture].uri, None, reason, "warning"))
-    hashes = [sample.content_hash for sample in samples]
-    for copy in near_copies(fitted.features.numpy(), hashes):
+    for copy in doubted.copies:
         how = "the same picture as" if copy.equal else "nearly the same picture as"
         reason = f"{how} {samples[copy.first].uri}; leave one out if both say the same"
         doubts.append(Problem(samples[copy.second].uri, None, reason, "warning"))
@@ -232,7 +288,7 @@ def _fit(
     chosen, tuned = fitted.frozen.chosen, fitted.finetuned
     say(
         f"Learned on the frozen backbone in {fitted.fitting:.1f} s (and {fitted.seeing:.1f} s to "
-        f"see the pictures): {chosen.how}, {percent(chosen.accuracy)} of "
+        f"see the pictures): {chosen}, {percent(chosen.accuracy)} of "
         f"{fitted.frozen.judged} held-back pictures right."
     )
     if tuned is not None:
