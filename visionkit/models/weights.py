@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 STARTER_FILE = "starter.safetensors"
 COMPARISON_FILE = "comparison.safetensors"
+BOXES_FILE = "boxes.safetensors"
 CARD_FILE = "card.json"
 _OTHER_WAYS = {
     "starter": "weights=starter (shipped, no network needed)",
@@ -96,6 +97,22 @@ def starter_comparison() -> dict[str, Tensor]:
         ValueError: the file is damaged.
     """
     return read_weights(_starter_file(COMPARISON_FILE))
+
+
+def starter_boxes() -> tuple[dict[str, Tensor], str]:
+    """Pyramid and box branch that were learned without classes, and the backbone they are for.
+
+    Returns:
+        Their state, float32, and the `Backbone.weights_id` of the weights they were learned on.
+
+    Raises:
+        FileNotFoundError: this installation lacks them.
+        ValueError: the file is damaged.
+    """
+    path = _starter_file(BOXES_FILE)
+    state = read_weights(path)
+    with safetensors.safe_open(path, "pt") as file:
+        return state, file.metadata()["backbone"]
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from visionkit.data.framing import Framing
@@ -24,8 +25,7 @@ from visionkit.training.classed import Classed, classed
 from visionkit.training.feature_cache import FeatureCache, pooled_features
 from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.finetuned import FinetuneFit, fit_finetuned
-from visionkit.training.folds import assign_folds
-from visionkit.training.frozen import FrozenFit, FrozenSettings, fit_frozen, shares_of
+from visionkit.training.frozen import FrozenFit, FrozenSettings, fit_frozen
 from visionkit.types import Sample
 
 _FEWEST = 20  # validation pictures; fewer choose by luck
@@ -139,7 +139,7 @@ def fit_classification(
     fitting = time.monotonic() - clock
     finetuned = None
     if settings.finetune is not None:
-        rest, judged = held_back(learned, validated, head.class_count, settings.finetune.seed)
+        rest, judged = held_back(learned, validated, frozen.folds)
         finetuned = fit_finetuned(
             backbone, head, rest, judged, framing, folder, settings.finetune, max_pixels=max_pixels
         )
@@ -185,22 +185,19 @@ class _Sight:
 
 
 def held_back(
-    learned: Classed, validated: Classed, class_count: int, seed: int
+    learned: Classed, validated: Classed, folds: NDArray[np.int64]
 ) -> tuple[Classed, Classed]:
     """What backbone and head learn from together, and what they are judged on.
 
     Args:
         learned: pictures to learn from.
-        validated: those to judge on; where they are fewer than 20, a fifth of the others is taken
+        validated: those to judge on; where they are fewer than 20, a fold of the others is taken
             instead, or none where that is fewer, too.
-        class_count: K.
-        seed: of what is taken.
+        folds: (N,) the fold of each picture learned from; look-alikes are in one.
     """
+    held = np.flatnonzero(folds == 0).tolist()
     if len(validated) >= _FEWEST:
         return learned, validated
-    present = shares_of(learned.targets, class_count).numpy() > 0.5
-    folds = torch.from_numpy(assign_folds(present, seed=seed))
-    held = torch.nonzero(folds == 0).flatten()
     if len(held) < _FEWEST:
         return learned, learned.part([])
-    return learned.part(torch.nonzero(folds > 0).flatten()), learned.part(held)
+    return learned.part(np.flatnonzero(folds != 0).tolist()), learned.part(held)

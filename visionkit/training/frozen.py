@@ -106,6 +106,7 @@ class FrozenFit:
         left_out: why a way was not tried, a sentence, or "".
         out_of_fold: (N, K) float64 calibrated probabilities of each picture to learn from, by
             heads that did not learn from it; rows of nan where no other fold shows its class.
+        folds: (N,) int64 the fold of each; look-alikes of a class share one.
     """
 
     tried: tuple[Tried, ...]
@@ -113,6 +114,7 @@ class FrozenFit:
     judged: int
     left_out: str
     out_of_fold: NDArray[np.float64]
+    folds: NDArray[np.int64]
 
 
 def fit_frozen(
@@ -169,6 +171,7 @@ def fit_frozen(
         chosen.count,
         left_out,
         head.probabilities(own).double().numpy(),
+        trial.folds,
     )
 
 
@@ -217,13 +220,13 @@ class _Trial:
         self._head, self._features, self._settings = head, features, settings
         self._shares = shares_of(targets, head.class_count)
         present = self._shares.numpy() > 0.5
-        folds = assign_folds(
+        self.folds = assign_folds(
             present,
             groups=_look_alikes(features[0], present, settings.folds),
             count=settings.folds,
             seed=settings.seed,
         )
-        self._fold = torch.from_numpy(folds)
+        self._fold = torch.from_numpy(self.folds)
         self._moments = [self._moments_of(self._fold == k) for k in range(settings.folds)]
 
     @property

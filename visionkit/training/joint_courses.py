@@ -92,8 +92,8 @@ class NamingCourse:
             progress=progress,
             max_pixels=max_pixels,
         )
-        classes, seed = lesson.head.class_count, settings.seed
-        self._learned, judged = held_back(self.began.learned, self.began.validated, classes, seed)
+        began = self.began
+        self._learned, judged = held_back(began.learned, began.validated, began.frozen.folds)
         self._frames = plain_frames(
             judged,
             lesson.framing,

@@ -29,10 +29,10 @@ from torchvision.ops import box_iou
 from visionkit.files import atomic_path, write_json
 from visionkit.heads.localization import BoxTargets, LocalizationHead
 from visionkit.models.backbone import Backbone
+from visionkit.models.weights import BOXES_FILE
 from visionkit.training.pretrain.box_scenes import BoxBatch
 
 logger = logging.getLogger(__name__)
-BOXES_FILE = "boxes.safetensors"
 CHECKPOINT_FILE = "boxes.ckpt"
 _LIMIT = 50  # boxes a picture that recall counts
 _WARM_STEPS = 50

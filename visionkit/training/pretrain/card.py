@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from visionkit.files import atomic_path, write_json, write_text
-from visionkit.models.weights import CARD_FILE, COMPARISON_FILE, STARTER_FILE
-from visionkit.training.pretrain.boxes import BOXES_FILE
+from visionkit.models.weights import BOXES_FILE, CARD_FILE, COMPARISON_FILE, STARTER_FILE
 from visionkit.training.pretrain.settings import PretrainConfig
 
 DATA = (
@@ -73,6 +72,7 @@ class Provenance:
         hardware: that it ran on, in words.
         figures: what benchmarks measured of these weights.
         comparison: what `comparison.json` says of the general comparison; empty without one.
+        boxes: what `boxes.json` says of pyramid and box branch; empty without them.
     """
 
     version: str
@@ -85,6 +85,7 @@ class Provenance:
     hardware: str
     figures: Sequence[Figure] = ()
     comparison: Mapping[str, Any] = field(default_factory=dict)
+    boxes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_figures(path: str | Path) -> list[Figure]:
@@ -143,6 +144,7 @@ def ship(output: Path, folder: Path, provenance: Provenance, *, image_size: int)
         "recipe": dict(provenance.recipe),
         "measured": {name: dict(values) for name, values in provenance.measured.items()},
         "comparison": dict(provenance.comparison),
+        "boxes": dict(provenance.boxes),
         "figures": [asdict(figure) for figure in provenance.figures],
         "note": provenance.note,
     }
@@ -179,6 +181,7 @@ def card_text(provenance: Provenance) -> str:
         "by side, 480x480.",
         "",
         *_comparison_lines(provenance.comparison),
+        *_box_lines(provenance.boxes),
         *_figure_lines(provenance.figures),
         "## Learned from",
         "",
