@@ -49,10 +49,11 @@ def test_help_lists_groups_and_options_and_the_keys_of_the_option_chosen(
     assert "task (must be chosen)" in out
     assert "resnet50" in out
     assert "trainer.max_epochs=null" in out
-    assert "task.learned.max_epochs=12" in out
     assert "task.learned" not in out
     assert main(["train", "task=exemplar", "--help"]) == 0
-    assert "task.learned.learning_rate=0.001" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "task.learned.learning_rate=0.01 " in out
+    assert "task.learned.max_epochs=12" in out
 
 
 @pytest.mark.parametrize(

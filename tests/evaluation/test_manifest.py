@@ -160,6 +160,23 @@ def test_predictions_become_labels_under_another_name(
     )
 
 
+def test_a_snapshot_of_rekognition_reads_as_its_labels(tmp_path: Path) -> None:
+    """Only the predictions of it are marked."""
+    sample = picture(tmp_path, "a.png")
+    about = {"type": "groundtruth/image-classification", "class-name": "cup", "confidence": 1}
+    said = about | {"class-name": "tin", "human-annotated": "no"}
+    said |= verdict(assumed=True, present=False)
+    row = {
+        "source-ref": "s3://bucket/key/a.png",
+        "rekognition-custom-labels-training-0": 1,
+        "rekognition-custom-labels-training-0-metadata": about | {"human-annotated": "yes"},
+        "rekognition-custom-labels-evaluation-0": 1,
+        "rekognition-custom-labels-evaluation-0-metadata": said,
+    }
+    (back,) = to_samples(read(write_manifest(tmp_path / "m.manifest", [row])).table)
+    assert back == replace(sample, labels=("cup",))
+
+
 def test_a_persons_attribute_named_evaluation_is_a_label(
     tmp_path: Path, rows: list[dict[str, Any]]
 ) -> None:

@@ -218,7 +218,8 @@ def test_classes_are_those_of_the_head_on_the_pooled_vector() -> None:
     with torch.no_grad():
         pooled = whole_backbone()(pixels).pooled[0].numpy().astype(np.float64)
     weight, bias = part.head.weight.detach().numpy(), part.head.bias.detach().numpy()
-    logits = weight.astype(np.float64) @ pooled + bias
+    # The head has learned no mean or deviation yet; it brings the vector to length sqrt(C).
+    logits = weight.astype(np.float64) @ (pooled * np.sqrt(pooled.size / (pooled @ pooled))) + bias
     odds = np.exp(logits - logits.max())
     assert answer.classification is not None
     assert answer.classification.class_id.tolist() == [0, 1, 2]

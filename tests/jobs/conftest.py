@@ -115,7 +115,7 @@ def predict_config(bundle: Path, source: Path | str, **changes: object) -> Predi
 def evaluate_config(bundle: Path, data: Path, **changes: object) -> EvaluateConfig:
     values: dict[str, object] = {"bundle": str(bundle), "data": str(data), "format": "auto"}
     values |= {"image_root": None, "background": None, "split": "all", "accelerator": "cpu"}
-    values |= {"seed": 0, "output": None, "overwrite": False, "debug": False}
+    values |= {"seed": 0, "output": None, "overwrite": False, "debug": False, "task": None}
     return EvaluateConfig(**(values | changes))  # type: ignore[arg-type]
 
 

@@ -65,7 +65,7 @@ class Predictor:
         device = next(backbone.parameters()).device
         for part in (classification, localization):
             if part is not None:
-                part.head.to(device).eval()
+                part.head.to(device).to(memory_format=torch.channels_last).eval()
 
     @classmethod
     def create(
