@@ -22,6 +22,7 @@ from visionkit.training.classification import ClassificationSettings
 from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.fit import FitSettings
 from visionkit.training.frozen import FrozenSettings
+from visionkit.training.joint_settings import JointSettings
 from visionkit.training.localization_settings import AUGMENT, LocalizationSettings
 from visionkit.training.mixing import MixSettings
 
@@ -49,6 +50,18 @@ def test_every_option_of_every_group_composes(group: str, option: str) -> None:
         words.append("backbone.file=weights.safetensors")
     composed = compose("train", TrainConfig, words)
     assert "" not in composed.origins.values()
+
+
+def test_a_file_within_a_branch_of_another_is_described_there() -> None:
+    entries = entries_of("task/all.yaml", "task.", None)
+    alone = entries_of("task/localization.yaml", "", None)
+    assert entries["task.localization.width"] == alone["width"]
+    assert entries["task.localization.freeze"].file == "conf/task/all.yaml"
+    assert {f"task.localization.{key}" for key in alone} <= entries.keys()
+    assert list(entries)[:2] == ["task.name", "task.heads"]  # its own come first
+    composed = compose("train", TrainConfig, ["task=all"])
+    assert {key for key in composed.values if key.startswith("task.")} <= entries.keys()
+    assert composed.config.task.localization.freeze == "none"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("option", options_of("experiment", None))
@@ -80,6 +93,7 @@ def test_every_command_has_a_file() -> None:
         (FrozenSettings(), "classification", "task.frozen"),
         (FinetuneSettings(), "classification", "task.finetune"),
         (MixSettings(), "classification", "task.finetune.mix"),
+        (JointSettings(), "all", "task"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )

@@ -4,6 +4,7 @@ import pytest
 
 from visionkit.cli.compose import compose
 from visionkit.config import DataConfig, TrainConfig
+from visionkit.jobs.labelled import read_labelled
 from visionkit.jobs.sets import check_sets, data_of, names_nothing
 
 HEADS = ("exemplar", "classification", "localization")
@@ -65,3 +66,9 @@ def test_demo_sets_lie_apart() -> None:
         "demo/localization",
     ]
     assert data_of(config(), "exemplar").demo.folder is None
+
+
+@pytest.mark.parametrize("name", ["labels", "boxes"])
+def test_sets_of_several_heads_are_not_for_one(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"data.{name} is for task=all, got x; .*data.root"):
+        read_labelled(config(f"data.{name}=x"), "classification")

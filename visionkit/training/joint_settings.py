@@ -47,7 +47,7 @@ class JointSettings:
 
     classification: ClassificationSettings = field(default_factory=ClassificationSettings)
     localization: LocalizationSettings = field(default_factory=LocalizationSettings)
-    max_epochs: int | None = 30
+    max_epochs: int | None = 100
     minutes: float | None = None
     layer_decay: float = 0.8
     warm_up: float = 0.03
