@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.jobs.conftest import write_broken
 from visionkit.cli.compose import compose
@@ -17,6 +18,7 @@ from visionkit.data.table import to_samples
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.evaluate import evaluate
 from visionkit.jobs.train import train
+from visionkit.models.weights import starter_boxes
 
 DIGITS, BOXES = 200, 16
 
@@ -205,3 +207,32 @@ def test_a_broken_picture_is_reported_and_left_out(
     assert "broken.jpg" in (folder / "problems.csv").read_text()
     rows = (folder / "evaluation.manifest").read_text().splitlines()
     assert len(rows) == 3
+
+
+def located(scratch: Path, folder: Path, *words: str) -> dict[str, torch.Tensor]:
+    """State of a localization head that nothing was trained of."""
+    given = (
+        "task=localization",
+        "trainer.max_epochs=0",
+        f"data.demo.pictures={BOXES}",
+        "data.demo.classes=2",
+        *words,
+    )
+    run(folder, scratch / "boxes_demo", *given)
+    part = Predictor.load(folder / "bundle", device="cpu").localization
+    assert part is not None
+    return part.head.class_agnostic_state()
+
+
+def test_boxes_begin_as_those_that_come_with_the_starter_weights(
+    scratch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped, _ = starter_boxes()
+    begun = located(scratch, tmp_path / "begun")
+    assert begun.keys() == shipped.keys()
+    for name, value in begun.items():
+        torch.testing.assert_close(value, shipped[name])
+    anew = located(scratch, tmp_path / "anew", "task.boxes=null")
+    assert any(not torch.equal(value, shipped[name]) for name, value in anew.items())
+    located(scratch, tmp_path / "narrow", "task.width=64")
+    assert "Boxes are learned anew: box weights must have" in capsys.readouterr().out

@@ -12,8 +12,15 @@ import safetensors.torch
 import timm
 import torch
 
+from visionkit.heads.localization import LocalizationHead
 from visionkit.models.backbone import build_backbone
-from visionkit.models.weights import load_into, read_weights, starter_card, starter_weights
+from visionkit.models.weights import (
+    load_into,
+    read_weights,
+    starter_boxes,
+    starter_card,
+    starter_weights,
+)
 
 SMALL = "mobilenetv4_conv_small"
 SHARED = Path(__file__).parents[3] / "shared"
@@ -183,3 +190,13 @@ def test_mobilenetv2_file_sees_what_it_was_trained_to_see() -> None:
     similarity = vectors @ vectors.T
     assert similarity[0, 1] > similarity[0, 2]
     assert similarity[2, 3] > similarity[1, 3]
+
+
+def test_the_boxes_are_for_the_starter_weights_and_a_head_of_the_usual_size() -> None:
+    state, made_for = starter_boxes()
+    backbone = build_backbone(strides=(8, 16, 32))
+    assert made_for == backbone.weights_id
+    head = LocalizationHead(backbone.channels, 3)
+    head.load_class_agnostic(state)
+    for name, value in head.class_agnostic_state().items():
+        torch.testing.assert_close(value, state[name])

@@ -34,6 +34,7 @@ from visionkit.jobs.train_exemplar import fill_exemplar
 from visionkit.jobs.train_localization import (
     DEMO_MINUTES,
     finish_localization,
+    localization_framing,
     located_part,
     new_localization_head,
 )
@@ -46,7 +47,6 @@ from visionkit.jobs.training import (
     save_bundle,
 )
 from visionkit.models.backbone import Backbone
-from visionkit.training.boxed import frame_size
 from visionkit.training.joint import JointFit, Lesson, fit_joint
 from visionkit.training.joint_courses import AnyHead
 
@@ -135,7 +135,7 @@ def _pupils(config: TrainConfig, task: AllConfig, backbone: Backbone, run_folder
         data = data_of(config.data, "localization")
         found = read_set(data, "localization", folder, seed=config.seed)
         located = new_localization_head(task.localization, backbone, found.class_names)
-        framing = Framing(frame_size(found.train, task.localization.image_size), "letterbox")
+        framing = localization_framing(task.localization, found, demo=data.root is None)
         boxes = _Pupil(found, _lesson(found, located, framing), folder)
     return _Pupils(classes, boxes)
 

@@ -35,13 +35,17 @@ from visionkit.jobs.training import (
     say_end,
 )
 from visionkit.models.backbone import Backbone
+from visionkit.models.weights import starter_boxes
 from visionkit.training.boxed import frame_size
 from visionkit.training.localization import LocalizationFit, fit_localization, start_boxes
 from visionkit.types import Sample
 
+STARTER = "starter"
+"""`task.boxes` that takes what comes with visionkit."""
 USUAL_THRESHOLD = 0.3
 """Score from which a box is given where no validation picture tells better."""
-DEMO_MINUTES = 2.5
+DEMO_MINUTES, DEMO_SIDE = 2.5, 320
+"""What the demo set is learned for, and at: its pictures have no more pixels."""
 _CURVES = {
     "train/loss_epoch": "training loss",
     "val/ap": "AP on the validation pictures",
@@ -56,7 +60,7 @@ def train_localization(config: TrainConfig, task: LocalizationConfig, run_folder
     start = begin(config, learns=True)
     backbone = start.backbone
     head = new_localization_head(task, backbone, found.class_names)
-    framing = Framing(frame_size(found.train, task.image_size), "letterbox")
+    framing = localization_framing(task, found, demo=config.data.root is None)
     fitted = _fit(config, task, found, backbone, head, framing, run_folder)
     backbone.freeze().eval()
     done = finish_localization(
@@ -134,6 +138,12 @@ def finish_localization(
     return Finished("localization", part, measured.figures, tested.words)
 
 
+def localization_framing(task: LocalizationConfig, found: LabelledSet, *, demo: bool) -> Framing:
+    """How pictures are seen: whole, at the size that the config says, in their middle aspect."""
+    side = min(task.image_size, DEMO_SIDE) if demo else task.image_size
+    return Framing(frame_size(found.train, side), "letterbox")
+
+
 def new_localization_head(
     task: LocalizationConfig, backbone: Backbone, class_names: Sequence[str]
 ) -> LocalizationHead:
@@ -152,9 +162,22 @@ def new_localization_head(
         iou_threshold=task.iou_threshold,
         max_detections=task.max_detections,
     )
-    if task.boxes is not None:
+    if task.boxes == STARTER:
+        _start_starter_boxes(head, backbone)
+    elif task.boxes is not None:
         start_boxes(head, Path(task.boxes))
     return head.to(next(backbone.parameters()).device)
+
+
+def _start_starter_boxes(head: LocalizationHead, backbone: Backbone) -> None:
+    """The boxes that come with the starter weights, where the backbone has these and they fit."""
+    state, made_for = starter_boxes()
+    if backbone.weights_id != made_for:
+        return
+    try:
+        head.load_class_agnostic(state)
+    except ValueError as error:  # another width or depth was asked for
+        say(f"Boxes are learned anew: {error}.")
 
 
 def with_thresholds(

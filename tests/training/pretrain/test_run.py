@@ -134,7 +134,9 @@ def test_a_run_ends_by_the_clock_and_goes_on(config: PretrainConfig, tmp_path: P
     assert (tmp_path / "starter" / "boxes.safetensors").is_file()
     assert (tmp_path / "starter" / "comparison.safetensors").is_file()
     assert card["comparison"]["pairs"] > 0
-    assert 0 <= json.loads((folder / "boxes.json").read_text())["trained"]["recall_50"] <= 1
+    boxes = json.loads((folder / "boxes.json").read_text())
+    assert 0 <= boxes["trained"]["recall_50"] <= 1
+    assert card["boxes"] == boxes
     config.resume, config.minutes = True, 0.06
     config.stage = "backbone"
     assert pretrain(config) == folder
@@ -187,6 +189,11 @@ def test_the_card_says_what_was_measured(tmp_path: Path) -> None:
         Provenance(
             *("1", "abc", 1200, 45.2, recipe, measured, "A note.", "two cores", figures),
             comparison=comparison,
+            boxes={
+                "minutes": 14.6,
+                "trained": {"recall_50": 0.81, "recall_75": 0.52},
+                "untrained": {"recall_50": 0.12, "recall_75": 0.03},
+            },
         )
     )
     assert "| piece of an unseen photo found again, stride 8 | 0.500 | 0.250 |" in text
@@ -197,3 +204,5 @@ def test_the_card_says_what_was_measured(tmp_path: Path) -> None:
     assert "0.200" not in text
     assert "44,160 pairs" in text
     assert "AP50 0.610 and 0.680" in text
+    assert "15 minutes on the frozen network" in text
+    assert "0.810 with an IoU of at least 0.5 and 0.520 with 0.75; untrained 0.120" in text

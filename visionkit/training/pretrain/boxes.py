@@ -34,6 +34,7 @@ from visionkit.training.pretrain.box_scenes import BoxBatch
 
 logger = logging.getLogger(__name__)
 CHECKPOINT_FILE = "boxes.ckpt"
+BOXES_MEASURES = "boxes.json"
 _LIMIT = 50  # boxes a picture that recall counts
 _WARM_STEPS = 50
 
@@ -119,7 +120,7 @@ def pretrain_boxes(
         "settings": asdict(settings),
         **_compare(backbone, module.averaged, held_out, settings),
     }
-    write_json(output / "boxes.json", measured)
+    write_json(output / BOXES_MEASURES, measured)
     logger.info("%s", json.dumps(measured))
     return path
 

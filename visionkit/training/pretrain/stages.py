@@ -14,7 +14,7 @@ import torch
 from visionkit.matching.pyramid import PyramidSettings
 from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.training.pretrain.box_scenes import composed_boxes
-from visionkit.training.pretrain.boxes import BoxSettings, pretrain_boxes
+from visionkit.training.pretrain.boxes import BOXES_MEASURES, BoxSettings, pretrain_boxes
 from visionkit.training.pretrain.card import Provenance, read_figures, recipe_of, ship
 from visionkit.training.pretrain.comparison import (
     COMPARISON_MEASURES,
@@ -60,15 +60,15 @@ def pretrain(config: PretrainConfig) -> Path:
             note=config.note,
             hardware=config.hardware,
             figures=read_figures(config.figures) if config.figures is not None else (),
-            comparison=_comparison_measures(output),
+            comparison=_measures(output / COMPARISON_MEASURES),
+            boxes=_measures(output / BOXES_MEASURES),
         )
         ship(output, Path(config.ship), provenance, image_size=config.view_size)
     return output
 
 
-def _comparison_measures(output: Path) -> dict[str, Any]:
-    """What the comparison's stage measured; empty where it has not run."""
-    path = output / COMPARISON_MEASURES
+def _measures(path: Path) -> dict[str, Any]:
+    """What a stage measured; empty where it has not run."""
     return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
