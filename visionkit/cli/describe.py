@@ -123,7 +123,7 @@ def _collect(
 ) -> None:
     for key, value in node.value:
         name = f"{prefix}{key.value}"
-        if name == "defaults":
+        if key.value == "defaults" and key.start_mark.column == 0:  # Hydra's list, no option
             continue
         sentence = _comment_above(lines, key.start_mark.line)
         if isinstance(value, yaml.MappingNode) and value.value:
