@@ -15,8 +15,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from baselines import correlation_baseline, pixel_baseline, sift_baseline
 from finding import BACKGROUNDS, exemplar_scenes, measure, mobilenetv2, new_finder, train
 from ledger import Ledger
 from sets import SETS, ExemplarSet, is_tuned_on, photos, tuned_on
+from timing import paired
 
 from visionkit.data.drawn import draw_mark
 from visionkit.data.images import read_image
@@ -108,6 +108,7 @@ def _with_settings(finder: Finder, settings: FinderSettings) -> Finder:
     """The same finder with parts switched on or off."""
     other = Finder(finder.backbone, finder.head, settings, finder.reference)
     other.restore(finder.gallery, finder.templates, finder.statistics, finder.thresholds)
+    other.learned = finder.learned
     return other
 
 
@@ -254,12 +255,12 @@ def _speed(backbone: Backbone, weights: str, ledger: Ledger) -> None:
         with torch.no_grad():
             whole(one_pass)
 
-    ratios = _paired(lambda: small.find(scene), run_backbone, rounds=7)
+    ratios = paired(lambda: small.find(scene), run_backbone, rounds=7)
     ledger.add(
         f"speed {weights}: 20 items x 5 views, in backbone passes", ratios, at_most=10.0, goal=4.0
     )
     large = _drawn_finder(backbone, backgrounds, 1000)
-    growth = _paired(lambda: large.find(scene), lambda: small.find(scene), rounds=7)
+    growth = paired(lambda: large.find(scene), lambda: small.find(scene), rounds=7)
     ledger.add(f"speed {weights}: 1,000 items against 20", growth, at_most=1.2)
     seconds = train(_drawn_finder(backbone, backgrounds, 6), backgrounds)
     later = statistics.median(seconds[1:]) / seconds[0]
@@ -277,19 +278,6 @@ def _drawn_finder(backbone: Backbone, backgrounds: Sequence[Image], items: int) 
             views.append(make_view(f"mark {index:04d}", light, alpha=mark[..., 3]))
     finder.add(views)
     return finder
-
-
-def _paired(first: Callable[[], object], second: Callable[[], object], *, rounds: int) -> float:
-    """Median over rounds of the CPU time of `first` in times of `second`, run in turn."""
-    first(), second()
-    ratios = []
-    for _ in range(rounds):
-        start = time.process_time()
-        first()
-        middle = time.process_time()
-        second()
-        ratios.append((middle - start) / (time.process_time() - middle))
-    return statistics.median(ratios)
 
 
 if __name__ == "__main__":

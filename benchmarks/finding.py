@@ -10,7 +10,6 @@ from typing import Protocol
 
 import numpy as np
 import supervision as sv
-import torch
 from sets import MOBILENETV2, Scene
 
 from visionkit.data.compose import ComposeSettings
@@ -60,7 +59,6 @@ def new_finder(
     backbone: Backbone, backgrounds: Sequence[Image], settings: FinderSettings | None = None
 ) -> Finder:
     """A finder with an empty gallery, calibrated on these backgrounds; the same each time."""
-    torch.manual_seed(0)  # the part that learns begins at random, as in `visionkit train`
     settings = settings or FinderSettings()
     reference = [scene_pyramid(image, backbone, settings.pyramid) for image in backgrounds]
     head = new_head(backbone, reference, stride=settings.pyramid.stride)

@@ -16,7 +16,11 @@ import torch
 from numpy.typing import NDArray
 
 from visionkit.data.drawn import draw_mark
+from visionkit.data.framing import Framing
+from visionkit.heads.classification import ClassificationHead
 from visionkit.heads.exemplar import ExemplarHead
+from visionkit.heads.localization import LocalizationHead
+from visionkit.inference.parts import ClassificationPart, LocalizationPart
 from visionkit.matching.finder import Finder, FinderSettings, whiten
 from visionkit.matching.gallery import View, make_view
 from visionkit.matching.geometry import GeometrySettings
@@ -37,14 +41,18 @@ SETTINGS = FinderSettings(
 
 
 @cache
-def small_backbone() -> Backbone:
-    """A frozen network with random weights that are the same each time."""
+def whole_backbone() -> Backbone:
+    """A frozen network with all its layers, and random weights that are the same each time."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        backbone = build_backbone(
-            "mobilenetv4_conv_small_035", weights="random", strides=(STRIDE,), pool_stride=STRIDE
-        )
+        backbone = build_backbone("mobilenetv4_conv_small_035", weights="random")
     return backbone.freeze().eval()
+
+
+@cache
+def small_backbone() -> Backbone:
+    """A view of it that gives the map of one stride and stops there."""
+    return whole_backbone().view((STRIDE,), pool_stride=STRIDE)
 
 
 def photo(seed: int, height: int = 144, width: int = 192) -> Image:
@@ -101,9 +109,7 @@ def new_head() -> ExemplarHead:
     """A whitened head that learned nothing; the same each time."""
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        head = ExemplarHead(
-            small_backbone().channels[STRIDE], embedding_size=16, adapter_size=4, hidden=8
-        )
+        head = ExemplarHead(small_backbone().channels[STRIDE], embedding_size=16)
     whiten(head, reference())
     return head.eval()
 
@@ -154,3 +160,33 @@ class PastedScenes:
         corner = (int(rng.integers(0, 192 - side)), int(rng.integers(0, 144 - side)))
         image, box = scene_with(mark(number), corner, side, 1000 * self._seed + index)
         return LabelledScene(image, np.array([box], np.float32), (f"item {number}",))
+
+
+def classification_part(
+    *, multi_label: bool = False, threshold: float = 0.2, size: tuple[int, int] = (96, 128)
+) -> ClassificationPart:
+    """A head of three classes with weights at random, the same each time."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        channels = whole_backbone().pooled_channels
+        head = ClassificationHead(channels, 3, multi_label=multi_label)
+        torch.nn.init.normal_(head.weight, std=2 * channels**-0.5)
+    names = ("cat", "dog", "none of both")
+    return ClassificationPart(
+        head, names, Framing(size, "letterbox"), dict.fromkeys(names, threshold)
+    )
+
+
+def localization_part(
+    *, threshold: float = 0.0, size: tuple[int, int] = (96, 128)
+) -> LocalizationPart:
+    """A head of two classes with weights at random, the same each time; it sees boxes anywhere."""
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        channels = whole_backbone().full().channels
+        head = LocalizationHead(channels, 2, width=16, depth=1, score_threshold=0.0)
+        torch.nn.init.normal_(head.box_branch.quality.weight)
+    names = ("car", "bus")
+    return LocalizationPart(
+        head, names, Framing(size, "letterbox"), dict.fromkeys(names, threshold)
+    )

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from visionkit.data.formats import read, write
     from visionkit.evaluation import evaluate_boxes
     from visionkit.evaluation.report import write_report
+    from visionkit.inference.parts import ClassificationPart, LocalizationPart
+    from visionkit.inference.prediction import Prediction
     from visionkit.inference.predictor import Predictor
     from visionkit.matching.audit import audit_gallery
     from visionkit.matching.finder import Finder, FinderSettings
@@ -27,10 +29,13 @@ except PackageNotFoundError:  # run from a checkout that was never installed
 
 _HOMES = {
     "Backbone": "visionkit.models.backbone",
+    "ClassificationPart": "visionkit.inference.parts",
     "Features": "visionkit.types",
     "Finder": "visionkit.matching.finder",
     "FinderSettings": "visionkit.matching.finder",
+    "LocalizationPart": "visionkit.inference.parts",
     "ObjectBox": "visionkit.types",
+    "Prediction": "visionkit.inference.prediction",
     "Predictor": "visionkit.inference.predictor",
     "Sample": "visionkit.types",
     "audit_gallery": "visionkit.matching.audit",
@@ -44,10 +49,13 @@ _HOMES = {
 
 __all__ = [
     "Backbone",
+    "ClassificationPart",
     "Features",
     "Finder",
     "FinderSettings",
+    "LocalizationPart",
     "ObjectBox",
+    "Prediction",
     "Predictor",
     "Sample",
     "audit_gallery",

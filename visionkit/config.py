@@ -43,6 +43,8 @@ DataFormat = Annotated[
         choices=("auto", "coco", "voc", "yolo", "folders", "csv", "groundtruth", "items", "cntk")
     ),
 ]
+Freeze = Annotated[str, Limits(choices=("none", "early", "all"))]
+BUNDLE_TASKS = ("exemplar", "classification", "localization")
 Accelerator = Annotated[str, Limits(choices=("auto", "cpu", "gpu", "mps"))]
 
 
@@ -91,6 +93,8 @@ class DataConfig:
     items: OptionalPath
     scenes: OptionalPath
     root: OptionalPath
+    labels: OptionalPath
+    boxes: OptionalPath
     val: OptionalPath
     test: OptionalPath
     background: OptionalPath
@@ -144,8 +148,9 @@ class LearnedConfig:
 
     enabled: bool
     embedding_size: Positive
-    adapter_size: Positive
-    hidden: Positive
+    max_epochs: Count
+    patience: Positive
+    gradient_clip: Rate
     learning_rate: Rate
     weight_decay: Rate
     batch_size: Positive
@@ -175,6 +180,65 @@ class ExemplarConfig(TaskConfig):
     geometry: GeometryConfig
     learned: LearnedConfig
     scenes: ScenesConfig
+
+
+@dataclass
+class PictureChangesConfig:
+    """How training pictures are changed; fields as of `visionkit.data.augment`."""
+
+    flip: Fraction
+    flip_vertical: Fraction
+    scale: Annotated[float, Limits(minimum=0, maximum=0.9)]
+    shift: Fraction
+    roll: Annotated[float, Limits(minimum=0, maximum=180)]
+    perspective: Annotated[float, Limits(minimum=0, maximum=0.45)]
+    light: Fraction
+    colour: Fraction
+    blur: Annotated[float, Limits(minimum=0, maximum=50)]
+    noise: Fraction
+    jpeg: Annotated[int, Limits(minimum=1, maximum=100)]
+    min_visible: Fraction
+
+
+@dataclass
+class TilesConfig:
+    """How large pictures are also seen in parts; fields as of `visionkit.inference.locate`."""
+
+    enabled: bool
+    scale: Annotated[float, Limits(minimum=0.01)]
+    overlap: Annotated[float, Limits(minimum=0, maximum=0.9)]
+    most: Positive
+
+
+@dataclass
+class LocalizationConfig(TaskConfig):
+    """Locating objects of known classes (conf/task/localization.yaml)."""
+
+    image_size: Annotated[int, Limits(minimum=32)]
+    max_epochs: Annotated[int | None, Limits(minimum=0)]
+    minutes: Annotated[float | None, Limits(minimum=0.01)]
+    batch_size: Positive
+    learning_rate: Rate
+    weight_decay: Rate
+    backbone_rate: Fraction
+    layer_decay: Fraction
+    warm_up: Fraction
+    freeze: Freeze
+    fixed_norms: bool
+    average: Fraction
+    scales: Annotated[list[float], Limits(minimum=0.1, maximum=4, length=2)]
+    mosaic: Fraction
+    calm: Fraction
+    validations: Positive
+    gradient_clip: Rate
+    boxes: OptionalPath
+    width: Annotated[int, Limits(minimum=8)]
+    depth: Count
+    score_threshold: Fraction
+    iou_threshold: Fraction
+    max_detections: Positive
+    augment: PictureChangesConfig
+    tiles: TilesConfig
 
 
 @dataclass
@@ -214,14 +278,17 @@ class FinetuneConfig:
     """Training backbone and classification head together."""
 
     enabled: bool
-    minutes: Annotated[float | None, Limits(minimum=0)]
+    max_epochs: Count
+    minutes: Annotated[float | None, Limits(minimum=0.01)]
+    patience: Positive
+    gradient_clip: Rate
     batch_size: Positive
     learning_rate: Rate
     weight_decay: Rate
     backbone_rate: Fraction
     layer_decay: Fraction
     warm_up: Fraction
-    freeze: Annotated[str, Limits(choices=("none", "early"))]
+    freeze: Freeze
     fixed_norms: bool
     average: Fraction
     balance: Annotated[str, Limits(choices=("none", "sampling", "weights"))]
@@ -252,9 +319,30 @@ class ClassificationConfig(TaskConfig):
     cache: CacheConfig
 
 
+@dataclass
+class AllConfig(TaskConfig):
+    """Several heads on one backbone (conf/task/all.yaml)."""
+
+    heads: Annotated[list[str], Limits(choices=BUNDLE_TASKS)]
+    max_epochs: Annotated[int | None, Limits(minimum=0)]
+    minutes: Annotated[float | None, Limits(minimum=0.01)]
+    layer_decay: Fraction
+    warm_up: Fraction
+    freeze: Freeze
+    fixed_norms: bool
+    average: Fraction
+    validations: Positive
+    gradient_clip: Rate
+    exemplar: ExemplarConfig
+    classification: ClassificationConfig
+    localization: LocalizationConfig
+
+
 TASKS: dict[str, type[TaskConfig]] = {
+    "all": AllConfig,
     "classification": ClassificationConfig,
     "exemplar": ExemplarConfig,
+    "localization": LocalizationConfig,
 }
 """Name of a task (`task.name`) -> the type of its options."""
 
@@ -280,14 +368,14 @@ class AugmentConfig:
 
 @dataclass
 class TrainerConfig:
-    """On what and for how long is trained (conf/trainer)."""
+    """On what and for how long is trained (conf/trainer); None is as the task says."""
 
     accelerator: Accelerator
     devices: Positive
     precision: Annotated[str, Limits(choices=("32-true", "16-mixed", "bf16-mixed"))]
-    max_epochs: Count
-    patience: Positive
-    gradient_clip: Rate
+    max_epochs: Annotated[int | None, Limits(minimum=0)]
+    patience: Annotated[int | None, Limits(minimum=1)]
+    gradient_clip: Annotated[float | None, Limits(minimum=0)]
     workers: Count
     progress: bool
 
@@ -301,6 +389,7 @@ class TrainConfig:
     data: DataConfig
     augment: AugmentConfig
     trainer: TrainerConfig
+    bundle: OptionalPath
     seed: Count
     output: OptionalPath
     overwrite: bool
@@ -314,6 +403,7 @@ class EvaluateConfig:
 
     bundle: SomePath
     data: SomePath
+    task: Annotated[str | None, Limits(choices=BUNDLE_TASKS)]
     format: DataFormat
     image_root: OptionalPath
     background: OptionalPath
@@ -331,6 +421,8 @@ class PredictConfig:
 
     bundle: SomePath
     source: SomePath
+    tasks: Annotated[list[str] | None, Limits(choices=BUNDLE_TASKS)]
+    batch_size: Positive
     score_threshold: Annotated[float | None, Limits(minimum=0, maximum=1)]
     draw: bool
     accelerator: Accelerator
@@ -344,12 +436,17 @@ class PredictConfig:
 class GalleryConfig:
     """What `visionkit gallery` is told (conf/gallery.yaml)."""
 
-    action: Annotated[str, Limits(choices=("add", "remove", "list", "audit"))]
+    action: Annotated[str, Limits(choices=("add", "remove", "list", "audit", "promote"))]
     bundle: SomePath
     item: str | None
     images: Annotated[list[str], IsPath]
     format: DataFormat
     background: OptionalPath
+    finds: Annotated[list[str], IsPath]
+    reviewed: bool
+    least: Positive
+    output: OptionalPath
+    overwrite: bool
     debug: bool
 
 

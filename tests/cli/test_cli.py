@@ -48,10 +48,12 @@ def test_help_lists_groups_and_options_and_the_keys_of_the_option_chosen(
     out = capsys.readouterr().out
     assert "task (must be chosen)" in out
     assert "resnet50" in out
-    assert "trainer.max_epochs=12" in out
+    assert "trainer.max_epochs=null" in out
     assert "task.learned" not in out
     assert main(["train", "task=exemplar", "--help"]) == 0
-    assert "task.learned.learning_rate=0.001" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "task.learned.learning_rate=0.01 " in out
+    assert "task.learned.max_epochs=12" in out
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_help_lists_groups_and_options_and_the_keys_of_the_option_chosen(
         (["train", "--halp"], "--halp is not a flag of train; did you mean --help?"),
         (["train", "task=exemplar", "sed=1"], "sed is not an option of train; did you mean seed?"),
         (["train", "task=exmplar", "--help"], "did you mean exemplar?"),
-        (["gallery", "lst", "bundle=b"], "action must be one of add, remove, list, audit"),
+        (["gallery", "lst", "bundle=b"], "action must be one of add, remove, list, audit, promote"),
         (["gallery", "list", "bundle=b", "-m"], "gallery makes no runs to compare"),
         (["train", "task=exemplar", "--config-dir"], "--config-dir must be followed by"),
         (["train", "resume=nowhere"], "resume=nowhere must be the folder of a run"),
@@ -97,7 +99,8 @@ def test_gallery_takes_its_action_as_first_word_and_makes_no_run(job: Job, tmp_p
     (tmp_path / "b").mkdir()
     assert main(["gallery", "add", "bundle=b", "item=milk", "images=a b.png"]) == 0
     ((config, folder),) = job.calls
-    assert config == GalleryConfig("add", "b", "milk", ["a b.png"], "auto", None, False)
+    values = ("add", "b", "milk", ["a b.png"], "auto", None, [], False, 20, None, False, False)
+    assert config == GalleryConfig(*values)
     assert folder == Path("b")
     assert not (tmp_path / "runs").exists()
 
@@ -324,4 +327,4 @@ def test_the_package_can_be_run_as_a_module(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.stdout.startswith("Finds a bundle's items in pictures")
+    assert done.stdout.startswith("Asks all heads of a bundle about pictures")

@@ -53,6 +53,13 @@ def test_mirrored_pictures_have_mirrored_boxes() -> None:
     assert result.boxes == pytest.approx(boxes((70, 20, 110, 60)), abs=1e-3)
 
 
+def test_pictures_mirrored_top_to_bottom_have_mirrored_boxes() -> None:
+    settings = AugmentSettings(**{**vars(NOTHING), "flip_vertical": 1.0})
+    result = augment(rng(), picture(), boxes((10, 20, 50, 60)), settings)
+    assert np.array_equal(result.image, picture()[::-1])
+    assert result.boxes == pytest.approx(boxes((10, 30, 50, 70)), abs=1e-3)
+
+
 def test_boxes_follow_what_they_are_around() -> None:
     """A bright block on black is found again in the changed picture."""
     settings = AugmentSettings(**{**vars(NOTHING), "scale": 0.3, "shift": 0.1})
@@ -101,7 +108,8 @@ def test_wrong_boxes_are_refused(given: NDArray[np.float32], message: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("flip", 1.5), ("scale", -0.1), ("jpeg", 0), ("perspective", 0.6)]
+    ("name", "value"),
+    [("flip", 1.5), ("flip_vertical", -1), ("scale", -0.1), ("jpeg", 0), ("perspective", 0.6)],
 )
 def test_wrong_settings_are_refused(name: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{name} of the augmentation"):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from visionkit.data.framing import GREY, Framing, Placement, frame, read_framed
+from visionkit.data.framing import GREY, Framing, Placement, channels_first, frame, read_framed
 from visionkit.data.images import ImageError, read_image
 
 SIZES = [(1, 1), (1, 500), (500, 1), (3, 5), (97, 64), (64, 97), (640, 480), (375, 500), (32, 48)]
@@ -147,3 +147,12 @@ def test_what_read_image_refuses_is_refused(tmp_path: Path) -> None:
 def test_a_frame_that_is_none_is_refused(size: tuple[int, int], fit: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Framing(size, fit)  # type: ignore[arg-type]
+
+
+def test_a_batch_has_its_colours_apart() -> None:
+    images = [photo(5, 7, seed) for seed in range(3)]
+    batch = channels_first(images)
+    assert batch.dtype == np.uint8
+    np.testing.assert_array_equal(batch, np.stack(images).transpose(0, 3, 1, 2))
+    cut = photo(20, 20)[3:8, 2:9]  # a part of a picture is not in one piece in memory
+    np.testing.assert_array_equal(channels_first([cut])[0, 2], cut[..., 2])

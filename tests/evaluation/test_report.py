@@ -5,13 +5,13 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass, replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import supervision as sv
 
+from tests.pages import Page
 from visionkit.evaluation import (
     BoxMetrics,
     Interval,
@@ -37,7 +37,6 @@ from visionkit.types import Image
 
 # "keys" is also a method of a mapping, and the other two try to break out of the page.
 NAMES = ("keys", "<script>alert(1)</script>", 'a"onload="alert(2)')
-VOID = {"meta", "link", "img", "br", "image", "line", "polygon", "polyline", "circle", "rect"}
 
 
 @dataclass(frozen=True)
@@ -46,43 +45,6 @@ class Line:
     line: int | None
     reason: str
     level: str
-
-
-class Page(HTMLParser):
-    """Collects the tags, addresses and visible text of a page, and checks that tags close."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-        self.handlers: list[str] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        for name, value in attrs:
-            if name in ("src", "href", "srcset", "action", "data"):
-                self.addresses.append(value or "")
-            if name.startswith("on"):
-                self.handlers.append(name)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.text += data
 
 
 def picture(index: int) -> Image:
@@ -169,8 +131,7 @@ def test_a_report_of_nothing_says_none(tmp_path: Path) -> None:
 def test_the_page_is_whole_and_loads_nothing(html: str) -> None:
     page = Page(html)
     assert page.open == []
-    outside = [a for a in page.addresses if not a.startswith(("data:", "#"))]
-    assert outside == []
+    assert page.outside == []
     assert "url(" not in html
     assert page.tags.count("script") == 1
     assert "default-src 'none'" in html

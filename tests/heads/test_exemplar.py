@@ -24,7 +24,7 @@ def new_head(seed: int = 0, **sizes: int) -> ExemplarHead:
         torch.manual_seed(seed)
         return ExemplarHead(
             CHANNELS,
-            **{"embedding_size": 8, "adapter_size": 4, "hidden": 6, "general_hidden": 5} | sizes,
+            **{"embedding_size": 8, "item_count": 3, "general_hidden": 5} | sizes,
         )
 
 
@@ -51,6 +51,7 @@ def pairs_of(count: int, seed: int = 0) -> Pairs:
         prior=normal(count) * 3,
         evidence=torch.cat([normal(count, 2), torch.rand(count, 1, generator=generator)], 1),
         boxes=torch.cat([corners, corners + 20 + normal(count, 2).abs() * 40], 1),
+        item=torch.arange(count) % 4 - 1,
     )
 
 
@@ -85,19 +86,47 @@ def test_untrained_scores_are_the_prior_and_boxes_stay(seed: int) -> None:
     torch.testing.assert_close(results.scores, 1 / (1 + torch.exp(2.5 - pairs.prior)))
 
 
-def test_reset_forgets_the_own_items_but_not_the_whitening_and_not_what_holds_of_all() -> None:
+@pytest.mark.parametrize("count", [0, 5])
+def test_new_items_begin_with_what_holds_of_all(count: int) -> None:
     head, pairs = learned_head(), pairs_of(9)
     head.fit_whitening(torch.randn(100, CHANNELS))
     projection = head.projection.clone()
     change, offsets = head.general(head.likeness(pairs), pairs.evidence)
-    head.reset_to_general()
+    head.learn_items(count)
     outputs = head(pairs)
     assert (change.abs() > 0.01).any()
     torch.testing.assert_close(outputs.logits, pairs.prior - 2.5 + change / 2)
     torch.testing.assert_close(outputs.offsets, offsets)
     torch.testing.assert_close(head.projection, projection)
-    features = torch.randn(1, CHANNELS, 3, 3)
-    torch.testing.assert_close(head.embed(features, adapted=True), head.embed(features))
+
+
+def test_an_items_scorer_weighs_what_lies_where_the_item_covers() -> None:
+    """By plain loops: unit embeddings of the middle 8x8 cells, their mean in blocks of 2x2."""
+    head, pairs = learned_head(), pairs_of(4)
+    inner = head.embed(pairs.scene).numpy()[:, :, 1:9, 1:9]
+    weights = pairs.weights.numpy()
+    expected = np.zeros((4, 8, 4, 4))
+    for n, row, column in np.ndindex(4, 4, 4):
+        block = np.s_[2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+        covered = weights[n][block]
+        seen = sum(inner[n][:, y, x] * weights[n, y, x] for y, x in _cells(row, column))
+        expected[n, :, row, column] = seen / max(covered.sum(), 4 * 0.05)
+    cells = head.item_cells(pairs).detach().numpy()
+    np.testing.assert_allclose(cells, expected.reshape(4, -1), atol=1e-5)
+    learned = head.item_weights.detach().numpy()
+    change = [0.0, *((learned[item] * cells[item + 1]).sum() for item in range(3))]
+    logits = head(pairs).logits - head.without_items(pairs).logits  # the items are -1, 0, 1, 2
+    np.testing.assert_allclose(logits.detach().numpy(), change, atol=1e-4)
+
+
+def _cells(row: int, column: int) -> list[tuple[int, int]]:
+    return [(2 * row + down, 2 * column + right) for down in range(2) for right in range(2)]
+
+
+def test_a_place_that_the_item_does_not_cover_says_nothing() -> None:
+    pairs = pairs_of(2)
+    cells = new_head().item_cells(replace(pairs, weights=torch.zeros_like(pairs.weights)))
+    assert (cells == 0).all()
 
 
 def test_a_head_is_made_again_from_its_sizes() -> None:
@@ -146,25 +175,16 @@ def test_cells_that_can_not_be_whitened_with(shape: tuple[int, ...]) -> None:
         new_head().fit_whitening(torch.zeros(shape))
 
 
-@pytest.mark.parametrize("adapted", [False, True])
 @pytest.mark.parametrize("embedding_size", [3, 12, 40])
-def test_embeddings_are_unit_vectors(adapted: bool, embedding_size: int) -> None:
+def test_embeddings_are_unit_vectors(embedding_size: int) -> None:
     head = new_head(embedding_size=embedding_size)
-    embedded = head.embed(torch.randn(2, CHANNELS, 4, 5), adapted=adapted)
+    embedded = head.embed(torch.randn(2, CHANNELS, 4, 5))
     assert embedded.shape == (2, min(embedding_size, CHANNELS), 4, 5)
     torch.testing.assert_close(embedded.norm(dim=1), torch.ones(2, 4, 5))
 
 
 def test_a_feature_without_direction_gives_zeros_not_nan() -> None:
     assert (new_head().embed(torch.zeros(1, CHANNELS, 2, 2)) == 0).all()
-
-
-def test_the_dense_search_does_not_see_the_adapter() -> None:
-    head, features = learned_head(), torch.randn(1, CHANNELS, 3, 3)
-    plain = head.embed(features)
-    assert not torch.allclose(head.embed(features, adapted=True), plain)
-    head.reset_to_general()
-    torch.testing.assert_close(head.embed(features), plain)
 
 
 @pytest.mark.parametrize("head", [new_head, learned_head], ids=["untrained", "trained"])
@@ -241,15 +261,14 @@ def test_a_box_in_its_place_costs_nothing() -> None:
 
 
 def test_loss_falls_on_one_batch() -> None:
-    head, pairs = new_head(), pairs_of(24)
+    head, pairs = new_head().requires_grad_(True), pairs_of(24)
     generator = torch.Generator().manual_seed(1)
     targets = PairTargets(
         (torch.rand(24, generator=generator) < 0.4).float(),
         pairs.boxes + torch.tensor([3.0, -2, 6, 1]),
         torch.ones(24, dtype=torch.bool),
     )
-    learning = [each for each in head.parameters() if each.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=1e-2)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=1e-2)
     seen = []
     for _ in range(40):
         losses = head.loss(head(pairs), targets)
@@ -262,7 +281,7 @@ def test_loss_falls_on_one_batch() -> None:
     assert seen[-1]["box"] < 0.7 * seen[0]["box"]
 
 
-def test_every_part_learns() -> None:
+def test_every_item_learns_and_what_holds_of_all_stays() -> None:
     head, pairs = learned_head(), pairs_of(12)
     targets = PairTargets(
         torch.arange(12).remainder(2).float(),
@@ -271,12 +290,9 @@ def test_every_part_learns() -> None:
     )
     losses = head.loss(head(pairs), targets)
     (losses["match"] + losses["box"]).backward()
-    for name, parameter in head.named_parameters():
-        if name.startswith("general."):
-            assert parameter.grad is None, name
-        else:
-            assert parameter.grad is not None, name
-            assert parameter.grad.abs().sum() > 0, name
+    learning = {name for name, each in head.named_parameters() if each.grad is not None}
+    assert learning == {"item_weights"}
+    assert (head.item_weights.grad.abs().sum(1) > 0).all()
 
 
 def test_pairs_in_half_precision_become_float32() -> None:
@@ -284,6 +300,8 @@ def test_pairs_in_half_precision_become_float32() -> None:
     half = replace(pairs, scene=pairs.scene.half(), view=pairs.view.half())
     moved = half.to("cpu")
     assert moved.scene.dtype == moved.view.dtype == torch.float32
+    assert torch.equal(moved.item, pairs.item)
+    assert moved.item.dtype == torch.int64
     assert new_head()(moved).logits.dtype == torch.float32
 
 
@@ -301,8 +319,7 @@ def test_a_box_that_points_verify_stays_the_more_of_them_the_better() -> None:
     alike = Pairs(*(value[:1].expand(4, *value.shape[1:]) for value in vars(pairs).values()))
     head = learned_head()
     with torch.no_grad():  # so that points count for nothing else
-        for comparison in (head.general, head.own):
-            comparison.inner.weight[:, -1] = 0
+        head.general.inner.weight[:, -1] = 0
     evidence = torch.cat([alike.evidence[:, :2], points.log1p()[:, None]], 1)
     offsets = head(replace(alike, evidence=evidence)).offsets.detach()
     assert offsets[0].abs().min() > 1e-4
@@ -332,9 +349,6 @@ def test_likeness_is_the_cosine_to_the_scene_s_cells_around() -> None:
 @pytest.mark.parametrize("trust", [0.0, 0.5, 1.0])
 def test_tempered_scores_lie_between_untrained_and_learned(trust: float) -> None:
     learned, pairs = learned_head(), pairs_of(9)
-    with torch.no_grad():  # what is common to all pairs stays as learned
-        learned.gain.fill_(1.0)
-        learned.bias.fill_(-2.5)
     before = learned(pairs)
     general, _ = learned.general(learned.likeness(pairs), pairs.evidence)
     learned.temper(trust)

@@ -22,11 +22,13 @@ from tests.worlds import (
     photo,
     same_finds,
     scene_with,
-    small_backbone,
     three_items,
+    whole_backbone,
 )
 from visionkit.inference import predictor as predictor_module
-from visionkit.inference.predictor import Predictor, above_threshold
+from visionkit.inference import store as bundle_store
+from visionkit.inference.prediction import above_threshold
+from visionkit.inference.predictor import Predictor
 from visionkit.matching import store
 from visionkit.models import bundle as bundle_module
 from visionkit.models.backbone import build_backbone
@@ -42,7 +44,7 @@ def write_picture(path: Path, picture: Image) -> Path:
 
 def new_predictor() -> Predictor:
     return Predictor.create(
-        small_backbone(),
+        whole_backbone(),
         background=[photo(seed) for seed in range(900, 904)],
         settings=SETTINGS,
         device="cpu",
@@ -52,7 +54,9 @@ def new_predictor() -> Predictor:
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
     """Three items; not to be changed."""
-    return Predictor(new_finder(three_items()), {"metrics": {"ap50": 0.5}})
+    return Predictor(
+        whole_backbone(), new_finder(three_items()), metadata={"metrics": {"ap50": 0.5}}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +92,8 @@ def test_a_new_item_is_found_without_training(tmp_path: Path) -> None:
 def test_many_as_one_by_one(predictor: Predictor) -> None:
     images = [PastedScenes(4)[index].image for index in range(4)]
     for together, image in zip(predictor.predict(images), images, strict=True):
-        same_finds(together, predictor.find(image))
+        assert together.exemplar is not None
+        same_finds(together.exemplar, predictor.find(image))
 
 
 @pytest.mark.parametrize(("threshold", "kept"), [(0.0, 4), (0.5, 2), (0.9, 1), (1.0, 0), (None, 2)])
@@ -287,7 +292,8 @@ def test_disk_full_leaves_the_old_bundle_whole(
 
         monkeypatch.setattr(module, name, fail)
 
-    full_at(store, "save_file", f"{where}.safetensors")
+    for module in (store, bundle_store):
+        full_at(module, "save_file", f"{where}.safetensors")
     full_at(store, "save_file", "pyramids" if where == "reference" else "nothing")
     if where == "view":
         full_at(Path, "write_bytes", ".png")
@@ -327,60 +333,61 @@ def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
 
 
 def _no_exemplar(folder: Path) -> None:
-    change(folder, lambda content: content.pop("exemplar"))
+    change(folder, lambda content: content["heads"].pop("exemplar"))
 
 
 def _exemplar_is_a_list(folder: Path) -> None:
-    change(folder, lambda content: content.update(exemplar=[]))
+    change(folder, lambda content: content["heads"].update(exemplar=[]))
 
 
 def _no_backbone(folder: Path) -> None:
-    change(folder, lambda content: content["exemplar"].pop("backbone"))
+    change(folder, lambda content: content.pop("backbone"))
 
 
 def _unknown_backbone(folder: Path) -> None:
-    change(folder, lambda content: content["exemplar"]["backbone"].update(name="resnet_none"))
+    change(folder, lambda content: content["backbone"].update(name="resnet_none"))
 
 
 def _backbone_from_elsewhere(folder: Path) -> None:
-    change(folder, lambda content: content["exemplar"]["backbone"].update(name="hf-hub:evil/model"))
+    change(folder, lambda content: content["backbone"].update(name="hf-hub:evil/model"))
 
 
 def _backbone_with_more_options(folder: Path) -> None:
-    change(
-        folder, lambda content: content["exemplar"]["backbone"].update(options={"act_layer": "os"})
-    )
+    change(folder, lambda content: content["backbone"].update(options={"act_layer": "os"}))
 
 
 def _backbone_weights_from_a_file(folder: Path) -> None:
-    change(folder, lambda content: content["exemplar"]["backbone"].update(file="/etc/hostname"))
+    change(folder, lambda content: content["backbone"].update(file="/etc/hostname"))
 
 
 def _other_backbone(folder: Path) -> None:
     change(
         folder,
-        lambda content: content["exemplar"]["backbone"].update(name="mobilenetv4_conv_small_050"),
+        lambda content: content["backbone"].update(name="mobilenetv4_conv_small_050"),
     )
 
 
 def _other_head(folder: Path) -> None:
-    change(folder, lambda content: content["exemplar"]["head"].update(hidden=9))
+    change(folder, lambda content: content["heads"]["exemplar"]["head"].update(hidden=9))
 
 
 def _unknown_setting(folder: Path) -> None:
-    change(folder, lambda content: content["exemplar"]["settings"].update(speed="high"))
+    change(folder, lambda content: content["heads"]["exemplar"]["settings"].update(speed="high"))
 
 
 def _thresholds_are_a_list(folder: Path) -> None:
-    change(folder, lambda content: content["exemplar"].update(thresholds=[0.5]))
+    change(folder, lambda content: content["heads"]["exemplar"].update(thresholds=[0.5]))
 
 
 def _threshold_missing(folder: Path) -> None:
-    change(folder, lambda content: content["exemplar"]["thresholds"].pop("item 1"))
+    change(folder, lambda content: content["heads"]["exemplar"]["thresholds"].pop("item 1"))
 
 
 def _threshold_is_a_word(folder: Path) -> None:
-    change(folder, lambda content: content["exemplar"]["thresholds"].update({"item 1": "high"}))
+    change(
+        folder,
+        lambda content: content["heads"]["exemplar"]["thresholds"].update({"item 1": "high"}),
+    )
 
 
 def _weights_missing(folder: Path) -> None:
@@ -449,7 +456,7 @@ def test_a_bundle_whose_parts_do_not_belong_together(
 def test_a_newer_bundle(saved: Path, tmp_path: Path) -> None:
     folder = tmp_path / "bundle"
     shutil.copytree(saved, folder)
-    change(folder, lambda content: content.update(format_version=3))
+    change(folder, lambda content: content.update(format_version=4))
     with pytest.raises(ValueError, match="update visionkit"):
         Predictor.load(folder)
 

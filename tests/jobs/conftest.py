@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.worlds import mark, new_finder, photo, scene_with, three_items
+from tests.worlds import mark, new_finder, photo, scene_with, three_items, whole_backbone
 from visionkit.config import EvaluateConfig, GalleryConfig, PredictConfig
 from visionkit.inference.predictor import Predictor
 from visionkit.types import Image
@@ -77,7 +77,7 @@ class Scenes:
 def finished_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of three drawn items with two views each; not to be changed."""
     bundle = tmp_path_factory.mktemp("run") / "bundle"
-    Predictor(new_finder(three_items())).save(bundle)
+    Predictor(whole_backbone(), new_finder(three_items())).save(bundle)
     return bundle
 
 
@@ -106,6 +106,7 @@ def scenes(tmp_path: Path) -> Scenes:
 
 def predict_config(bundle: Path, source: Path | str, **changes: object) -> PredictConfig:
     values: dict[str, object] = {"bundle": str(bundle), "source": str(source)}
+    values |= {"tasks": None, "batch_size": 8}
     values |= {"score_threshold": None, "draw": True, "accelerator": "cpu", "output": None}
     values |= {"overwrite": False, "resume": None, "debug": False}
     return PredictConfig(**(values | changes))  # type: ignore[arg-type]
@@ -114,11 +115,12 @@ def predict_config(bundle: Path, source: Path | str, **changes: object) -> Predi
 def evaluate_config(bundle: Path, data: Path, **changes: object) -> EvaluateConfig:
     values: dict[str, object] = {"bundle": str(bundle), "data": str(data), "format": "auto"}
     values |= {"image_root": None, "background": None, "split": "all", "accelerator": "cpu"}
-    values |= {"seed": 0, "output": None, "overwrite": False, "debug": False}
+    values |= {"seed": 0, "output": None, "overwrite": False, "debug": False, "task": None}
     return EvaluateConfig(**(values | changes))  # type: ignore[arg-type]
 
 
 def gallery_config(bundle: Path, action: str, **changes: object) -> GalleryConfig:
     values: dict[str, object] = {"action": action, "bundle": str(bundle), "item": None}
     values |= {"images": [], "format": "auto", "background": None, "debug": False}
+    values |= {"finds": [], "reviewed": False, "least": 20, "output": None, "overwrite": False}
     return GalleryConfig(**(values | changes))  # type: ignore[arg-type]

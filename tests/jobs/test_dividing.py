@@ -61,7 +61,7 @@ def test_pictures_in_no_split_are_drawn_for_what_is_not_stated(
 
 
 def test_where_nothing_is_for_validation_some_is_taken_and_said() -> None:
-    given = [*many(300, "train", "a"), *many(300, "train", "b"), *many(50, "test")]
+    given = [*many(300, "train", "a"), *many(300, "train", "b"), *many(50, "test", start=300)]
     divided, problems = divide(given, SHARES, seed=0, source=SOURCE)
     found = counts(divided)
     assert found["test"] == 50

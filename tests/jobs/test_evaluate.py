@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.conftest import Scenes, evaluate_config, scene, write_broken, write_picture
-from tests.worlds import new_finder, photo
+from tests.worlds import new_finder, photo, whole_backbone
 from visionkit.data.table import load_table
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.evaluate import evaluate
@@ -87,7 +87,7 @@ def test_nothing_usable_leaves_its_problems(finished_bundle: Path, tmp_path: Pat
 
 
 def test_a_bundle_without_items_says_how_to_add_one(scenes: Scenes, tmp_path: Path) -> None:
-    Predictor(new_finder()).save(tmp_path / "bundle")
+    Predictor(whole_backbone(), new_finder()).save(tmp_path / "bundle")
     with pytest.raises(ValueError, match="visionkit gallery add"):
         evaluate(evaluate_config(tmp_path / "bundle", scenes.folder), run_in(tmp_path))
 
@@ -97,7 +97,7 @@ def test_views_cut_from_a_picture_are_not_used_on_it(
 ) -> None:
     views, _ = read_views(scenes.folder)
     finder = new_finder(views)
-    Predictor(finder).save(tmp_path / "bundle")
+    Predictor(finder.backbone, finder).save(tmp_path / "bundle")
     run = run_in(tmp_path)
     evaluate(evaluate_config(tmp_path / "bundle", scenes.folder), run)
     values = json.loads((run / "metrics.json").read_text())

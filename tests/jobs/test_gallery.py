@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.conftest import Scenes, gallery_config, write_broken, write_picture
-from tests.worlds import mark, photo, scene_with, three_items
+from tests.worlds import (
+    classification_part,
+    mark,
+    photo,
+    scene_with,
+    three_items,
+    whole_backbone,
+)
 from visionkit.files import PARTIAL_SUFFIX
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.gallery import gallery
@@ -251,3 +258,23 @@ def test_a_run_is_not_its_bundle(finished_bundle: Path) -> None:
 def test_there_must_be_a_bundle(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"bundle\.json"):
         gallery(gallery_config(tmp_path, "list"), tmp_path)
+
+
+def test_items_are_added_to_a_bundle_of_another_head(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "bundle"
+    alone = Predictor(whole_backbone(), classification=classification_part())
+    alone.save(bundle)
+    write_picture(tmp_path / "soda.png", mark(1))
+    with pytest.raises(ValueError, match="exemplar head to look for items, got classification"):
+        gallery(gallery_config(bundle, "list"), bundle)
+    config = gallery_config(bundle, "add", item="soda", images=[str(tmp_path / "soda.png")])
+    gallery(config, bundle)
+    both = Predictor.load(bundle, device="cpu")
+    assert both.tasks == ("exemplar", "classification")
+    assert both.items == ["soda"]
+    (before,), (after,) = alone.predict(photo(1)), both.predict(photo(1))
+    assert after.classification == before.classification  # equal to the last digit
+    assert after.exemplar is not None
+    assert "There was no" not in capsys.readouterr().out

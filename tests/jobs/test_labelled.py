@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -53,7 +55,7 @@ def coco(folder: Path, boxes: dict[str, Sequence[tuple[str, Sequence[float]]]]) 
     names = sorted({label for entries in boxes.values() for label, _ in entries})
     images, annotations = [], []
     for number, (file, entries) in enumerate(boxes.items()):
-        write_picture(folder / file, photo(hash(file) % 10_000, 40, 60))
+        write_picture(folder / file, photo(zlib.crc32(file.encode()) % 10_000, 40, 60))
         images.append({"id": number, "file_name": file, "width": 60, "height": 40})
         for label, box in entries:
             annotations.append(
@@ -169,7 +171,7 @@ def test_a_class_only_in_the_test_split_is_left_out_of_it(tmp_path: Path) -> Non
     found = read("classification", f"data.root={root}")
     assert found.class_names == ("ant", "bee")
     assert len(found.test) == 2
-    assert told(found, "'moth' has no picture to learn from, only in test") == [
+    assert told(found, "moth has no picture to learn from, only in test") == [
         "00.png",
         "01.png",
         "02.png",
@@ -247,10 +249,14 @@ def test_copies_across_splits_are_moved_and_said(tmp_path: Path) -> None:
     assert told(found, "copies must have the same labels")  # and perhaps one is wrong
 
 
-def test_copies_across_named_sets_are_moved_and_said(tmp_path: Path) -> None:
+def test_copies_across_named_sets_are_never_in_two_splits(tmp_path: Path) -> None:
     root, test = classes(tmp_path / "a", ant=9, bee=9), classes(tmp_path / "b", ant=2, bee=2)
     (test / "bee" / "same.png").write_bytes((root / "bee" / "02.png").read_bytes())
     found = read("classification", f"data.root={root}", f"data.test={test}")
+    assert len(found.test) == 6  # that of root was in no split, and follows its copy
+    root.rename(tmp_path / "train")
+    test.rename(tmp_path / "test")
+    found = read("classification", "data=folders", f"data.root={tmp_path}")
     assert told(found, "moved there") == ["same.png"]
     assert len(found.test) == 4
 
@@ -411,3 +417,22 @@ def test_pictures_are_read_as_they_lie(shared_data: Path) -> None:
     (odd,) = [sample for sample in found.train if sample.uri.endswith(".gif")]
     assert odd.labels == ("ants",)  # a label error, which only looking at it can tell
     assert cv2.imread(found.train[0].uri).shape[:2] == (found.train[0].height, found.train[0].width)
+
+
+def test_every_malformed_file_is_read_or_reported(shared_data: Path) -> None:
+    """Which problem each file has is the matter of tests/data/test_malformed.py."""
+    outcomes: Counter[str] = Counter()
+    plain, folder = config(), shared_data / "malformed" / "annotations"
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".xml", ".csv")]
+    for path in paths:
+        kind: Kind = "classification" if path.suffix == ".csv" else "localization"
+        try:
+            found = read_labelled(replace(plain, root=str(path)), kind)
+        except NothingLeftError as error:
+            outcomes["refused"] += bool(error.problems)
+        else:
+            assert found.train, path
+            assert all(set(labels([s])) <= set(found.class_names) for s in found.train)
+            outcomes["read"] += 1
+    assert outcomes["read"] >= 10
+    assert outcomes["read"] + outcomes["refused"] == len(paths) > 40

@@ -11,7 +11,14 @@ import pytest
 import supervision as sv
 
 from tests.jobs.conftest import Scenes, predict_config, write_broken
-from tests.worlds import new_finder
+from tests.worlds import (
+    classification_part,
+    localization_part,
+    new_finder,
+    three_items,
+    whole_backbone,
+)
+from visionkit.data.images import read_image
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.predict import predict
 
@@ -76,7 +83,8 @@ def test_a_stopped_run_goes_on_where_it_stopped(
         searched.append(image)
         return find(self, image, **options)
 
-    config, run = predict_config(finished_bundle, scenes.folder), tmp_path / "run"
+    config = predict_config(finished_bundle, scenes.folder, batch_size=1)
+    run = tmp_path / "run"
     monkeypatch.setattr(Predictor, "find", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         predict(config, run)
@@ -122,6 +130,93 @@ def test_a_source_that_is_not_there(finished_bundle: Path, tmp_path: Path) -> No
 
 
 def test_a_bundle_without_items_says_how_to_add_one(scenes: Scenes, tmp_path: Path) -> None:
-    Predictor(new_finder()).save(tmp_path / "bundle")
+    Predictor(whole_backbone(), new_finder()).save(tmp_path / "bundle")
     with pytest.raises(ValueError, match="visionkit gallery add"):
         predict(predict_config(tmp_path / "bundle", scenes.folder), tmp_path / "run")
+
+
+# Several heads.
+
+
+@pytest.fixture(scope="module")
+def three_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with all heads; not to be changed."""
+    bundle = tmp_path_factory.mktemp("heads") / "bundle"
+    Predictor(
+        whole_backbone(),
+        new_finder(three_items()),
+        classification_part(threshold=0.0),
+        localization_part(threshold=0.005),
+    ).save(bundle)
+    return bundle
+
+
+def test_all_heads_answer(
+    three_heads: Path, scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = predict(predict_config(three_heads, scenes.folder, batch_size=3), tmp_path / "run")
+    rows = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pylist()
+    expected = Predictor.load(three_heads, device="cpu")
+    for name, entry in lines(tmp_path / "run").items():
+        assert entry["tasks"] == ["exemplar", "classification", "localization"]
+        (alone,) = expected.predict(read_image(scenes.folder / name))
+        labels = [r["label"] for r in entry["finds"] if r.get("assumed")]
+        assert labels == list(alone.labels)
+        for task in ("exemplar", "localization"):
+            found = [r["box"] for r in entry["finds"] if r["task"] == task]
+            boxes = getattr(alone, task).xyxy
+            np.testing.assert_allclose(np.reshape(found, (-1, 4)), boxes, atol=0.01)
+        assert (tmp_path / "run" / entry["drawn"]).is_file()
+    assert {row["task"] for row in rows} == set(entry["tasks"])
+    assert summary.metrics["finds"] == sum(row["assumed"] is not False for row in rows)
+    assert summary.metrics["pictures_with_finds"] == 4
+    said = capsys.readouterr().out
+    assert all(words in said for words in ("Found in 4", "Classes of 4", "Located in 4"))
+
+
+def test_a_part_of_the_heads_answers_as_all_do(
+    three_heads: Path, scenes: Scenes, tmp_path: Path
+) -> None:
+    predict(predict_config(three_heads, scenes.folder, batch_size=2), tmp_path / "all")
+    tasks = ["localization"]
+    predict(
+        predict_config(three_heads, scenes.folder, tasks=tasks, batch_size=2, draw=False),
+        tmp_path / "one",
+    )
+    whole, part = lines(tmp_path / "all"), lines(tmp_path / "one")
+    for name, entry in part.items():
+        assert entry["tasks"] == tasks
+        assert entry["finds"] == [r for r in whole[name]["finds"] if r["task"] == "localization"]
+
+
+def test_a_stopped_run_goes_on_with_the_same_tasks_only(
+    three_heads: Path, scenes: Scenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(self: Predictor, images: Any, tasks: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Predictor, "predict", stop)
+        predict(predict_config(three_heads, scenes.folder), run)
+    with pytest.raises(ValueError, match="another tasks"):
+        predict(predict_config(three_heads, scenes.folder, tasks=["classification"]), run)
+
+
+def test_a_head_that_the_bundle_lacks(
+    finished_bundle: Path, scenes: Scenes, tmp_path: Path
+) -> None:
+    config = predict_config(finished_bundle, scenes.folder, tasks=["classification"])
+    with pytest.raises(ValueError, match=r"heads of the bundle \(exemplar\), got classification"):
+        predict(config, tmp_path / "run")
+
+
+def test_a_bundle_without_items_answers_with_its_other_heads(
+    scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predictor = Predictor(whole_backbone(), new_finder(), classification_part(threshold=1.0))
+    predictor.save(tmp_path / "bundle")
+    summary = predict(predict_config(tmp_path / "bundle", scenes.folder), tmp_path / "run")
+    assert summary.metrics["pictures"] == 4
+    assert summary.metrics["finds"] == 0
+    assert "No picture of: cat, dog, none of both" in capsys.readouterr().out

@@ -33,7 +33,7 @@ def test_a_box_is_added_and_found_where_it_lies(
     geometry = replace(SETTINGS.geometry, keypoints=2000, scene_side=700)
     finder = new_finder(three_items(), replace(SETTINGS, geometry=geometry))
     bundle, run = tmp_path / "bundle", tmp_path / "run"
-    Predictor(finder).save(bundle)
+    Predictor(finder.backbone, finder).save(bundle)
     images = [str(folder / "box.png")]
     gallery(gallery_config(bundle, "add", item="box", images=images), bundle)
     predict(predict_config(bundle, folder / "box_in_scene.png"), run)

@@ -65,3 +65,9 @@ def test_the_same_seed_gives_the_same_run(
     assert run(items, tmp_path / "again") == figures
     files = [path / "bundle" / "weights.safetensors" for path in (folder, tmp_path / "again")]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_set_of_classes_is_not_taken_for_items(tmp_path: Path) -> None:
+    config = compose("train", TrainConfig, [*SMALL, f"data.root={tmp_path}"]).config
+    with pytest.raises(ValueError, match=r"data.items must be given.*got data.root"):
+        train(config, tmp_path / "run")

@@ -209,7 +209,7 @@ def test_thresholds_are_of_scores_as_they_are_given() -> None:
     """A head that learned to say "yes" more often asks for more, too."""
     head = new_head()
     with torch.no_grad():
-        head.own.last.bias[0] = 3.0  # what was learned adds 3 to every score's log odds
+        head.general.last.bias[0] = 6.0  # half of it is used: adds 3 to every score's log odds
     generous = new_finder(three_items(), replace(SETTINGS, use_geometry=False), head=head)
     plain = new_finder(three_items(), replace(SETTINGS, use_geometry=False))
     for item in plain.item_names:
@@ -221,7 +221,7 @@ def test_thresholds_are_set_anew_for_what_was_learned_since() -> None:
     finder = new_finder(three_items(), replace(SETTINGS, use_geometry=False))
     before = {item: np.log(value / (1 - value)) for item, value in finder.thresholds.items()}
     with torch.no_grad():
-        finder.head.own.last.bias[0] = 3.0  # learned after the views were added
+        finder.head.general.last.bias[0] = 6.0  # learned after the views were added
     finder.calibrate(finder.item_names)
     changes = {
         item: np.log(value / (1 - value)) - before[item]
@@ -415,3 +415,25 @@ def test_a_place_that_fits_far_worse_than_any_background_scores_nothing(learned:
         np.full(count, 0.99, np.float32), np.full(count, 0.001, np.float32)
     )
     assert (finder.find(photo(1)).confidence < 1e-6).all()
+
+
+def test_an_item_that_goes_takes_what_was_learned_of_it_along() -> None:
+    finder = new_finder(three_items())
+    finder.learn_items()
+    assert finder.learned == {"item 0": 0, "item 1": 1, "item 2": 2}
+    untrained = finder.find(photo(5))
+    with torch.no_grad():
+        finder.head.item_weights[1].fill_(1.0)
+    changed = finder.find(photo(5), rivals=True)
+    plain = new_finder(three_items()).find(photo(5), rivals=True)
+    for item in ("item 0", "item 1", "item 2"):
+        scores = [found.confidence[found["class_name"] == item] for found in (changed, plain)]
+        assert np.allclose(*scores, atol=1e-6) == (item != "item 1")
+    finder.remove("item 0")  # the others keep theirs, whose places in the gallery have moved
+    assert finder.learned == {"item 1": 1, "item 2": 2}
+    finder.remove("item 1")
+    finder.add([entry for entry in three_items() if entry.item == "item 1"])
+    assert finder.learned == {"item 2": 2}
+    finder.forget_items()
+    finder.add([entry for entry in three_items() if entry.item == "item 0"])
+    np.testing.assert_allclose(finder.find(photo(5)).confidence, untrained.confidence, atol=1e-6)

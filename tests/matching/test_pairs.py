@@ -60,9 +60,16 @@ def grid(
 
 def test_no_candidates() -> None:
     none = np.zeros(0, np.float32)
-    pairs = gather_pairs(no_candidates(), none, np.zeros(0, np.int64), scene(), [template()])
+    pairs = gather_pairs(
+        no_candidates(),
+        none,
+        np.zeros(0, np.int64),
+        scene(),
+        [template()],
+        np.zeros(0, np.int64),
+    )
     shapes = [tuple(value.shape) for value in vars(pairs).values()]
-    assert shapes == [(0, 3, 10, 10), (0, 3, 8, 8), (0, 8, 8), (0,), (0, 3), (0, 4)]
+    assert shapes == [(0, 3, 10, 10), (0, 3, 8, 8), (0, 8, 8), (0,), (0, 3), (0, 4), (0,)]
 
 
 def test_grids_and_evidence_are_those_of_plain_loops() -> None:
@@ -76,7 +83,8 @@ def test_grids_and_evidence_are_those_of_plain_loops() -> None:
     prior = np.array([2.0, -1.0, 0.5], np.float32)
     inliers = np.array([0, 7, 1])
     pyramid, view = scene(), template()
-    pairs = gather_pairs(candidates, prior, inliers, pyramid, [view])
+    pairs = gather_pairs(candidates, prior, inliers, pyramid, [view], np.array([2, -1, 0]))
+    assert pairs.item.tolist() == [2, -1, 0]
 
     for number, (box, level) in enumerate(zip(boxes, candidates.level, strict=True)):
         scale = (1.0, 0.5)[level]
@@ -120,6 +128,7 @@ def test_a_box_without_extent_gives_finite_numbers() -> None:
         np.array([0]),
         scene(),
         [template()],
+        np.array([-1]),
     )
     assert all(torch.isfinite(value).all() for value in vars(pairs).values())
 
@@ -138,5 +147,5 @@ def test_each_candidate_gets_its_own_view() -> None:
         np.zeros(9, np.int64),
     )
     zeros = np.zeros(9, np.float32)
-    pairs = gather_pairs(candidates, zeros, np.zeros(9, np.int64), scene(), views)
+    pairs = gather_pairs(candidates, zeros, np.zeros(9, np.int64), scene(), views, np.full(9, -1))
     assert pairs.view.mean((1, 2, 3)).tolist() == chosen.tolist()

@@ -27,7 +27,7 @@ Found = dict[tuple[float, ...], float]
 
 def plain_head() -> ExemplarHead:
     """A head whose embedding is the feature itself, made a unit vector."""
-    return ExemplarHead(CHANNELS, embedding_size=CHANNELS, adapter_size=2, hidden=4).eval()
+    return ExemplarHead(CHANNELS, embedding_size=CHANNELS).eval()
 
 
 def random_scene(rng: np.random.Generator, *shapes: tuple[int, int]) -> ScenePyramid:

@@ -199,3 +199,68 @@ def test_wrong_pictures_are_refused(
 def test_wrong_requests_say_what_there_is(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         build_backbone(**{"name": SMALL, "weights": "random", **arguments})
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_view_answers_as_a_network_built_for_it_does(path: Path) -> None:
+    config: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config.update(weights="random", file=None)
+    stride = min(config["strides"][-1:] + [16])
+    torch.manual_seed(0)
+    whole = build_backbone(**config).freeze()
+    torch.manual_seed(0)
+    alone = build_backbone(**config | {"strides": [stride], "pool_stride": stride})
+    seen = whole.view([stride], pool_stride=stride)
+    images = torch.rand(1, 3, 45, 70)
+    with torch.no_grad():
+        assert torch.equal(seen(images).maps[stride], alone(images).maps[stride])
+        assert torch.equal(seen(images).pooled, alone(images).pooled)
+    assert seen.weights_id == alone.weights_id
+    assert seen.spec == alone.spec
+    assert seen.frozen
+    assert not seen.training
+
+
+def test_views_share_their_tensors_and_leave_the_whole_as_it_was(small: Backbone) -> None:
+    before, names = small.weights_id, [name for name, _ in small.named_parameters()]
+    seen = small.view([16], pool_stride=16)
+    whole = {id(tensor) for tensor in [*small.network.parameters(), *small.network.buffers()]}
+    part = [*seen.network.parameters(), *seen.network.buffers()]
+    assert len(part) < len(whole)
+    assert all(id(tensor) in whole for tensor in part)
+    assert (small.weights_id, [name for name, _ in small.named_parameters()]) == (before, names)
+    with torch.no_grad():
+        assert small(torch.rand(1, 3, 32, 32)).pooled.shape == (1, 960)
+
+
+def test_a_view_is_as_frozen_as_what_it_was_taken_of() -> None:
+    partly = build_backbone(SMALL, weights="random").freeze(until_stride=8)
+    assert partly.view([8], pool_stride=8).frozen
+    assert not partly.view([16], pool_stride=16).frozen
+    assert not build_backbone(SMALL, weights="random").view([8]).frozen
+
+
+def test_a_full_view_has_every_map_a_head_may_want(small: Backbone) -> None:
+    assert small.full().strides == (8, 16, 32)
+    assert small.full().pooled_channels == small.pooled_channels
+    cut = build_backbone(SMALL, weights="random", pool_stride=16)
+    assert cut.known_strides == (2, 4, 8, 16)
+    assert (cut.full().strides, cut.full().pool_stride) == ((8, 16), 16)
+
+
+def test_layers_that_were_left_away_can_not_be_seen() -> None:
+    cut = build_backbone(SMALL, weights="random", pool_stride=16)
+    with pytest.raises(ValueError, match=r"layers of stride 32.*2, 4, 8, 16.*pool_stride=None"):
+        cut.view([16, 32])
+    with pytest.raises(ValueError, match="layers of stride 7"):
+        cut.view([7])
+
+
+def test_a_backbone_holds_the_weights_of_its_views_and_copies_only(small: Backbone) -> None:
+    seen = small.view([8], pool_stride=8)
+    assert small.holds(seen)
+    assert not seen.holds(small)
+    assert not small.holds(build_backbone(SMALL, weights="random"))
+    copied = build_backbone(**small.spec, weights="random")
+    copied.load_state_dict(small.state_dict())
+    assert small.holds(copied)

@@ -237,7 +237,7 @@ def test_pictures_that_are_gone_are_reported(
         ({"average": 1.5}, "average of the training must lie in 0..1, got 1.5"),
         ({"minutes": 0.0}, "above 0 or None"),
         ({"batch_size": 0}, "1 or more"),
-        ({"freeze": "late"}, "none or early, got 'late'"),
+        ({"freeze": "late"}, "none, early or all, got 'late'"),
         ({"balance": "more"}, "got 'more'"),
     ],
 )

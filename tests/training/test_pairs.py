@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,28 +8,35 @@ import pytest
 import torch
 
 from tests.worlds import PastedScenes, mark, new_finder, photo, scene_with, three_items
-from visionkit.heads.exemplar import Pairs, PairTargets
 from visionkit.matching.finder import Finder
+from visionkit.matching.gallery import View
 from visionkit.training.pairs import (
     PAIRS_PER_SCENE,
     LabelledScene,
-    PairDataset,
+    LessonDataset,
+    Lessons,
     join,
+    scene_lessons,
     scene_pairs,
 )
 
 
 @pytest.fixture(scope="module")
 def finder() -> Finder:
-    """Three items with two views each; not to be changed."""
-    return new_finder(three_items())
+    """Three items with two views each and room to learn them; not to be changed."""
+    return learner(three_items())
 
 
-def equal(first: tuple[Pairs, PairTargets], second: tuple[Pairs, PairTargets]) -> None:
-    for one, other in zip(first, second, strict=True):
-        for name, value in vars(one).items():
-            assert torch.equal(value, vars(other)[name]), name
-            assert value.dtype == vars(other)[name].dtype, name
+def learner(views: Sequence[View]) -> Finder:
+    finder = new_finder(views)
+    finder.learn_items()
+    return finder
+
+
+def equal(first: Lessons, second: Lessons) -> None:
+    for name, value in vars(first).items():
+        assert torch.equal(value, vars(second)[name]), name
+        assert value.dtype == vars(second)[name].dtype, name
 
 
 def iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
@@ -101,13 +109,32 @@ def test_shown_views_do_not_match_themselves(finder: Finder) -> None:
     assert not (scene_pairs(finder, hidden)[1].matches == 1).any()
 
 
-def test_joined_batches_are_all_pairs_in_order(finder: Finder) -> None:
-    parts = [scene_pairs(finder, PastedScenes(4)[index]) for index in range(3)]
-    pairs, targets = join(parts)
-    sizes = [len(part.prior) for part, _ in parts]
-    assert len(pairs.prior) == len(targets.matches) == sum(sizes)
-    torch.testing.assert_close(pairs.scene[sizes[0]], parts[1][0].scene[0])
-    torch.testing.assert_close(targets.boxes[-1], parts[2][1].boxes[-1])
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_lessons_are_of_pairs_of_which_something_is_known(finder: Finder, index: int) -> None:
+    scene = PastedScenes(4)[index]
+    pairs, targets = scene_pairs(finder, scene)
+    lessons = scene_lessons(finder, scene)
+    known = [n for n, match in enumerate(targets.matches.tolist()) if match >= 0]
+    assert lessons.matches.tolist() == [targets.matches[n] for n in known]
+    assert lessons.item.tolist() == [pairs.item[n] for n in known]
+    torch.testing.assert_close(lessons.logits, finder.head(pairs).logits[known])
+    assert lessons.cells.shape == (len(known), finder.head.item_features)
+    true_item = finder.item_names.index(scene.items[0])
+    right = {item for item, match in zip(lessons.item, lessons.matches, strict=True) if match}
+    assert {int(item) for item in right} == {true_item}
+
+
+def test_items_without_a_scorer_teach_nothing() -> None:
+    assert len(scene_lessons(new_finder(three_items()), PastedScenes(1)[0]).item) == 0
+
+
+def test_joined_batches_are_all_lessons_in_order(finder: Finder) -> None:
+    parts = [scene_lessons(finder, PastedScenes(4)[index]) for index in range(3)]
+    joined = join(parts)
+    sizes = [len(part.item) for part in parts]
+    assert len(joined.logits) == len(joined.matches) == sum(sizes)
+    torch.testing.assert_close(joined.cells[sizes[0]], parts[1].cells[0])
+    torch.testing.assert_close(joined.logits[-1], parts[2].logits[-1])
 
 
 # The cache.
@@ -123,14 +150,14 @@ class CountedScenes(PastedScenes):
         return super().__getitem__(index)
 
 
-def test_cached_pairs_are_the_pairs(finder: Finder, tmp_path: Path) -> None:
+def test_cached_lessons_are_the_lessons(finder: Finder, tmp_path: Path) -> None:
     scenes = CountedScenes(4)
-    cached = PairDataset(finder, scenes, tmp_path / "cache")
+    cached = LessonDataset(finder, scenes, tmp_path / "cache")
     first = [cached[index] for index in range(4)]
     assert scenes.made == 4
     second = [cached[index] for index in range(4)]
     assert scenes.made == 4
-    uncached = PairDataset(finder, PastedScenes(4), None)
+    uncached = LessonDataset(finder, PastedScenes(4), None)
     for index in range(4):
         equal(first[index], second[index])
         equal(first[index], uncached[index])
@@ -141,7 +168,7 @@ def test_a_damaged_cache_is_computed_anew(
     finder: Finder, tmp_path: Path, content: bytes | None
 ) -> None:
     scenes = CountedScenes(1)
-    cached = PairDataset(finder, scenes, tmp_path)
+    cached = LessonDataset(finder, scenes, tmp_path)
     first = cached[0]
     (file,) = tmp_path.rglob("*.safetensors")
     file.write_bytes(file.read_bytes()[:-10] if content is None else content)
@@ -152,11 +179,9 @@ def test_a_damaged_cache_is_computed_anew(
 
 
 def test_a_cache_of_other_views_is_not_taken_for_this_one(tmp_path: Path) -> None:
-    """A run folder that is used again with another gallery must not teach yesterday's pairs."""
-    before = PairDataset(new_finder(three_items()), PastedScenes(1), tmp_path)[0]
-    now = new_finder(three_items()[:4])
-    after = PairDataset(now, PastedScenes(1), tmp_path)[0]
-    equal(after, PairDataset(now, PastedScenes(1), None)[0])
-    assert len(before[0].prior) != len(after[0].prior) or not torch.equal(
-        before[0].prior, after[0].prior
-    )
+    """A run folder that is used again with another gallery must not teach yesterday's lessons."""
+    before = LessonDataset(learner(three_items()), PastedScenes(1), tmp_path)[0]
+    now = learner(three_items()[:4])
+    after = LessonDataset(now, PastedScenes(1), tmp_path)[0]
+    equal(after, LessonDataset(now, PastedScenes(1), None)[0])
+    assert len(before.logits) != len(after.logits) or not torch.equal(before.logits, after.logits)

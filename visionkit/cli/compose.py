@@ -258,7 +258,7 @@ def _hydra_compose(command: str, words: Sequence[str]) -> tuple[DictConfig, dict
 
 def _typed(config_type: type[Config], composed: DictConfig) -> Config:
     schema = OmegaConf.structured(config_type)
-    if "task" in composed:
+    if isinstance(composed.get("task"), DictConfig):  # of evaluate it is a plain word
         name = composed.task.get("name")
         if name not in TASKS:
             raise ConfigError(

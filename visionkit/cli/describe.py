@@ -101,11 +101,15 @@ def entries_of(name: str, prefix: str, config_folder: Path | None) -> dict[str, 
         return entries
     for item in (yaml.safe_load(text) or {}).get("defaults", []):
         if isinstance(item, str) and item != "_self_":
+            beside, _, branch = item.partition("@")  # a file, and where in this one it goes
+            below = f"{prefix}{branch}." if branch else prefix
             entries |= entries_of(
-                f"{Path(name).parent.as_posix()}/{item}.yaml", prefix, config_folder
+                f"{Path(name).parent.as_posix()}/{beside}.yaml", below, config_folder
             )
-    _collect(root, prefix, text.splitlines(), f"conf/{name}", entries)
-    return entries
+    own: dict[str, Entry] = {}
+    _collect(root, prefix, text.splitlines(), f"conf/{name}", own)
+    new = {key: entry for key, entry in own.items() if key not in entries}
+    return new | entries | own  # what a file is for comes before what it builds on
 
 
 def _find(name: str, config_folder: Path | None) -> Path:

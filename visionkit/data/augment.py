@@ -30,6 +30,8 @@ class AugmentSettings:
     Attributes:
         flip: share of pictures that are mirrored left to right, 0..1. Off by default: mirrored
             lettering and logos are other things.
+        flip_vertical: share of pictures that are mirrored top to bottom, 0..1; for what is seen
+            from above or through a microscope.
         scale: largest zoom in or out, as a share: 0.3 is 0.7 to 1.3 times.
         shift: largest shift, as a share of the picture's sides.
         roll: largest turn within the picture, degrees.
@@ -46,6 +48,7 @@ class AugmentSettings:
     """
 
     flip: float = 0.0
+    flip_vertical: float = 0.0
     scale: float = 0.3
     shift: float = 0.1
     roll: float = 8.0
@@ -59,8 +62,8 @@ class AugmentSettings:
 
     def __post_init__(self) -> None:
         limits = {
-            "flip": 1, "scale": 0.9, "shift": 1, "roll": 180, "perspective": 0.45,
-            "light": 1, "colour": 1, "blur": 50, "noise": 1, "min_visible": 1,
+            "flip": 1, "flip_vertical": 1, "scale": 0.9, "shift": 1, "roll": 180,
+            "perspective": 0.45, "light": 1, "colour": 1, "blur": 50, "noise": 1, "min_visible": 1,
         }  # fmt: skip
         for name, most in limits.items():
             if not 0 <= (value := getattr(self, name)) <= most:
@@ -146,6 +149,8 @@ def _geometry(library: ModuleType, settings: AugmentSettings) -> list[Any]:
     steps = [library.NoOp()]  # albumentations warns where nothing takes the boxes
     if settings.flip:
         steps.append(library.HorizontalFlip(p=settings.flip))
+    if settings.flip_vertical:
+        steps.append(library.VerticalFlip(p=settings.flip_vertical))
     if settings.scale or settings.shift or settings.roll:
         steps.append(
             library.Affine(

@@ -86,7 +86,11 @@ def _fill(folder: Path, count: int, seed: int) -> None:
 
 
 def _split(number: int, count: int) -> str:
-    """The split of one of `count` scans of a digit; at least one is for training."""
-    if number < max(1, round(SHARES["train"] * count)):
+    """The split of one of `count` scans of a digit; of two one is for test, of three each."""
+    val, test = (
+        max(min(1, count // least), round(SHARES[part] * count))
+        for part, least in (("val", 3), ("test", 2))
+    )
+    if number < count - val - test:
         return "train"
-    return "val" if number < round((1 - SHARES["test"]) * count) else "test"
+    return "val" if number < count - test else "test"

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from visionkit.evaluation.metrics import BoxMetrics
+from visionkit.evaluation.wording import ITEMS, Wording
 from visionkit.files import atomic_write
 
 
-def outcome_records(metrics: BoxMetrics, images: Sequence[str]) -> Iterator[dict[str, Any]]:
+def outcome_records(
+    metrics: BoxMetrics, images: Sequence[str], *, wording: Wording = ITEMS
+) -> Iterator[dict[str, Any]]:
     """One JSON value a find, and one a box that no find at its threshold is right about.
 
     A find has `image`, `item`, `score`, `box` (xyxy pixels), `outcome` (one of `OUTCOMES`), `iou`,
@@ -21,6 +24,7 @@ def outcome_records(metrics: BoxMetrics, images: Sequence[str]) -> Iterator[dict
     Args:
         metrics: of `evaluate_boxes`.
         images: the name of each picture, in the order evaluated.
+        wording: of the task; with `CLASSES`, "label" stands for "item" in these names.
 
     Raises:
         ValueError: the number of names is not that of the pictures.
@@ -30,12 +34,12 @@ def outcome_records(metrics: BoxMetrics, images: Sequence[str]) -> Iterator[dict
             f"images must name every picture evaluated, got {len(images)} names for "
             f"{metrics.pictures} pictures; give them in the order evaluated."
         )
-    outcomes, names = metrics.outcomes, metrics.class_names
-    kinds = outcomes.kind_names()
+    outcomes, names, key = metrics.outcomes, metrics.class_names, wording.key
+    kinds = [wording.outcome(name) for name in outcomes.kind_names()]
     for find in range(len(outcomes.score)):
         record = {
             "image": images[outcomes.picture[find]],
-            "item": names[outcomes.class_id[find]],
+            key: names[outcomes.class_id[find]],
             "score": float(outcomes.score[find]),
             "box": outcomes.box[find].tolist(),
             "outcome": kinds[find],
@@ -43,13 +47,13 @@ def outcome_records(metrics: BoxMetrics, images: Sequence[str]) -> Iterator[dict
             "counted": bool(metrics.above[find]),
         }
         if outcomes.truth[find] >= 0:
-            record["truth_item"] = names[outcomes.truth_class_id[outcomes.truth[find]]]
+            record[f"truth_{key}"] = names[outcomes.truth_class_id[outcomes.truth[find]]]
             record["truth_box"] = outcomes.truth_box[outcomes.truth[find]].tolist()
         yield record
     for truth in missed_truths(metrics):
         yield {
             "image": images[outcomes.truth_picture[truth]],
-            "item": names[outcomes.truth_class_id[truth]],
+            key: names[outcomes.truth_class_id[truth]],
             "box": outcomes.truth_box[truth].tolist(),
             "outcome": "missed",
         }
@@ -61,7 +65,9 @@ def missed_truths(metrics: BoxMetrics) -> list[int]:
     return [row for row in range(len(find)) if find[row] < 0 or not metrics.above[find[row]]]
 
 
-def write_outcomes(path: str | Path, metrics: BoxMetrics, images: Sequence[str]) -> Path:
+def write_outcomes(
+    path: str | Path, metrics: BoxMetrics, images: Sequence[str], *, wording: Wording = ITEMS
+) -> Path:
     """Path of the JSON Lines file with a line for each of `outcome_records`.
 
     Raises:
@@ -69,7 +75,7 @@ def write_outcomes(path: str | Path, metrics: BoxMetrics, images: Sequence[str])
         RuntimeError: the disk is full.
     """
     with atomic_write(path) as file:
-        for record in outcome_records(metrics, images):
+        for record in outcome_records(metrics, images, wording=wording):
             text = json.dumps(record, ensure_ascii=False)
             file.write(text.encode("utf-8", errors="backslashreplace") + b"\n")
     return Path(path)

@@ -13,11 +13,14 @@ import supervision as sv
 from numpy.typing import NDArray
 
 from visionkit.evaluation import charts, summary, wall
+from visionkit.evaluation.box_errors import ErrorKind
 from visionkit.evaluation.charts import LearningCurve
+from visionkit.evaluation.coco import CocoMetrics, box_sizes
 from visionkit.evaluation.confusion import confusion_pairs, confusion_rows
 from visionkit.evaluation.metrics import BoxMetrics, ClassMetrics
 from visionkit.evaluation.page import write_page
 from visionkit.evaluation.presence import PresenceMetrics
+from visionkit.evaluation.wording import ITEMS, Wording
 from visionkit.types import Image
 
 __all__ = ["LearningCurve", "Report", "TrainingScene", "write_report"]
@@ -31,6 +34,14 @@ _CHARTS = 24  # precision-recall curves
 _STRIPS = 40  # threshold charts
 _PAIRS = 30
 _PROBLEMS = 200
+_ERROR_WORDS = {
+    "class": "on an object of another class",
+    "place": "on its object, with too little overlap",
+    "both": "on another class, with too little overlap",
+    "copy": "a second find of one object",
+    "background": "on nothing",
+    "missed": "an object that no find is on",
+}
 
 
 class ProblemLine(Protocol):
@@ -82,6 +93,10 @@ class Report:
         views: the pictures of each item by the id of the view.
         view_files: id of a view -> where it came from, which is shown in place of the id.
         presence: of `presence_metrics`, or None.
+        coco: COCO's figures, or None.
+        errors: of `error_kinds`; may be empty.
+        wording: what the task calls that which it finds. Parts of the page that only the exemplar
+            head fills are there for `ITEMS`, and for others where there is something in them.
         thresholds_from: how the thresholds were set, a sentence.
         training_scenes: composed scenes as seen in training; the first twelve are shown.
         learning: figures over the epochs of the training.
@@ -99,6 +114,9 @@ class Report:
     views: wall.Views = field(default_factory=dict)
     view_files: Mapping[str, str] = field(default_factory=dict)
     presence: PresenceMetrics | None = None
+    coco: CocoMetrics | None = None
+    errors: Sequence[ErrorKind] = ()
+    wording: Wording = ITEMS
     thresholds_from: str = ""
     training_scenes: Sequence[TrainingScene] = ()
     learning: Sequence[LearningCurve] = ()
@@ -126,7 +144,7 @@ def write_report(path: str | Path, report: Report) -> Path:
                 f"{name} must have one entry a picture evaluated, got {given} for "
                 f"{metrics.pictures} pictures; give them in the order evaluated."
             )
-    content = {"report": report, "metrics": metrics, **_content(report)}
+    content = {"report": report, "metrics": metrics, "wording": report.wording, **_content(report)}
     return write_page(path, "report.html.jinja", content)
 
 
@@ -139,13 +157,18 @@ def _content(report: Report) -> dict[str, Any]:
         report.predictions,
         report.views,
         report.view_files,
+        report.wording,
     )
     weakest = _weakest_first(metrics)
     axis = charts.score_axis(metrics)
     return {
-        "headline": summary.headline(metrics),
-        "remarks": summary.remarks(metrics),
+        "headline": summary.headline(metrics, report.wording),
+        "remarks": summary.remarks(metrics, report.wording),
+        "has_views": bool(report.views) or report.wording is ITEMS,
+        "has_scenes": bool(report.training_scenes) or report.wording is ITEMS,
         "items": _items(report),
+        "sizes": _sizes(report),
+        "errors": [(_ERROR_WORDS[error.name], error) for error in report.errors],
         "wall": [
             ("missed", "Missed", wall.missed_cards(metrics, pictures, _CARDS)),
             ("wrong", "Surest wrong finds", wall.worst_cards(metrics, pictures, _CARDS)),
@@ -163,7 +186,7 @@ def _content(report: Report) -> dict[str, Any]:
         ],
         "confusion": confusion_rows(metrics.confusion, [*metrics.class_names, "none of them"]),
         "pairs": confusion_pairs(metrics.confusion, metrics.class_names)[:_PAIRS],
-        "scenes": [_scene(scene) for scene in report.training_scenes[:_SCENES]],
+        "scenes": [_scene(scene, report.wording) for scene in report.training_scenes[:_SCENES]],
         "learning": [(curve.name, charts.learning_chart(curve)) for curve in report.learning],
         "problems": list(report.problems)[:_PROBLEMS],
     }
@@ -189,7 +212,21 @@ def _items(report: Report) -> list[tuple[ClassMetrics, str, int]]:
     return rows
 
 
-def _scene(scene: TrainingScene) -> dict[str, Any]:
+def _sizes(report: Report) -> list[tuple[str, int, float, float]]:
+    """Rows of COCO's figures: size of objects, true boxes of it, AP and recall (AR)."""
+    coco = report.coco
+    if coco is None:
+        return []
+    counts = box_sizes(report.metrics.outcomes.truth_box)
+    return [
+        ("all", report.metrics.truths, coco.ap, coco.ar_100),
+        ("small: below 32 × 32 px", counts["small"], coco.ap_small, coco.ar_small),
+        ("medium", counts["medium"], coco.ap_medium, coco.ar_medium),
+        ("large: above 96 × 96 px", counts["large"], coco.ap_large, coco.ar_large),
+    ]
+
+
+def _scene(scene: TrainingScene, wording: Wording) -> dict[str, Any]:
     small = wall.fitted(scene.image, _SCENE_SIZE, enlarge=2.0)
     scale = small.shape[1] / scene.image.shape[1]
     return {
@@ -197,14 +234,14 @@ def _scene(scene: TrainingScene) -> dict[str, Any]:
         "width": small.shape[1],
         "height": small.shape[0],
         "marks": [wall.mark(box, "drawn", scale=scale) for box in np.asarray(scene.boxes)],
-        "words": _scene_words(scene.labels),
+        "words": _scene_words(scene.labels, wording),
     }
 
 
-def _scene_words(labels: Iterable[str]) -> str:
+def _scene_words(labels: Iterable[str], wording: Wording) -> str:
     counts: dict[str, int] = {}
     for label in labels:
         counts[label] = counts.get(label, 0) + 1
     if not counts:
-        return "no item: an empty scene"
+        return "no item: an empty scene" if wording is ITEMS else f"no {wording.things}"
     return ", ".join(name if count == 1 else f"{name} × {count}" for name, count in counts.items())

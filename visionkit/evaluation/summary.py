@@ -11,30 +11,34 @@ import numpy as np
 
 from visionkit.evaluation.bootstrap import Interval
 from visionkit.evaluation.classification import ClassificationMetrics
+from visionkit.evaluation.coco import CocoMetrics
 from visionkit.evaluation.metrics import BoxMetrics
 from visionkit.evaluation.presence import PresenceMetrics
+from visionkit.evaluation.wording import ITEMS, Wording
 from visionkit.scores import score_text
 
-ITEM_COLUMNS = (
-    "item", "boxes", "AP50", "precision", "recall", "F1", "threshold", "false alarms", "taken for",
+_COLUMNS = (
+    "boxes", "AP50", "precision", "recall", "F1", "threshold", "false alarms", "taken for",
 )  # fmt: skip
+ITEM_COLUMNS = ("item", *_COLUMNS)
+CLASS_COLUMNS = ("class", *_COLUMNS)
 
 _LEFT_OUT = ("outcomes", "above", "curve")  # a row a find: these have files of their own
 _WORDS_OF_OUTCOMES = {
     "duplicate": ("is", "are", "a second find of a box already found"),
-    "misplaced": ("lies", "lie", "on the right item, but with too little overlap"),
-    "wrong item": ("lies", "lie", "on a box of another item"),
-    "background": ("lies", "lie", "where none of the items is"),
+    "misplaced": ("lies", "lie", "on the right {kind}, but with too little overlap"),
+    "wrong item": ("lies", "lie", "on a box of another {kind}"),
+    "background": ("lies", "lie", "where none of the {kinds} is"),
 }
-"""Verb for one find and for several, and the rest of the sentence."""
+"""Verb for one find and for several, and the rest of the sentence, in the words of a task."""
 
 
 def metrics_json(
-    metrics: BoxMetrics | PresenceMetrics | ClassificationMetrics,
+    metrics: BoxMetrics | PresenceMetrics | CocoMetrics | ClassificationMetrics,
 ) -> dict[str, Any]:
     """The metrics as JSON values; what is undefined or infinite is None, finds are left out."""
     return {
-        field.name: _json_value(getattr(metrics, field.name))
+        field.name: json_value(getattr(metrics, field.name))
         for field in fields(metrics)
         if field.name not in _LEFT_OUT
     }
@@ -77,19 +81,19 @@ def text_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def headline(metrics: BoxMetrics) -> str:
-    """What the figures say, in a sentence or two."""
+def headline(metrics: BoxMetrics, wording: Wording = ITEMS) -> str:
+    """What the figures say, in a sentence or two, in the words of a task."""
     if metrics.pictures == 0:
         return "No pictures were evaluated."
-    words = f"{_truths_words(metrics)} {_false_alarm_words(metrics)}"
+    words = f"{_truths_words(metrics, wording)} {_false_alarm_words(metrics, wording)}"
     return words.strip()
 
 
-def remarks(metrics: BoxMetrics) -> list[str]:
-    """What to look at first, a sentence each: the weakest item, mix-ups, where errors come from."""
+def remarks(metrics: BoxMetrics, wording: Wording = ITEMS) -> list[str]:
+    """What to look at first, a sentence each: the weakest, mix-ups, where errors come from."""
     found = [
-        _weakest(metrics), _mix_up(metrics), _error_source(metrics), _pooling(metrics),
-        *_never_right(metrics),
+        _weakest(metrics, wording), _mix_up(metrics), _error_source(metrics, wording),
+        _pooling(metrics, wording), *_never_right(metrics),
     ]  # fmt: skip
     return [remark for remark in found if remark]
 
@@ -137,37 +141,38 @@ def counted(count: int, one: str, many: str | None = None) -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
-def _truths_words(metrics: BoxMetrics) -> str:
+def _truths_words(metrics: BoxMetrics, wording: Wording) -> str:
     if metrics.truths == 0:
-        return "None of the pictures holds an item, so only false alarms can be judged."
+        return f"None of the pictures holds {wording.a_thing}, so only false alarms can be judged."
     found = sum(one.true for one in metrics.per_class)
     finds = sum(one.finds for one in metrics.per_class)
-    items = sum(one.truths > 0 for one in metrics.per_class)
+    kinds = sum(one.truths > 0 for one in metrics.per_class)
     words = (
         f"{found:,} of {counted(metrics.truths, 'box', 'boxes')} of "
-        f"{counted(items, 'item')} found ({percent(metrics.recall)})"
+        f"{counted(kinds, wording.kind, wording.kinds)} found ({percent(metrics.recall)})"
     )
     if finds == 0:
         return f"{words}: nothing reaches its threshold."
     return f"{words}, and {percent(metrics.precision)} of {counted(finds, 'find')} right."
 
 
-def _false_alarm_words(metrics: BoxMetrics) -> str:
-    pictures = counted(metrics.empty_pictures, "picture")
+def _false_alarm_words(metrics: BoxMetrics, wording: Wording) -> str:
+    pictures, things = counted(metrics.empty_pictures, "picture"), wording.things
     if metrics.empty_pictures == 0:
         return (
-            "No picture without items was evaluated, so nothing is known of false alarms on such."
+            f"No picture without {things} was evaluated, so nothing is known of false alarms on "
+            "such."
         )
     if metrics.false_alarms == 0:
-        return f"No false alarm on {pictures} without items."
+        return f"No false alarm on {pictures} without {things}."
     alarms = round(metrics.false_alarms * metrics.empty_pictures)
     return (
-        f"{counted(alarms, 'false alarm')} on {pictures} without items "
+        f"{counted(alarms, 'false alarm')} on {pictures} without {things} "
         f"({number(metrics.false_alarms)} a picture)."
     )
 
 
-def _weakest(metrics: BoxMetrics) -> str:
+def _weakest(metrics: BoxMetrics, wording: Wording) -> str:
     judged = [one for one in metrics.per_class if one.truths and one.true]
     if len(judged) < 2:
         return ""
@@ -175,7 +180,7 @@ def _weakest(metrics: BoxMetrics) -> str:
     if worst.f1 == 1:
         return ""
     return (
-        f"Weakest item: {worst.name}, F1 {number(worst.f1)}: {worst.missed} of "
+        f"Weakest {wording.kind}: {worst.name}, F1 {number(worst.f1)}: {worst.missed} of "
         f"{counted(worst.truths, 'box', 'boxes')} missed, {counted(worst.false, 'wrong find')}."
     )
 
@@ -190,27 +195,28 @@ def _mix_up(metrics: BoxMetrics) -> str:
     )
 
 
-def _error_source(metrics: BoxMetrics) -> str:
+def _error_source(metrics: BoxMetrics, wording: Wording) -> str:
     wrong = {k: count for k, count in metrics.outcome_counts.items() if k != "true" and count}
     if not wrong:
         return ""
     most = max(wrong, key=lambda kind: wrong[kind])
     total = sum(wrong.values())
     one, several, rest = _WORDS_OF_OUTCOMES[most]
+    rest = rest.format(kind=wording.kind, kinds=wording.kinds)
     if total == 1:
         return f"The one wrong find {one} {rest}."
     share = "All" if wrong[most] == total else f"{wrong[most]:,} of {total:,}"
     return f"{share} wrong finds {one if wrong[most] == 1 else several} {rest}."
 
 
-def _pooling(metrics: BoxMetrics) -> str:
+def _pooling(metrics: BoxMetrics, wording: Wording) -> str:
     # 0.1: well outside what pooling costs by chance on the sets that this was tried on.
     if not metrics.ap50 - metrics.ap50_pooled > 0.1:
         return ""
     return (
-        f"AP50 falls from {number(metrics.ap50)} to {number(metrics.ap50_pooled)} when all items "
-        "are ranked together: a score does not mean the same for each, so one threshold for all "
-        "would be a poor choice."
+        f"AP50 falls from {number(metrics.ap50)} to {number(metrics.ap50_pooled)} when all "
+        f"{wording.kinds} are ranked together: a score does not mean the same for each, so one "
+        "threshold for all would be a poor choice."
     )
 
 
@@ -222,19 +228,20 @@ def _never_right(metrics: BoxMetrics) -> list[str]:
     return [f"Never found at the threshold: {', '.join(names[:5])}{more}."]
 
 
-def _json_value(value: Any) -> Any:
+def json_value(value: Any) -> Any:
+    """Dataclasses, arrays and what they hold as JSON values, as `metrics_json` writes them."""
     if is_dataclass(value) and not isinstance(value, type):
         return {
-            field.name: _json_value(getattr(value, field.name))
+            field.name: json_value(getattr(value, field.name))
             for field in fields(value)
             if field.name not in _LEFT_OUT
         }
     if isinstance(value, dict):
-        return {str(key): _json_value(entry) for key, entry in value.items()}
+        return {str(key): json_value(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_json_value(entry) for entry in value]
+        return [json_value(entry) for entry in value]
     if isinstance(value, np.ndarray):
-        return _json_value(value.tolist())
+        return json_value(value.tolist())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return value

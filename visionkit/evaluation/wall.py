@@ -18,6 +18,7 @@ from visionkit.evaluation.metrics import BoxMetrics
 from visionkit.evaluation.outcomes import OUTCOMES
 from visionkit.evaluation.records import missed_truths
 from visionkit.evaluation.summary import number
+from visionkit.evaluation.wording import ITEMS, Wording
 from visionkit.scores import score_text
 from visionkit.types import Image
 
@@ -28,7 +29,7 @@ _WRONG_WORDS = {
     "duplicate": "second find of one box",
     "misplaced": "too little overlap (IoU {iou})",
     "wrong item": "this is {truth}",
-    "background": "none of the items is here",
+    "background": "none of the {kinds} is here",
 }
 
 Views = Mapping[str, Mapping[str, Image]]
@@ -84,6 +85,7 @@ class Pictures:
         predictions: the finds of each picture, as evaluated, with their evidence in `data`.
         views: the pictures of each item.
         view_files: id of a view -> where it came from.
+        wording: of the task.
     """
 
     names: Sequence[str]
@@ -91,6 +93,7 @@ class Pictures:
     predictions: Sequence[sv.Detections]
     views: Views
     view_files: Mapping[str, str]
+    wording: Wording = ITEMS
 
 
 def best_cards(metrics: BoxMetrics, pictures: Pictures, count: int) -> list[Card]:
@@ -182,7 +185,9 @@ def _find_card(metrics: BoxMetrics, pictures: Pictures, find: int, kind: str) ->
     words = f"overlap IoU {number(outcomes.iou[find])}"
     if kind == "wrong":
         names = [metrics.class_names[outcomes.truth_class_id[truth]] if truth >= 0 else ""]
-        words = _WRONG_WORDS[outcome].format(iou=number(outcomes.iou[find]), truth=names[0])
+        words = _WRONG_WORDS[outcome].format(
+            iou=number(outcomes.iou[find]), truth=names[0], kinds=pictures.wording.kinds
+        )
     return _card(
         pictures,
         picture,

@@ -62,12 +62,6 @@ class Comparison(nn.Module):
         doubt = (1 - evidence[:, 2:].expm1() / _SURE_POINTS).clamp(min=0)
         return said[:, 0], doubt * said[:, 1:].clamp(-_MAX_OFFSET, _MAX_OFFSET)
 
-    @torch.no_grad()
-    def temper(self, trust: float) -> None:
-        """Keeps only this part, 0..1, of the change of the logits; boxes stay as learned."""
-        self.last.weight[0] *= trust
-        self.last.bias[0] *= trust
-
 
 def shifted_likeness(scene: torch.Tensor, view: torch.Tensor) -> torch.Tensor:
     """(N, 9, 8, 8): each cell of the view against the 3x3 cells of the scene around its place.

@@ -1,4 +1,4 @@
-"""Finds drawn on the picture they were made in."""
+"""Predictions drawn on the picture they were made of."""
 
 from __future__ import annotations
 
@@ -13,12 +13,34 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
+from visionkit.inference.prediction import Prediction
 from visionkit.scores import score_text
 from visionkit.types import Image
 
 _Colour = tuple[int, int, int]
 _EDGE: _Colour = (20, 20, 20)
 _GOLDEN_ANGLE = 0.381966  # of a full turn: neighbouring class ids get hues that lie far apart
+
+
+def draw_prediction(image: Image, prediction: Prediction) -> Image:
+    """A copy of the picture with the boxes of all heads and the classes of the whole picture.
+
+    What the exemplar head finds lies on top of what the localization head does. The classes that
+    reach their thresholds stand in the upper left corner, one below the other.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        prediction: boxes in pixels of `image`.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    for detections in (prediction.localization, prediction.exemplar):
+        if detections is not None and len(detections):
+            image = draw_finds(image, detections)
+    if not prediction.labels or prediction.classification is None:
+        return image.copy()
+    return _draw_labels(image, prediction, prediction.classification)
 
 
 def draw_finds(image: Image, detections: sv.Detections) -> Image:
@@ -49,6 +71,21 @@ def draw_finds(image: Image, detections: sv.Detections) -> Image:
         pen.line(closed, fill=_EDGE, width=width + 2, joint="curve")
         pen.line(closed, fill=colour, width=width, joint="curve")
         _draw_label(pen, _label(detections, int(find)), outline, colour, font, canvas.size)
+    return np.asarray(canvas)
+
+
+def _draw_labels(image: Image, prediction: Prediction, classes: sv.Classifications) -> Image:
+    canvas = PillowImage.fromarray(image)
+    pen = ImageDraw.Draw(canvas)
+    font = _font(max(12, round(max(image.shape[:2]) / 48)))
+    line = sum(font.getmetrics()) * 1.4
+    for row, label in enumerate(prediction.labels, start=1):
+        place = prediction.class_names.index(label)
+        text = " ".join(label.split())
+        if classes.confidence is not None:
+            text = f"{text} {score_text(classes.confidence[place])}"
+        colour = class_colour(int(classes.class_id[place]))
+        _draw_label(pen, text, [(0.0, row * line)], colour, font, canvas.size)
     return np.asarray(canvas)
 
 

@@ -11,38 +11,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import supervision as sv
 from PIL import Image as PillowImage
 
 from visionkit.files import atomic_path, atomic_write, write_json
-from visionkit.inference.drawing import draw_finds
+from visionkit.inference.drawing import draw_prediction
+from visionkit.inference.prediction import Prediction
+from visionkit.inference.records import (
+    FIND_SCHEMA,
+    parquet_rows,
+    prediction_records,
+    read_prediction,
+    utf8,
+)
 from visionkit.types import Image
 
-FIND_SCHEMA = pa.schema(
-    [
-        pa.field("image", pa.string(), nullable=False),
-        pa.field("width", pa.int32(), nullable=False),
-        pa.field("height", pa.int32(), nullable=False),
-        pa.field("item", pa.string()),
-        pa.field("class_id", pa.int32()),
-        pa.field("score", pa.float32()),
-        pa.field("box", pa.list_(pa.float32(), 4), nullable=False),
-        pa.field("quad", pa.list_(pa.float32(), 8)),
-        pa.field("view", pa.string()),
-        pa.field("similarity", pa.float32()),
-        pa.field("inliers", pa.int32()),
-        pa.field("runner_up", pa.string()),
-        pa.field("runner_up_score", pa.float32()),
-    ]
-)
-"""The columns of `predictions.parquet`; box is xyxy and quad four corners x, y in turn, in pixels
-of the upright picture. What a find does not carry is null."""
-
-_TEXTS = {"item": "class_name", "view": "view", "runner_up": "runner_up"}
-_NUMBERS = ("similarity", "inliers", "runner_up_score")
 _PART_PICTURES = 64
 _DRAWN_QUALITY = 90
 
@@ -53,10 +37,10 @@ class PredictionFiles:
 
     Attributes:
         jsonl: one line a picture, those without finds included.
-        parquet: one row a find, columns of `FIND_SCHEMA`.
+        parquet: one row a find or class, columns of `FIND_SCHEMA`.
         drawn: folder of the pictures with finds drawn, or None where none were asked for.
         images: pictures.
-        finds: finds in all of them.
+        finds: items found, boxes located and classes taken to be there, in all of them.
     """
 
     jsonl: Path
@@ -111,14 +95,15 @@ class PredictionWriter:
         self._open()
         self.done = {line["image"] for part in self._part_paths() for line in _lines(part)}
 
-    def write(self, name: str, image: Image, detections: sv.Detections) -> None:
-        """Takes the finds of one picture; a picture without finds is written too.
+    def write(self, name: str, image: Image, prediction: Prediction) -> None:
+        """Takes the answers on one picture; a picture without finds is written too.
 
         Args:
             name: what the picture is called in the results, usually its path.
             image: (H, W, 3) uint8 RGB, upright.
-            detections: boxes in its pixels. Of `data`, `class_name`, `view`, `similarity`,
-                `inliers`, `runner_up`, `runner_up_score` and `quad` are kept.
+            prediction: boxes in its pixels. Of `data`, `class_name`, `view`, `similarity`,
+                `inliers`, `runner_up`, `runner_up_score` and `quad` are kept; of the classes of
+                the picture the surest five and those that reach their thresholds.
 
         Raises:
             ValueError: the picture was written before.
@@ -130,8 +115,8 @@ class PredictionWriter:
         line: dict[str, Any] = {"image": name, "width": width, "height": height}
         if self._draw:
             line["drawn"] = f"pictures/{_drawn_name(name)}"
-            _write_jpeg(self._folder / line["drawn"], draw_finds(image, detections))
-        line["finds"] = find_records(detections)
+            _write_jpeg(self._folder / line["drawn"], draw_prediction(image, prediction))
+        line |= {"tasks": list(prediction.tasks), "finds": prediction_records(prediction)}
         self._pending.append(line)
         self.done.add(name)
         if len(self._pending) >= self._part_pictures:
@@ -149,7 +134,7 @@ class PredictionWriter:
         with atomic_write(self._parts / f"{last + 1:06d}.jsonl") as file:
             for line in self._pending:
                 text = json.dumps(line, ensure_ascii=False, allow_nan=False)
-                file.write(_utf8(text) + b"\n")
+                file.write(utf8(text) + b"\n")
         self._pending.clear()
 
     def finish(self) -> PredictionFiles:
@@ -222,100 +207,26 @@ class PredictionWriter:
         finds = 0
         with atomic_path(path) as partial, pq.ParquetWriter(partial, schema) as writer:
             for part in self._part_paths():
-                rows = [row for line in _lines(part) for row in _parquet_rows(line)]
+                rows = [row for line in _lines(part) for row in parquet_rows(line)]
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-                finds += len(rows)
+                finds += sum(row.get("assumed") is not False for row in rows)
         return finds
 
 
-def find_records(detections: sv.Detections) -> list[dict[str, Any]]:
-    """One JSON value a find, from the highest score down; numbers that are not finite are null."""
-    scores = detections.confidence
-    order = np.arange(len(detections)) if scores is None else np.argsort(-scores, kind="stable")
-    return [_find_record(detections, int(find)) for find in order]
-
-
-def read_predictions(path: str | Path) -> Iterator[tuple[str, sv.Detections]]:
-    """The name and the finds of each picture of a `predictions.jsonl`, one at a time.
+def read_predictions(path: str | Path) -> Iterator[tuple[str, Prediction]]:
+    """The name of each picture of a `predictions.jsonl` and what was said of it, one at a time.
 
     Raises:
         ValueError: a line is not of the form that `PredictionWriter` writes.
     """
     for number, line in enumerate(_lines(Path(path)), start=1):
         try:
-            yield line["image"], _detections(line["finds"])
+            yield line["image"], read_prediction(line["tasks"], line["finds"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"predictions must be lines as visionkit predict writes them, got {error!r} "
                 f"[{path}, line {number}]; predict again."
             ) from error
-
-
-def _find_record(detections: sv.Detections, find: int) -> dict[str, Any]:
-    data = detections.data
-    record: dict[str, Any] = {}
-    for key, source in _TEXTS.items():
-        if source in data:
-            record[key] = str(data[source][find])
-    if detections.class_id is not None:
-        record["class_id"] = int(detections.class_id[find])
-    if detections.confidence is not None:
-        record["score"] = _number(detections.confidence[find])
-    record["box"] = [_number(value) for value in detections.xyxy[find]]
-    if "quad" in data:
-        quad = np.asarray(data["quad"][find], dtype=np.float32).reshape(8)
-        record["quad"] = [_number(value) for value in quad] if np.isfinite(quad).all() else None
-    for key in _NUMBERS:
-        if key in data:
-            record[key] = _number(data[key][find])
-    return record
-
-
-def _number(value: Any) -> float | int | None:
-    """A JSON number with the digits that float32 has, or None where it is not finite."""
-    if isinstance(value, int | np.integer):
-        return int(value)
-    short = float(str(np.float32(value)))
-    return short if np.isfinite(short) else None
-
-
-def _parquet_rows(line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for find in line["finds"]:
-        row = {
-            "image": _utf8(line["image"]).decode(),
-            "width": line["width"],
-            "height": line["height"],
-            **find,
-        }
-        if row.get("inliers") is not None:
-            row["inliers"] = int(row["inliers"])
-        yield row
-
-
-def _detections(finds: list[dict[str, Any]]) -> sv.Detections:
-    if not finds:
-        return sv.Detections.empty()
-    data: dict[str, Any] = {}
-    for key, target in _TEXTS.items():
-        if key in finds[0]:
-            data[target] = np.array([find[key] for find in finds])
-    for key in (*_NUMBERS, "quad"):
-        if key in finds[0]:
-            empty = [np.nan] * 8 if key == "quad" else np.nan
-            values = [empty if find[key] is None else find[key] for find in finds]
-            data[key] = np.array(values, dtype=np.float32)
-    if "quad" in data:
-        data["quad"] = data["quad"].reshape(-1, 4, 2)
-    return sv.Detections(
-        xyxy=np.array([find["box"] for find in finds], dtype=np.float32),
-        class_id=np.array([find["class_id"] for find in finds]) if "class_id" in finds[0] else None,
-        confidence=(
-            np.array([find["score"] for find in finds], dtype=np.float32)
-            if "score" in finds[0]
-            else None
-        ),
-        data=data,
-    )
 
 
 def _lines(path: Path) -> Iterator[Any]:
@@ -330,15 +241,10 @@ def _lines(path: Path) -> Iterator[Any]:
                 ) from error
 
 
-def _utf8(text: str) -> bytes:
-    r"""UTF-8, where the stray bytes of a file name that is none read \udc80: JSON's own escape."""
-    return text.encode("utf-8", errors="backslashreplace")
-
-
 def _drawn_name(name: str) -> str:
     """A file name of its own for each picture: two folders may hold pictures of one name."""
-    stem = _utf8(Path(name).stem)[:120].decode(errors="ignore")
-    return f"{stem}_{hashlib.sha256(_utf8(name)).hexdigest()[:8]}.jpg"
+    stem = utf8(Path(name).stem)[:120].decode(errors="ignore")
+    return f"{stem}_{hashlib.sha256(utf8(name)).hexdigest()[:8]}.jpg"
 
 
 def _write_jpeg(path: Path, image: Image) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,36 +11,61 @@ import numpy as np
 import supervision as sv
 import torch
 
-import visionkit
 from visionkit.data.demo import stock_backgrounds
-from visionkit.data.images import find_images, read_image, read_rgba
+from visionkit.inference.parts import ClassificationPart, LocalizationPart
+from visionkit.inference.pictures import Picture, batches, checked, each_of, pixels_of, view_of
+from visionkit.inference.prediction import Prediction, above_threshold, chosen_tasks
+from visionkit.inference.seen import see
+from visionkit.inference.store import Parts, load_parts, save_parts
 from visionkit.matching.finder import Finder, FinderSettings, new_head
-from visionkit.matching.gallery import View, make_view
 from visionkit.matching.pyramid import scene_pyramid
-from visionkit.matching.store import describe_finder, load_finder, save_finder
 from visionkit.models.backbone import Backbone, build_backbone
-from visionkit.models.bundle import read_manifest, write_bundle
 from visionkit.types import Image
-
-Picture = str | Path | Image
-"""A path, or a (H, W, 3) uint8 RGB array."""
 
 
 class Predictor:
-    """Finds items in pictures; items can be added and removed without training.
+    """Says what pictures show: items that it was shown, classes of pictures, classes of boxes.
+
+    One backbone sees each picture for all heads. Items can be added and removed without training.
 
     >>> predictor = Predictor.create()                              # doctest: +SKIP
     >>> predictor.add_item("soda", ["soda_1.jpg", "soda_2.jpg"])    # doctest: +SKIP
     >>> detections = predictor.find("shelf.jpg")                    # doctest: +SKIP
+    >>> predictions = predictor.predict(["shelf.jpg", "door.jpg"])  # doctest: +SKIP
 
     Args:
-        finder: what does the work.
+        backbone: of which all heads see; with all its layers, if heads are to be added later.
+        finder: the exemplar head with its gallery; made with this backbone or a view of it.
+        classification: a trained head that says what whole pictures show.
+        localization: a trained head that says which objects are where.
         metadata: JSON values that travel with the bundle (metrics, data, versions).
+
+    Attributes:
+        backbone: a view of the one given, with every map that a head may want, in evaluation mode.
+
+    Raises:
+        ValueError: there is no head, or one is of another backbone.
     """
 
-    def __init__(self, finder: Finder, metadata: Mapping[str, Any] | None = None) -> None:
-        self.finder = finder
+    def __init__(
+        self,
+        backbone: Backbone,
+        finder: Finder | None = None,
+        classification: ClassificationPart | None = None,
+        localization: LocalizationPart | None = None,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        # Set here whatever heads there are, since convolutions differ in the last digit by it.
+        self.backbone = backbone.to(memory_format=torch.channels_last).full().eval()
+        self._finder = finder
+        self.classification, self.localization = classification, localization
         self.metadata = dict(metadata or {})
+        self._parts.check()
+        device = next(backbone.parameters()).device
+        for part in (classification, localization):
+            if part is not None:
+                part.head.to(device).to(memory_format=torch.channels_last).eval()
 
     @classmethod
     def create(
@@ -60,17 +86,9 @@ class Predictor:
             settings: how items are found.
             device: "auto", "cpu", "cuda" and so on, as torch names them.
         """
-        settings = settings or FinderSettings()
-        stride = settings.pyramid.stride
-        if backbone is None:
-            backbone = build_backbone(strides=(stride,), pool_stride=stride)
+        backbone = build_backbone() if backbone is None else backbone
         backbone = backbone.freeze().to(pick_device(device)).eval()
-        reference = [
-            scene_pyramid(image, backbone, settings.pyramid)
-            for image in background or stock_backgrounds()
-        ]
-        head = new_head(backbone, reference, stride=stride)
-        return cls(Finder(backbone, head, settings, reference))
+        return cls(backbone, new_finder(backbone, background or stock_backgrounds(), settings))
 
     @classmethod
     def load(cls, bundle: str | Path, *, device: str = "auto") -> Predictor:
@@ -82,14 +100,16 @@ class Predictor:
 
         Raises:
             FileNotFoundError: there is no bundle.
-            ValueError: it is of a newer version, or damaged; names the file.
+            ValueError: it is of another version, or damaged; names the file.
         """
-        folder = Path(bundle)
-        manifest = read_manifest(folder)
-        if "exemplar" not in manifest:
-            raise ValueError(f"the bundle must have an exemplar head, got none [{folder}]")
-        finder = load_finder(folder, manifest["exemplar"], pick_device(device))
-        return cls(finder, manifest.get("metadata", {}))
+        parts = load_parts(bundle, pick_device(device))
+        return cls(
+            parts.backbone,
+            parts.finder,
+            parts.classification,
+            parts.localization,
+            metadata=parts.metadata,
+        )
 
     def save(self, bundle: str | Path, *, overwrite: bool = False) -> None:
         """Writes a bundle, whole or not at all.
@@ -98,24 +118,58 @@ class Predictor:
             FileExistsError: the folder is there and `overwrite` is False.
             RuntimeError: the disk is full.
         """
-        manifest = {
-            "visionkit_version": visionkit.__version__,
-            "exemplar": describe_finder(self.finder),
-            "metadata": self.metadata,
-        }
-        write_bundle(
-            bundle, manifest, lambda folder: save_finder(self.finder, folder), overwrite=overwrite
+        save_parts(self._parts, bundle, overwrite=overwrite)
+
+    @property
+    def _parts(self) -> Parts:
+        return Parts(
+            self.backbone, self._finder, self.classification, self.localization, self.metadata
         )
 
     @property
+    def tasks(self) -> tuple[str, ...]:
+        """The heads that there are, among "exemplar", "classification" and "localization"."""
+        return self._parts.tasks
+
+    @property
+    def finder(self) -> Finder:
+        """The exemplar head with its gallery.
+
+        Raises:
+            ValueError: there is none; `start_gallery` makes it.
+        """
+        if self._finder is None:
+            raise ValueError(
+                f"there must be an exemplar head to look for items, got {', '.join(self.tasks)} "
+                "only; add an item (visionkit gallery add, or Predictor.start_gallery)"
+            )
+        return self._finder
+
+    def start_gallery(
+        self, *, background: Sequence[Image] = (), settings: FinderSettings | None = None
+    ) -> None:
+        """Adds an exemplar head with an empty gallery; what the other heads answer stays the same.
+
+        Args:
+            background: as of `create`.
+            settings: as of `create`.
+
+        Raises:
+            ValueError: there is one already.
+        """
+        if self._finder is not None:
+            raise ValueError(f"there must be no gallery yet, got one of {len(self.items)} items")
+        self._finder = new_finder(self.backbone, background or stock_backgrounds(), settings)
+
+    @property
     def items(self) -> list[str]:
-        """Names of the items, sorted: `class_id` of a detection is a place in this list."""
-        return self.finder.item_names
+        """Names of the items, sorted: `class_id` of a find is a place in this list."""
+        return [] if self._finder is None else self._finder.item_names
 
     @property
     def thresholds(self) -> dict[str, float]:
         """Item -> score 0..1 from which on a find is reported."""
-        return self.finder.thresholds
+        return {} if self._finder is None else self._finder.thresholds
 
     def add_item(
         self,
@@ -125,6 +179,8 @@ class Predictor:
         boxes: Sequence[Sequence[float]] | None = None,
     ) -> None:
         """Adds pictures of an item, new or known, without training.
+
+        Where there is no exemplar head yet, one is begun, calibrated on stock photos.
 
         Args:
             item: its name.
@@ -139,7 +195,7 @@ class Predictor:
         """
         if isinstance(images, (str, Path, np.ndarray)):
             images = [images]
-        pictures = [each for picture in images for each in _each(picture)]
+        pictures = [each for picture in images for each in each_of(picture)]
         if not pictures:
             raise ValueError(f"an item must have at least one picture, got none for {item}")
         if boxes is not None and len(boxes) != len(pictures):
@@ -147,9 +203,11 @@ class Predictor:
                 f"boxes must be one a picture, got {len(boxes)} for {len(pictures)} pictures"
             )
         views = [
-            _view(item, picture, None if boxes is None else boxes[index])
+            view_of(item, picture, None if boxes is None else boxes[index])
             for index, picture in enumerate(pictures)
         ]
+        if self._finder is None:
+            self.start_gallery()
         self.finder.add(views)
 
     def remove_item(self, item: str) -> None:
@@ -172,32 +230,85 @@ class Predictor:
             into `items`; in `data`: class_name, view, similarity, inliers, quad, runner_up and
             runner_up_score, as `Finder.find` says.
         """
-        found = self.finder.find(_pixels(image))
+        found = self.finder.find(pixels_of(image))
         return above_threshold(found, self.items, self.thresholds, score_threshold)
 
     def predict(
-        self, images: Iterable[Picture], *, score_threshold: float | None = None
-    ) -> list[sv.Detections]:
-        """The items in each picture; see `find`."""
-        return [self.find(image, score_threshold=score_threshold) for image in images]
+        self,
+        images: Picture | Iterable[Picture],
+        tasks: Sequence[str] | None = None,
+        *,
+        score_threshold: float | None = None,
+        batch_size: int = 8,
+    ) -> list[Prediction]:
+        """What every head says of each picture; heads that frame pictures alike share one pass.
+
+        A localization head that also sees tiles has passes of its own.
+
+        No head's answer depends on which others are there or are asked.
+
+        Args:
+            images: paths, or (H, W, 3) uint8 RGB arrays; a single one is a list of one. For trained
+                heads a JPEG file is decoded no larger than they need, which is quicker, and gives
+                slightly other scores than an array of all its pixels.
+            tasks: which heads are asked, of `tasks`; None asks all.
+            score_threshold: 0..1, one for all items and classes; None takes each one's own.
+            batch_size: pictures that are held and seen at once.
+
+        Raises:
+            FileNotFoundError: a picture is not there.
+            ValueError: a head is not there, or a picture can't be read.
+        """
+        if isinstance(images, (str, Path, np.ndarray)):
+            images = [images]
+        asked = chosen_tasks(tasks, self.tasks)
+        predictions: list[Prediction] = []
+        for batch in batches(images, batch_size):
+            predictions += self._predict(batch, asked, score_threshold)
+        return predictions
+
+    def _predict(
+        self, batch: Sequence[Picture], asked: Collection[str], score_threshold: float | None
+    ) -> list[Prediction]:
+        """The answers of the heads in `asked` on a few pictures."""
+        pictures = [checked(each) if isinstance(each, np.ndarray) else each for each in batch]
+        classes = self.classification if "classification" in asked else None
+        objects = self.localization if "localization" in asked else None
+        tiled = objects if objects is not None and objects.tiles is not None else None
+        sharing = [part for part in (classes, objects) if part is not None and part is not tiled]
+        framings = {part.framing for part in sharing}
+        seen = {framing: see(self.backbone, pictures, framing) for framing in framings}
+        predictions = [Prediction()] * len(pictures)
+        for part in sharing:
+            predictions = part.answer(seen[part.framing], predictions, score_threshold)
+        if tiled is not None:
+            images = [pixels_of(picture) for picture in pictures]
+            predictions = tiled.answer_in_tiles(self.backbone, images, predictions, score_threshold)
+        if "exemplar" in asked:
+            predictions = [
+                replace(into, exemplar=self.find(picture, score_threshold=score_threshold))
+                for picture, into in zip(pictures, predictions, strict=True)
+            ]
+        return predictions
 
 
-def above_threshold(
-    detections: sv.Detections,
-    items: Sequence[str],
-    thresholds: Mapping[str, float],
-    score_threshold: float | None,
-) -> sv.Detections:
-    """The detections whose score reaches the threshold, one for all or each item's own."""
-    if not len(detections) or detections.class_id is None or detections.confidence is None:
-        return detections
-    limits = np.array([thresholds[item] for item in items], np.float32)[detections.class_id]
-    if score_threshold is not None:
-        limits = np.full(len(detections), score_threshold, np.float32)
-    kept = detections[detections.confidence >= limits]
-    if not isinstance(kept, sv.Detections):
-        raise TypeError(f"detections must stay detections, got {type(kept).__name__}")
-    return kept
+def new_finder(
+    backbone: Backbone, background: Sequence[Image], settings: FinderSettings | None = None
+) -> Finder:
+    """A finder with an empty gallery, which sees by a view of a backbone.
+
+    Args:
+        backbone: frozen, with a map of the stride that is searched.
+        background: (H, W, 3) uint8 RGB pictures without items, at least one.
+        settings: how items are found.
+    """
+    settings = settings or FinderSettings()
+    stride = settings.pyramid.stride
+    # Deeper layers are left away: most of the time goes into seeing a picture at many scales.
+    seeing = backbone.to(memory_format=torch.channels_last).view((stride,), pool_stride=stride)
+    reference = [scene_pyramid(image, seeing, settings.pyramid) for image in background]
+    head = new_head(seeing, reference, stride=stride)
+    return Finder(seeing, head, settings, reference)
 
 
 def pick_device(name: str) -> torch.device:
@@ -214,31 +325,3 @@ def pick_device(name: str) -> torch.device:
         raise ValueError(
             f"device must be auto, or one that torch knows (cpu, cuda, cuda:1, mps), got {name!r}"
         ) from error
-
-
-def _each(picture: Picture) -> list[Path | Image]:
-    """The pictures that are meant: all of a folder or glob."""
-    if isinstance(picture, np.ndarray):
-        return [_checked(picture)]
-    return list(find_images(picture))
-
-
-def _view(item: str, picture: Path | Image, box: Sequence[float] | None) -> View:
-    if isinstance(picture, np.ndarray):
-        return make_view(item, picture, box=box)
-    image, alpha = read_rgba(picture)
-    return make_view(item, image, alpha=alpha, box=box, source=picture.as_posix())
-
-
-def _pixels(picture: Picture) -> Image:
-    return _checked(picture) if isinstance(picture, np.ndarray) else read_image(picture)
-
-
-def _checked(picture: Image) -> Image:
-    is_rgb = picture.ndim == 3 and picture.shape[2] == 3 and picture.dtype == np.uint8
-    if not is_rgb or not picture.size:
-        raise ValueError(
-            f"a picture must be (H, W, 3) uint8 RGB with pixels in it, got {picture.shape} "
-            f"{picture.dtype}"
-        )
-    return picture

@@ -1,102 +1,49 @@
-"""Measuring a bundle on pictures whose items are known."""
+"""Measuring a bundle: which job the head that is measured has."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
-import yaml
-
 from visionkit.config import EvaluateConfig
-from visionkit.data.problems import Problem
 from visionkit.inference.predictor import Predictor
-from visionkit.jobs.measure import measure, say_measured, versions, write_measured
-from visionkit.jobs.sources import (
-    Scenes,
-    read_backgrounds,
-    read_scenes,
-    unknown_items,
-)
+from visionkit.jobs.evaluate_exemplar import evaluate_exemplar
+from visionkit.jobs.evaluate_trained import evaluate_classification, evaluate_localization
 from visionkit.jobs.summary import Summary
-from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
 
 
 def evaluate(config: EvaluateConfig, run_folder: Path) -> Summary:
-    """Where the figures and the report of a bundle on a data set lie.
-
-    Every item of the bundle is looked for in every picture. Boxes are true by their label;
-    pictures that only have a label, or lie in a folder named for an item, count for presence;
-    pictures of the background, and those labelled "none", for false alarms.
+    """Where the figures of a head of a bundle on a data set lie.
 
     Raises:
         FileNotFoundError: there is no such bundle or data.
-        ValueError: the bundle is damaged or empty, nothing of the data can be used, or none of
-            its labels is an item.
+        ValueError: the bundle is damaged, it has several heads and none is named, nothing of the
+            data can be used, or none of its labels is known to the head.
     """
     predictor = Predictor.load(config.bundle, device=config.accelerator)
-    if not predictor.items:
-        raise ValueError(
-            f"the bundle must have items to find, got none [{config.bundle}]; add one with "
-            f"visionkit gallery add bundle={config.bundle} item=NAME images=FOLDER"
+    task = _task(config, predictor.tasks)
+    if task == "exemplar":
+        return evaluate_exemplar(config, predictor, run_folder)
+    if task == "classification" and predictor.classification is not None:
+        return evaluate_classification(
+            config, predictor.classification, predictor.backbone, run_folder
         )
-    with problems_kept(run_folder):
-        scenes, problems = _read(config, predictor.items)
-    keep_problems(problems, run_folder)
-    scenes = scenes.hiding(predictor.finder.gallery.views)
-    _say_reuse(scenes)
-    with progress("Searching", len(scenes)) as step:
-        measured = measure(predictor.finder, scenes, seed=config.seed, progress=step)
-    say_measured(measured)
-    report = write_measured(
-        run_folder,
-        measured,
-        predictor.finder,
-        title=f"{_bundle_name(config.bundle)} on {Path(config.data).name}",
-        thresholds_from=(
-            "Thresholds are those of the bundle: each item's own, together for a false find in "
-            f"{100 * predictor.finder.settings.false_alarm_rate:g} % of the pictures without items."
-        ),
-        problems=problems,
-        config=yaml.safe_dump(asdict(config), sort_keys=False),
-        versions=versions(),
-    )
-    say("", f"The report: {report}")
-    say_next(
-        ["gallery", "audit", f"bundle={config.bundle}"],
-        ["predict", f"bundle={config.bundle}", "source=PICTURE_OR_FOLDER"],
-    )
-    return Summary(run_folder, measured.figures)
+    if task == "localization" and predictor.localization is not None:
+        return evaluate_localization(config, predictor.localization, predictor.backbone, run_folder)
+    raise RuntimeError(f"a bundle that lists {task} among its heads must have it, got none")
 
 
-def _bundle_name(bundle: str) -> str:
-    """The folder of the bundle, or that of the run which it is the bundle of."""
-    path = Path(bundle).absolute()
-    return path.parent.name if path.name == "bundle" else path.name
-
-
-def _read(config: EvaluateConfig, items: list[str]) -> tuple[Scenes, list[Problem]]:
-    """The pictures to measure on, and what was wrong with others."""
-    scenes, problems = read_scenes(config.data, format=config.format, image_root=config.image_root)
-    if config.split != "all":
-        chosen = scenes.part(config.split)
-        if not len(chosen):
-            splits = sorted({sample.split or "none" for sample in scenes.samples})
+def _task(config: EvaluateConfig, there: tuple[str, ...]) -> str:
+    """The head that is measured."""
+    if config.task is None:
+        if len(there) > 1:
             raise ValueError(
-                f"split={config.split} must have pictures, but the splits of {config.data} are: "
-                f"{', '.join(splits)}; take split=all or one of these"
+                f"task must say which head is measured, {' or '.join(there)}, got none "
+                f"[{config.bundle}]"
             )
-        scenes = chosen
-    problems += unknown_items(scenes, items, config.data)
-    if config.background is not None:
-        pictures, more = read_backgrounds(config.background)
-        scenes, problems = scenes.and_then(pictures.scenes), problems + more
-    return scenes, problems
-
-
-def _say_reuse(scenes: Scenes) -> None:
-    count = sum(bool(scenes.shown_views(index)) for index in range(len(scenes)))
-    if count:
-        say(
-            f"{count} of {len(scenes)} pictures were cut up for the gallery; on each of them the "
-            "views from it are not used, but what they teach of the place flatters the figures"
+        return there[0]
+    if config.task not in there:
+        raise ValueError(
+            f"task must be a head of the bundle, {' or '.join(there)}, got {config.task} "
+            f"[{config.bundle}]"
         )
+    return config.task

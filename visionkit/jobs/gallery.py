@@ -1,4 +1,4 @@
-"""Items of a bundle: added without training, removed, listed and audited."""
+"""Items of a bundle: added without training, removed, listed, audited and promoted."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from visionkit.evaluation.summary import counted
 from visionkit.files import write_json
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.pictures import reference_pictures
+from visionkit.jobs.promote import promote
 from visionkit.jobs.sources import read_backgrounds, read_item_views, read_views
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next, say_table
@@ -25,7 +26,7 @@ _SHOWN = 20
 
 
 def gallery(config: GalleryConfig, bundle: Path) -> Summary:
-    """Does what `config.action` says to a bundle: add, remove, list or audit.
+    """Does what `config.action` says to a bundle: add, remove, list, audit or promote.
 
     Adding to a bundle that is not there makes one on the starter weights: nothing needs to be
     trained first; `config.background` is for that alone. A bundle that is changed is written anew
@@ -44,7 +45,13 @@ def gallery(config: GalleryConfig, bundle: Path) -> Summary:
             f"{config.action} and the bundle {bundle}, which keeps the pictures it was made with; "
             "leave it out, or add to another bundle"
         )
-    actions = {"add": _add, "remove": _remove, "list": _list, "audit": _audit}
+    actions = {
+        "add": _add,
+        "remove": _remove,
+        "list": _list,
+        "audit": _audit,
+        "promote": _promote,
+    }
     return actions[config.action](config, bundle)
 
 
@@ -57,6 +64,8 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
     target = _beside(bundle, "problems.csv")
     with problems_kept(target.parent, name=target.name):
         predictor, problems = _new(config.background) if is_new else (Predictor.load(bundle), [])
+        if "exemplar" not in predictor.tasks:
+            predictor.start_gallery()
         views, more = _read(config)
         problems += more
     keep_problems(problems, target.parent, name=target.name)
@@ -229,6 +238,12 @@ def _audit(config: GalleryConfig, bundle: Path) -> Summary:
     counts = Counter(finding.kind for finding in audit.findings)
     metrics = {kind.replace(" ", "_"): float(count) for kind, count in counts.items()}
     return Summary(bundle, {"findings": float(len(audit.findings)), **metrics})
+
+
+def _promote(config: GalleryConfig, bundle: Path) -> Summary:
+    items = Predictor.load(bundle).finder.item_names
+    target = _beside(bundle, "promoted") if config.output is None else Path(config.output)
+    return promote(config, items, target)
 
 
 def _beside(bundle: Path, name: str) -> Path:

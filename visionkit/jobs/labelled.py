@@ -29,6 +29,14 @@ Kind = Literal["classification", "localization"]
 
 
 @dataclass(frozen=True)
+class Tested:
+    """Pictures to measure on, and what they are, in words."""
+
+    samples: tuple[Sample, ...]
+    words: str
+
+
+@dataclass(frozen=True)
 class LabelledSet:
     """Pictures to learn from, to choose on and to measure on.
 
@@ -47,6 +55,15 @@ class LabelledSet:
     test: tuple[Sample, ...]
     problems: tuple[Problem, ...]
     multi_label: bool = False
+
+    @property
+    def tested(self) -> Tested:
+        """The pictures to measure on: those of the first split that has any, from the test down."""
+        if self.test:
+            return Tested(self.test, "test pictures")
+        if self.val:
+            return Tested(self.val, "validation pictures, which the model was chosen on")
+        return Tested(self.train, "pictures that it learned from, which flatters")
 
 
 def read_labelled(data: DataConfig, kind: Kind, *, seed: int = 0) -> LabelledSet:
@@ -95,6 +112,11 @@ def read_labelled(data: DataConfig, kind: Kind, *, seed: int = 0) -> LabelledSet
 
 
 def _check(data: DataConfig) -> None:
+    for name in ("labels", "boxes"):
+        if (value := getattr(data, name)) is not None:
+            raise ValueError(
+                f"data.{name} is for task=all, got {value}; name the pictures with data.root"
+            )
     if data.root is not None:
         return
     for name in ("val", "test"):

@@ -45,7 +45,8 @@ from visionkit.types import Image
 
 METRICS_NAME, OUTCOMES_NAME, REPORT_NAME = "metrics.json", "outcomes.jsonl", "report.html"
 TABLE_NAME = "table.parquet"
-_SHOWN_ITEMS = 60
+MANIFEST_NAME, SUMMARY_NAME = "evaluation.manifest", "evaluation_summary.json"
+SHOWN_ROWS = 60
 
 
 @dataclass(frozen=True)
@@ -210,9 +211,9 @@ def say_measured(measured: Measured) -> None:
     """Prints the table per item and what the figures say."""
     if measured.boxes.pictures:
         rows = item_rows(measured.boxes)
-        say_table("Each item at its threshold", ITEM_COLUMNS, rows[:_SHOWN_ITEMS])
-        if len(rows) > _SHOWN_ITEMS:
-            say(f"... and {len(rows) - _SHOWN_ITEMS} more items: see the report")
+        say_table("Each item at its threshold", ITEM_COLUMNS, rows[:SHOWN_ROWS])
+        if len(rows) > SHOWN_ROWS:
+            say(f"... and {len(rows) - SHOWN_ROWS} more items: see the report")
         say(headline(measured.boxes), *remarks(measured.boxes))
     presence = measured.presence
     words = f"Is the item in the picture at all: F1 {number(presence.f1)}, AUC "

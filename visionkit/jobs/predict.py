@@ -1,33 +1,30 @@
-"""Finding a bundle's items in pictures."""
+"""What a bundle says of pictures: items, classes, objects."""
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import supervision as sv
 
 from visionkit.config import PredictConfig
 from visionkit.data.images import ImageError, find_images, read_image
 from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted
-from visionkit.inference.outputs import PredictionFiles, PredictionWriter, read_predictions
+from visionkit.inference.outputs import PredictionFiles, PredictionWriter
+from visionkit.inference.prediction import chosen_tasks
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.summary import Summary
-from visionkit.jobs.terminal import keep_problems, progress, say, say_next, say_table
+from visionkit.jobs.tally import Tally, pictures_with_finds, say_tallies, tally_answers
+from visionkit.jobs.terminal import keep_problems, progress, say, say_next
 from visionkit.models.bundle import bundle_hash
-from visionkit.scores import score_text
+from visionkit.types import Image
 
-_SHOWN_ITEMS = 60
 _SAVE_SECONDS = 20.0
 """So much work is lost at most when the process is killed."""
 
 
 def predict(config: PredictConfig, run_folder: Path) -> Summary:
-    """Where the finds lie: JSON Lines a picture, Parquet a find, and pictures with boxes drawn.
+    """Where the answers lie: JSON Lines a picture, Parquet a find, and pictures with them drawn.
 
     A picture that can't be read is reported and skipped. A run that was stopped goes on where
     it stopped if its folder is given again.
@@ -35,19 +32,21 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
     Raises:
         FileNotFoundError: there is no such bundle, or no picture.
         FileExistsError: the folder holds the finds of a finished run.
-        ValueError: the bundle is damaged or empty, no picture can be read, or the run that
-            stopped had other settings.
+        ValueError: the bundle is damaged or empty, or lacks a head that is asked for; no picture
+            can be read; or the run that stopped had other settings.
         RuntimeError: the disk is full.
     """
     paths = find_images(config.source)
     predictor = Predictor.load(config.bundle, device=config.accelerator)
-    if not predictor.items:
+    tasks = chosen_tasks(config.tasks, predictor.tasks)
+    if tasks == ("exemplar",) and not predictor.items:
         raise ValueError(
             f"the bundle must have items to find, got none [{config.bundle}]; add one with "
             f"visionkit gallery add bundle={config.bundle} item=NAME images=FOLDER"
         )
     settings = {
         "bundle": bundle_hash(config.bundle),
+        "tasks": tasks,
         "score_threshold": config.score_threshold,
         "draw": config.draw,
     }
@@ -56,8 +55,8 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
         before = len(writer.done)
         if before:
             say(f"Going on: {counted(before, 'picture')} done before.")
-        problems = _search(predictor, paths, writer, config.score_threshold)
-        searched = len(writer.done) - before
+        problems = _ask(predictor, paths, writer, tasks, config)
+        asked = len(writer.done) - before
         if not writer.done:
             keep_problems(problems, run_folder)
             raise ValueError(
@@ -65,15 +64,16 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
                 f"[{config.source}]; see {run_folder}"
             )
         files = writer.finish()
-    seconds = (time.monotonic() - start) / max(1, searched)
+    seconds = (time.monotonic() - start) / max(1, asked)
     keep_problems(problems, run_folder)
-    tally = _tally(files.jsonl)
-    _say(predictor.items, tally, files, config)
+    tallies = tally_answers(files.jsonl, tasks)
+    say_tallies(tallies, _names(predictor), files)
+    _say_files(tallies, files, config)
     return Summary(
         run_folder,
         {
             "pictures": files.images,
-            "pictures_with_finds": tally.pictures_with_finds,
+            "pictures_with_finds": len(pictures_with_finds(tallies)),
             "finds": files.finds,
             "skipped": len(problems),
             "seconds_per_picture": seconds,
@@ -81,80 +81,64 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
     )
 
 
-@dataclass
-class _Tally:
-    """How often each item was found."""
-
-    pictures_with_finds: int = 0
-    finds: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    pictures: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    best: dict[str, float] = field(default_factory=dict)
-
-
-def _search(
+def _ask(
     predictor: Predictor,
     paths: Sequence[Path],
     writer: PredictionWriter,
-    score_threshold: float | None,
+    tasks: Sequence[str],
+    config: PredictConfig,
 ) -> list[Problem]:
-    """Writes the finds of all pictures that are not done yet; what could not be read."""
-    problems, saved = [], time.monotonic()
+    """Writes the answers on all pictures that are not done yet; what could not be read."""
+    problems: list[Problem] = []
+    saved = time.monotonic()
+    # Items are searched picture by picture, so that more at once would only be lost by a stop.
+    size = 1 if tuple(tasks) == ("exemplar",) else config.batch_size
     with progress("Searching", len(paths)) as step:
-        for path in paths:
-            name = path.as_posix()
-            if name not in writer.done:
-                try:
-                    image = read_image(path)
-                except ImageError as error:
-                    problems.append(
-                        Problem(name, None, f"{error.reason}; {error.way_out}; skipped")
-                    )
-                else:
-                    found = predictor.find(image, score_threshold=score_threshold)
-                    writer.write(name, image, found)
+        for start in range(0, len(paths), size):
+            batch = paths[start : start + size]
+            # Whole pictures: they are drawn on, and items may be small. What a head answers then
+            # does not depend on what else is asked for.
+            images = _read([path for path in batch if path.as_posix() not in writer.done], problems)
+            predictions = predictor.predict(
+                images.values(),
+                tasks,
+                score_threshold=config.score_threshold,
+                batch_size=size,
+            )
+            for (name, image), prediction in zip(images.items(), predictions, strict=True):
+                writer.write(name, image, prediction)
             if time.monotonic() - saved > _SAVE_SECONDS:
                 writer.flush()
                 saved = time.monotonic()
-            step(1)
+            step(len(batch))
     return problems
 
 
-def _tally(jsonl: Path) -> _Tally:
-    tally = _Tally()
-    for _, found in read_predictions(jsonl):
-        tally.pictures_with_finds += bool(len(found))
-        _count(tally, found)
-    return tally
+def _read(paths: Sequence[Path], problems: list[Problem]) -> dict[str, Image]:
+    """Name -> (H, W, 3) uint8 RGB of the pictures that can be read; adds what is wrong."""
+    images = {}
+    for path in paths:
+        try:
+            images[path.as_posix()] = read_image(path)
+        except ImageError as error:
+            reason = f"{error.reason}; {error.way_out}; skipped"
+            problems.append(Problem(path.as_posix(), None, reason))
+    return images
 
 
-def _count(tally: _Tally, found: sv.Detections) -> None:
-    if not len(found) or found.confidence is None:
-        return
-    names = [str(name) for name in found.data["class_name"]]
-    for name, score in zip(names, found.confidence.tolist(), strict=True):
-        tally.finds[name] += 1
-        tally.best[name] = max(tally.best.get(name, 0.0), score)
-    for name in set(names):
-        tally.pictures[name] += 1
+def _names(predictor: Predictor) -> dict[str, Sequence[str]]:
+    """Task -> names of its items or classes."""
+    names: dict[str, Sequence[str]] = {"exemplar": predictor.items}
+    if predictor.classification is not None:
+        names["classification"] = predictor.classification.class_names
+    if predictor.localization is not None:
+        names["localization"] = predictor.localization.class_names
+    return names
 
 
-def _say(
-    items: Sequence[str], tally: _Tally, files: PredictionFiles, config: PredictConfig
-) -> None:
-    rows = [
-        (item, str(tally.pictures[item]), str(tally.finds[item]), score_text(tally.best[item]))
-        for item in items
-        if tally.finds[item]
-    ]
-    if rows:
-        columns = ("item", "pictures", "finds", "best score")
-        say_table(f"Found in {counted(files.images, 'picture')}", columns, rows[:_SHOWN_ITEMS])
-    missing = [item for item in items if not tally.finds[item]]
-    if missing:
-        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
-        say(f"Found nowhere: {', '.join(missing[:8])}{more}")
+def _say_files(tallies: Mapping[str, Tally], files: PredictionFiles, config: PredictConfig) -> None:
     say(
-        f"{counted(files.finds, 'find')} in {tally.pictures_with_finds} of "
+        f"{counted(files.finds, 'find')} in {len(pictures_with_finds(tallies))} of "
         f"{counted(files.images, 'picture')}",
         f"  a line a picture: {files.jsonl}",
         f"  a row a find:     {files.parquet}",
@@ -163,4 +147,4 @@ def _say(
         say(f"  with boxes drawn: {files.drawn}")
     bundle, source = f"bundle={config.bundle}", f"source={config.source}"
     again = [] if config.score_threshold else [["predict", bundle, source, "score_threshold=0.5"]]
-    say_next(*again, ["gallery", "list", bundle])
+    say_next(*again, *([["gallery", "list", bundle]] if "exemplar" in tallies else []))

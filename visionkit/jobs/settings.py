@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from visionkit.config import AugmentConfig, ClassificationConfig, ExemplarConfig, TrainerConfig
+from visionkit.config import (
+    AllConfig,
+    AugmentConfig,
+    ClassificationConfig,
+    ExemplarConfig,
+    LocalizationConfig,
+    TrainerConfig,
+)
+from visionkit.data.augment import AugmentSettings
 from visionkit.data.compose import ComposeSettings
 from visionkit.data.views import ViewSettings
+from visionkit.inference.locate import Tiles
 from visionkit.matching.finder import FinderSettings
 from visionkit.matching.geometry import GeometrySettings
 from visionkit.matching.pyramid import PyramidSettings
@@ -16,10 +26,13 @@ from visionkit.training.classification import ClassificationSettings
 from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.fit import FitSettings
 from visionkit.training.frozen import FrozenSettings
+from visionkit.training.joint_settings import JointSettings
+from visionkit.training.localization_settings import LocalizationSettings
 from visionkit.training.mixing import MixSettings
 
 _Settings = TypeVar(
     "_Settings",
+    AugmentSettings,
     ClassificationSettings,
     ComposeSettings,
     FinderSettings,
@@ -27,9 +40,12 @@ _Settings = TypeVar(
     FitSettings,
     FrozenSettings,
     GeometrySettings,
+    JointSettings,
+    LocalizationSettings,
     MixSettings,
     PyramidSettings,
     SearchSettings,
+    Tiles,
     ViewSettings,
 )
 
@@ -55,7 +71,27 @@ def compose_settings(augment: AugmentConfig) -> ComposeSettings:
 
 def fit_settings(trainer: TrainerConfig, task: ExemplarConfig, seed: int) -> FitSettings:
     """How the head is trained, as the config says."""
-    return _settings(FitSettings, trainer, task.learned, seed=seed)
+    return _settings(FitSettings, task.learned, _Given(trainer), seed=seed)
+
+
+def localization_settings(
+    trainer: TrainerConfig, task: LocalizationConfig, seed: int
+) -> LocalizationSettings:
+    """How a localization head is trained, as the config says."""
+    changes = _settings(AugmentSettings, task.augment)
+    return _settings(LocalizationSettings, task, _Given(trainer), augment=changes, seed=seed)
+
+
+def tiles_of(task: LocalizationConfig) -> Tiles | None:
+    """How pictures are also seen in parts, as the config says."""
+    return _settings(Tiles, task.tiles) if task.tiles.enabled else None
+
+
+class _Given:
+    """What of a trainer's config is given: it comes before what the task says."""
+
+    def __init__(self, trainer: TrainerConfig) -> None:
+        vars(self).update({k: v for k, v in vars(trainer).items() if v is not None})
 
 
 def classification_settings(
@@ -64,9 +100,11 @@ def classification_settings(
     """How a classification head is trained, as the config says."""
     view = _settings(ViewSettings, task.view)
     tuned = None
-    if task.finetune.enabled and trainer.max_epochs:
+    if task.finetune.enabled and trainer.max_epochs != 0:
         mix = _settings(MixSettings, task.finetune.mix)
-        tuned = _settings(FinetuneSettings, trainer, task.finetune, seed=seed, views=view, mix=mix)
+        tuned = _settings(
+            FinetuneSettings, task.finetune, _Given(trainer), seed=seed, views=view, mix=mix
+        )
     return _settings(
         ClassificationSettings,
         task,
@@ -78,10 +116,45 @@ def classification_settings(
     )
 
 
+def joint_settings(trainer: TrainerConfig, task: AllConfig, seed: int) -> JointSettings:
+    """How several heads are trained together, as the config says.
+
+    Raises:
+        ValueError: a head's own options differ from what is said for all heads of the task.
+    """
+    if "classification" in task.heads:
+        _check_shared(task, "classification.finetune", vars(task.classification.finetune))
+    if "localization" in task.heads:
+        _check_shared(task, "localization", vars(task.localization))
+    return _settings(
+        JointSettings,
+        task,
+        _Given(trainer),
+        classification=classification_settings(trainer, task.classification, seed),
+        localization=localization_settings(trainer, task.localization, seed),
+        seed=seed,
+    )
+
+
+def _check_shared(task: AllConfig, place: str, options: Mapping[str, object]) -> None:
+    if options.get("enabled") is False:
+        raise ValueError(
+            f"task.{place}.enabled must be true where heads are trained together, got false; for a "
+            "frozen backbone set task.freeze=all"
+        )
+    for name in options.keys() & {entry.name for entry in fields(JointSettings)}:
+        if options[name] != getattr(task, name):
+            raise ValueError(
+                f"task.{place}.{name} must be that of all heads, {getattr(task, name)}, got "
+                f"{options[name]}; set task.{name}"
+            )
+
+
 def _settings(kind: type[_Settings], *configs: object, **own: object) -> _Settings:
     """Settings whose every field is one of `own` or stands in a config under the same name.
 
-    A field that neither has is an error, not its default: an option can't be forgotten here.
+    Of two configs the later one counts. A field that none has is an error, not its default: an
+    option can't be forgotten here.
     """
     said: dict[str, Any] = {name: value for each in configs for name, value in vars(each).items()}
     said |= own

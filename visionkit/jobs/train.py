@@ -1,318 +1,40 @@
-"""Training: data in, a bundle with thresholds and a report out."""
+"""Training: which job a task has."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-import torch
-
-from visionkit.config import ExemplarConfig, TrainConfig
-from visionkit.data.demo import demo_photos, make_demo_set
-from visionkit.data.problems import Problem
-from visionkit.evaluation.report import LearningCurve, TrainingScene
-from visionkit.inference.predictor import Predictor, pick_device
-from visionkit.jobs.chain import Chain
-from visionkit.jobs.measure import measure, say_measured, versions, write_measured
-from visionkit.jobs.pictures import reference_pictures, write_scenes
-from visionkit.jobs.settings import compose_settings, finder_settings, fit_settings
-from visionkit.jobs.sources import (
-    Pictures,
-    Scenes,
-    read_backgrounds,
-    read_exemplar_scenes,
-    read_scenes,
-    read_views,
-    unknown_items,
+from visionkit.config import (
+    AllConfig,
+    ClassificationConfig,
+    ExemplarConfig,
+    LocalizationConfig,
+    TrainConfig,
 )
 from visionkit.jobs.summary import Summary
-from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
-from visionkit.matching.finder import Finder, new_head
-from visionkit.matching.gallery import View
-from visionkit.matching.pyramid import scene_pyramid
-from visionkit.models.backbone import build_backbone
-from visionkit.training.composed import ComposedScenes
-from visionkit.training.fit import FitResult, fit
-from visionkit.training.pairs import SceneSource
-from visionkit.training.retaken import RetakenScenes
-from visionkit.types import Image, Numbered
-
-_SHOWN_SCENES = 12
-_Part = Literal["train", "val", "test"]
-_PARTS: tuple[_Part, ...] = ("train", "val", "test")
-
-
-@dataclass(frozen=True)
-class Material:
-    """What a training has to work with.
-
-    Attributes:
-        views: of all items.
-        scenes: pictures with boxes in their splits, or None.
-        exemplars: the pictures that the views were cut from, where all their boxes are known.
-        backgrounds: pictures without items.
-        problems: what was left out.
-    """
-
-    views: list[View]
-    scenes: Scenes | None
-    exemplars: Scenes | None
-    backgrounds: Sequence[Image]
-    problems: list[Problem]
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """Scenes by what they are for."""
-
-    train: SceneSource
-    val: SceneSource
-    test: Scenes
-    composed: bool
+from visionkit.jobs.train_all import train_all
+from visionkit.jobs.train_classification import train_classification
+from visionkit.jobs.train_exemplar import train_exemplar
+from visionkit.jobs.train_localization import train_localization
 
 
 def train(config: TrainConfig, run_folder: Path) -> Summary:
-    """Trains the exemplar head and writes bundle, report and metrics into the run's folder.
+    """Trains the head of the config's task and writes bundle, report and metrics into the folder.
 
     A run that was stopped goes on where it was when it is called with the same folder.
 
     Raises:
-        FileNotFoundError: a path of the data does not exist.
-        ValueError: no item is left, or a setting does not fit another.
+        FileNotFoundError: a path of the data, or the bundle, does not exist.
+        ValueError: nothing of the data can be learned from, or a setting does not fit another.
         RuntimeError: the disk is full, or the loss is not finite.
     """
     task = config.task
-    if not isinstance(task, ExemplarConfig):
-        raise ValueError(f"task must be exemplar, got {task.name}")
-    torch.manual_seed(config.seed)  # the head, and a backbone without weights, begin at random
-    material = _gather(config, run_folder)
-    finder = _finder(config, task, material)
-    with progress("views", len(material.views)) as step:
-        finder.add(material.views, progress=step)
-    parts = _parts(config, task, finder, material, run_folder)
-    result = _learn(config, task, finder, parts, run_folder)
-    finder.calibrate(finder.item_names)
-    with progress("test scenes", len(parts.test)) as step:
-        measured = measure(finder, parts.test, seed=config.seed, progress=step)
-    say_measured(measured)
-    write_measured(
-        run_folder,
-        measured,
-        finder,
-        title="exemplar, " + ("composed test scenes" if parts.composed else "test scenes"),
-        thresholds_from=(
-            f"Each item's threshold was set on {len(finder.reference)} background pictures, all "
-            f"together for a false find in {100 * task.false_alarm_rate:g} % of the pictures "
-            f"without items."
-        ),
-        problems=material.problems,
-        training_scenes=_training_scenes(parts.train),
-        learning=_curves(result),
-        config=_config_text(run_folder),
-        versions=versions(),
-    )
-    metadata = {"metrics": measured.figures, "test": "composed" if parts.composed else "real"}
-    Predictor(finder, metadata).save(run_folder / "bundle", overwrite=True)
-    shutil.rmtree(run_folder / "cache", ignore_errors=True)  # large, and of use to no other run
-    _say_end(run_folder, finder)
-    return Summary(run_folder, measured.figures)
-
-
-def _gather(config: TrainConfig, run_folder: Path) -> Material:
-    """The pictures of the config, or of the demo set where it names none."""
-    data = config.data
-    items, scenes, background = data.items, data.scenes, data.background
-    data_format = data.format
-    if items is None:
-        if scenes is not None:
-            raise ValueError(f"data.items must be given with data.scenes, got only {scenes}")
-        demo = data.demo
-        made = make_demo_set(
-            demo.folder or Path("runs") / "demo",
-            seed=demo.seed,
-            items=demo.items,
-            views=demo.views,
-            scenes=demo.scenes,
-            background=demo.background,
-        )
-        say(f"No data.items given: training on the demo set in {made.items.parent}.")
-        items, scenes, data_format = str(made.items), str(made.scenes), "auto"
-        background = background or str(made.background)
-    pixels = int(data.max_megapixels * 1e6)
-    with problems_kept(run_folder):
-        views, problems = read_views(
-            items, format=data_format, image_root=data.image_root, max_pixels=pixels
-        )
-        found = exemplars = None
-        if scenes is None:
-            exemplars = read_exemplar_scenes(
-                items, format=data_format, image_root=data.image_root, max_pixels=pixels
-            )
-        else:
-            found, more = read_scenes(
-                scenes,
-                format=data_format,
-                image_root=data.image_root,
-                max_pixels=pixels,
-                splits=vars(data.splits),
-                seed=config.seed,
-            )
-            problems += more
-            problems += unknown_items(found, {view.item for view in views}, scenes)
-            found = found.boxed()
-        backgrounds: Sequence[Image] | Pictures = demo_photos()
-        if background is not None:
-            backgrounds, more = read_backgrounds(background, max_pixels=pixels)
-            problems += more
-    keep_problems(problems, run_folder)
-    return Material(views, found, exemplars, backgrounds, problems)
-
-
-def _finder(config: TrainConfig, task: ExemplarConfig, material: Material) -> Finder:
-    backbone_config, settings = config.backbone, finder_settings(task)
-    stride = settings.pyramid.stride
-    backbone = build_backbone(
-        backbone_config.name,
-        weights=backbone_config.weights,  # type: ignore[arg-type]  # checked by the config
-        file=backbone_config.file,
-        strides=(stride,),
-        # The map that is searched is the deepest that is needed.
-        pool_stride=stride,
-        image_size=backbone_config.image_size,
-        mean=backbone_config.mean,
-        std=backbone_config.std,
-        options=backbone_config.options,
-    )
-    device = pick_device(config.trainer.accelerator)
-    backbone = backbone.freeze().to(device).eval()
-    chosen = reference_pictures(material.backgrounds)
-    with progress("backgrounds", len(chosen)) as step:
-        reference = []
-        for image in chosen:
-            reference.append(scene_pyramid(image, backbone, settings.pyramid))
-            step(1)
-    learned = task.learned
-    head = new_head(
-        backbone,
-        reference,
-        stride=stride,
-        embedding_size=learned.embedding_size,
-        adapter_size=learned.adapter_size,
-        hidden=learned.hidden,
-    )
-    return Finder(backbone, head, settings, reference)
-
-
-def _parts(
-    config: TrainConfig,
-    task: ExemplarConfig,
-    finder: Finder,
-    material: Material,
-    run_folder: Path,
-) -> _Parts:
-    """Composed scenes to learn from, real ones where there are any, and test scenes."""
-    settings, counts = compose_settings(config.augment), task.scenes
-
-    def composed(count: int, seed: int, part: _Part) -> ComposedScenes:
-        return ComposedScenes(
-            finder.gallery,
-            _grounds(material.backgrounds, part),
-            count=count,
-            settings=settings,
-            seed=1000 * config.seed + seed,
-        )
-
-    train: SceneSource = composed(counts.train, 1, "train")
-    val: SceneSource = composed(counts.val, 2, "val")
-    if material.exemplars is not None:
-        own = material.exemplars.hiding(finder.gallery.views)
-        retaken = RetakenScenes(own, count=counts.exemplars, seed=1000 * config.seed + 5)
-        train = Chain((train, retaken))
-    if material.scenes is None:
-        return _Parts(
-            train,
-            val,
-            write_scenes(composed(counts.test, 4, "test"), run_folder / "test_scenes"),
-            composed=True,
-        )
-    real = material.scenes.hiding(finder.gallery.views)
-    test = real.part("test")
-    if not len(test):
-        raise ValueError(
-            f"data.scenes must have pictures to test on, got {len(real)} pictures, none in the "
-            f"split test; raise data.splits.test or add pictures"
-        )
-    return _Parts(
-        Chain((train, real.part("train"))),
-        Chain((val, real.part("val"))),
-        test,
-        composed=False,
-    )
-
-
-def _grounds(backgrounds: Sequence[Image], part: _Part) -> Numbered[Image]:
-    """Photos that scenes of a part are composed on: no two parts share one if there are enough."""
-    own = backgrounds
-    if len(backgrounds) >= 2 * len(_PARTS):
-        own = backgrounds[_PARTS.index(part) :: len(_PARTS)]
-    return Chain((own, demo_photos(part)))
-
-
-def _learn(
-    config: TrainConfig, task: ExemplarConfig, finder: Finder, parts: _Parts, run_folder: Path
-) -> FitResult | None:
-    if not task.learned.enabled or not config.trainer.max_epochs or not len(parts.train):
-        say("Nothing is learned: the gallery is searched as it is.")
-        return None
-    if (run_folder / "checkpoints").is_dir():
-        say("Going on after the last whole epoch of the run that was stopped.")
-    else:
-        say(
-            f"Training on {len(parts.train)} scenes; the first epoch also computes what the "
-            f"frozen backbone sees, later ones read it."
-        )
-    result = fit(
-        finder, parts.train, parts.val, run_folder, fit_settings(config.trainer, task, config.seed)
-    )
-    kept = "kept" if result.learned else "not kept: it is no better than without training"
-    say(
-        f"Validation loss {result.untrained_loss:.4f} without training, {result.best_loss:.4f} "
-        f"with {result.epochs} epochs; what was learned is {kept}."
-    )
-    return result
-
-
-def _training_scenes(scenes: SceneSource) -> list[TrainingScene]:
-    shown = [scenes[index] for index in range(min(_SHOWN_SCENES, len(scenes)))]
-    return [TrainingScene(scene.image, scene.boxes, scene.items) for scene in shown]
-
-
-def _curves(result: FitResult | None) -> list[LearningCurve]:
-    if result is None:
-        return []
-    curves = []
-    for name, words in (("train/loss_epoch", "training loss"), ("val/loss", "validation loss")):
-        values = [epoch[name] for epoch in result.curve if name in epoch]
-        curves.append(LearningCurve(words, range(1, len(values) + 1), values))
-    return curves
-
-
-def _config_text(run_folder: Path) -> str:
-    path = run_folder / "config.yaml"
-    return path.read_text("utf-8") if path.is_file() else ""
-
-
-def _say_end(run_folder: Path, finder: Finder) -> None:
-    bundle = str(run_folder / "bundle")
-    say(
-        f"Bundle: {bundle} ({len(finder.item_names)} items, {len(finder.gallery.views)} views)",
-        f"Report: {run_folder / 'report.html'}",
-    )
-    say_next(
-        ["predict", f"bundle={bundle}", "source=PICTURE_OR_FOLDER"],
-        ["gallery", "add", f"bundle={bundle}", "item=NAME", "images=FOLDER"],
-        ["gallery", "audit", f"bundle={bundle}"],
-    )
+    if isinstance(task, ExemplarConfig):
+        return train_exemplar(config, task, run_folder)
+    if isinstance(task, ClassificationConfig):
+        return train_classification(config, task, run_folder)
+    if isinstance(task, LocalizationConfig):
+        return train_localization(config, task, run_folder)
+    if isinstance(task, AllConfig):
+        return train_all(config, task, run_folder)
+    raise ValueError(f"task must be one that can be trained, got {task.name}")

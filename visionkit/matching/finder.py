@@ -10,7 +10,7 @@ import supervision as sv
 import torch
 from numpy.typing import NDArray
 
-from visionkit.heads.exemplar import ExemplarHead, Pairs
+from visionkit.heads.exemplar import SCORE_OFFSET, ExemplarHead, Pairs
 from visionkit.matching.calibration import BackgroundStatistics, item_rate, item_thresholds
 from visionkit.matching.evidence import Proposals, add_geometry, as_candidates, thin, unverified
 from visionkit.matching.gallery import Gallery, View
@@ -75,6 +75,8 @@ class Finder:
         gallery, templates, statistics: what is looked for, ready to search.
         thresholds: item -> score threshold 0..1 at the stated false-alarm rate, whatever the
             size of the picture: scores allow for it.
+        learned: item -> row of its own scorer in the head. A removed item's is forgotten: what
+            is added under its name later is another thing.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Finder:
         self.head = head
         self.settings = settings
         self.reference = tuple(reference)
+        self.learned: dict[str, int] = {}
         self._known_points: dict[View, Points] = {}
         nothing = BackgroundStatistics(np.zeros(0, np.float32), np.ones(0, np.float32))
         self.restore(Gallery(), [], nothing, {})
@@ -166,6 +169,7 @@ class Finder:
         place = {id(view): index for index, view in enumerate(gallery.views)}
         kept = [n for n, t in enumerate(self.templates) if id(old[t.view]) in place]
         templates = [self.templates[n] for n in kept]
+        self.learned = {i: row for i, row in self.learned.items() if i in gallery.items}
         self.restore(
             gallery,
             [replace(t, view=place[id(old[t.view])]) for t in templates],
@@ -264,7 +268,22 @@ class Finder:
             proposals.inliers,
             proposals.pyramid,
             self.templates,
+            self._learned_rows()[self.items_of(proposals.candidates)],
         )
+
+    def learn_items(self) -> None:
+        """Gives every item a scorer of its own, which changes nothing before it is trained."""
+        self.head.learn_items(len(self._item_names))
+        self.learned = {item: row for row, item in enumerate(self._item_names)}
+
+    def forget_items(self) -> None:
+        """Takes the items' own scorers away."""
+        self.head.learn_items(0)
+        self.learned = {}
+
+    def _learned_rows(self) -> NDArray[np.int64]:
+        """(items,) row of each item's scorer in the head, -1 where it has none."""
+        return np.array([self.learned.get(item, -1) for item in self._item_names], np.int64)
 
     def items_of(self, candidates: Candidates) -> NDArray[np.int64]:
         """(N,) index of each candidate's item in `item_names`."""
@@ -320,7 +339,7 @@ class Finder:
             results = self.head.decode(self.head(pairs), pairs)
             boxes = results.boxes.cpu().numpy().astype(np.float32)
             return boxes, results.scores.cpu().numpy().astype(np.float32)
-        odds = self.head.gain.item() * proposals.prior + self.head.bias.item()
+        odds = proposals.prior - SCORE_OFFSET
         return proposals.candidates.boxes, torch.from_numpy(odds).sigmoid().float().numpy()
 
     def _views_to_verify(

@@ -22,6 +22,7 @@ def gather_pairs(
     inliers: NDArray[np.int64],
     pyramid: ScenePyramid,
     templates: Sequence[Template],
+    items: NDArray[np.int64],
 ) -> Pairs:
     """Pairs for candidates, in their order.
 
@@ -31,6 +32,7 @@ def gather_pairs(
         inliers: (N,) points that geometry verified, 0 where it did not.
         pyramid: the scene.
         templates: T of them.
+        items: (N,) each candidate's item among those that the head learned, -1 for none.
     """
     device = pyramid.levels[0].features.device
     channels = pyramid.levels[0].features.shape[0]
@@ -52,6 +54,7 @@ def gather_pairs(
         torch.from_numpy(prior).to(device).float(),
         torch.from_numpy(evidence).to(device).float(),
         boxes,
+        torch.from_numpy(items).to(device),
     )
 
 

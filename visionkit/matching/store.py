@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from visionkit.heads.exemplar import ExemplarHead
@@ -20,63 +19,74 @@ from visionkit.matching.geometry import GeometrySettings
 from visionkit.matching.pyramid import Level, PyramidSettings, ScenePyramid
 from visionkit.matching.search import SearchSettings
 from visionkit.matching.templates import Template
-from visionkit.models.backbone import build_backbone
+from visionkit.models.backbone import Backbone
 
-_WEIGHTS = "weights.safetensors"
 _TEMPLATES = "gallery/templates.safetensors"
 _REFERENCE = "reference/pyramids.safetensors"
 
 
 def save_finder(finder: Finder, folder: Path) -> None:
-    """Writes weights, gallery, templates and reference into a folder."""
-    weights = {f"backbone.{k}": v for k, v in finder.backbone.network.state_dict().items()}
-    weights |= {f"head.{k}": v for k, v in finder.head.state_dict().items()}
+    """Writes gallery, templates and reference into a folder; weights are the bundle's matter."""
     for name in ("gallery", "reference"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    save_file({k: v.detach().cpu().contiguous() for k, v in weights.items()}, folder / _WEIGHTS)
     save_gallery(finder.gallery, folder / "gallery")
     save_file(_pack_templates(finder.templates, finder.statistics), folder / _TEMPLATES)
     save_file(_pack_reference(finder.reference), folder / _REFERENCE)
 
 
 def describe_finder(finder: Finder) -> dict[str, Any]:
-    """Plain JSON values from which, with the files, `load_finder` makes the same finder."""
+    """Plain JSON values from which, with files and weights, `load_finder` makes the same finder."""
     return {
-        "backbone": finder.backbone.spec,
         "head": finder.head.sizes,
         "settings": asdict(finder.settings),
         "items": finder.item_names,
         "thresholds": finder.thresholds,
+        "learned": finder.learned,
     }
 
 
-def load_finder(folder: Path, description: Mapping[str, Any], device: torch.device) -> Finder:
+def load_finder(
+    folder: Path,
+    description: Mapping[str, Any],
+    backbone: Backbone,
+    weights: Mapping[str, torch.Tensor],
+) -> Finder:
     """The finder that `save_finder` wrote and `describe_finder` described.
 
+    Args:
+        folder: that was written to.
+        description: the values.
+        backbone: the bundle's; the finder sees by a view of it that stops at the searched map.
+        weights: state of the head.
+
     Raises:
-        ValueError: files and description don't belong together; names what is missing.
+        OSError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError: files,
+            description and weights don't belong together.
     """
-    try:
-        weights = load_file(folder / _WEIGHTS)
-        backbone = build_backbone(**description["backbone"], weights="random")
-        backbone.network.load_state_dict(_part(weights, "backbone."))
-        head = ExemplarHead(**description["head"])
-        head.load_state_dict(_part(weights, "head."))
-        reference = _unpack_reference(load_file(folder / _REFERENCE), device)
-        templates, statistics = _unpack_templates(load_file(folder / _TEMPLATES))
-        settings = settings_from(description["settings"])
-        gallery = load_gallery(folder / "gallery")
-        thresholds = {item: float(description["thresholds"][item]) for item in gallery.items}
-        _check_templates(templates, statistics, gallery, backbone.channels[settings.pyramid.stride])
-    except (OSError, LookupError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ValueError(
-            f"the bundle's parts must belong together, got {type(error).__name__}: {error} "
-            f"[{folder}]; take the bundle from its source again"
-        ) from error
-    backbone = backbone.freeze().to(device).eval()
-    finder = Finder(backbone, head.to(device).eval(), settings, reference)
+    settings = settings_from(description["settings"])
+    stride = settings.pyramid.stride
+    seeing = backbone.view((stride,), pool_stride=stride)
+    device = next(seeing.parameters()).device
+    head = ExemplarHead(**description["head"])
+    head.load_state_dict(weights)
+    reference = _unpack_reference(load_file(folder / _REFERENCE), device)
+    templates, statistics = _unpack_templates(load_file(folder / _TEMPLATES))
+    gallery = load_gallery(folder / "gallery")
+    thresholds = {item: float(description["thresholds"][item]) for item in gallery.items}
+    learned = _checked_rows(description["learned"], head)
+    _check_templates(templates, statistics, gallery, seeing.channels[stride])
+    finder = Finder(seeing, head.to(device).eval(), settings, reference)
     finder.restore(gallery, templates, statistics, thresholds)
+    finder.learned = learned
     return finder
+
+
+def _checked_rows(rows: Mapping[str, Any], head: ExemplarHead) -> dict[str, int]:
+    """Item -> row of its scorer, each of which the head has."""
+    learned = {str(item): int(row) for item, row in rows.items()}
+    if not all(0 <= row < len(head.item_weights) for row in learned.values()):
+        raise ValueError(f"rows of items must be in 0..{len(head.item_weights) - 1}, got {rows}")
+    return learned
 
 
 def _check_templates(
@@ -105,10 +115,6 @@ def settings_from(values: Mapping[str, Any]) -> FinderSettings:
         geometry=GeometrySettings(**parts.pop("geometry")),
         **parts,
     )
-
-
-def _part(weights: Mapping[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    return {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
 
 
 def _pack_templates(

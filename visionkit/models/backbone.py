@@ -7,8 +7,9 @@ with it, so a caller hands over RGB in 0..1 and nothing else.
 
 from __future__ import annotations
 
-import difflib
+import copy
 import hashlib
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,11 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visionkit.models import weights as weights_module
+from visionkit.models.arguments import check_name, check_options, pair, triple
 from visionkit.types import Features
 
 WeightsSource = Literal["starter", "hub", "file", "random"]
-OPTIONS = ("pad_type", "img_size")
-"""What of timm's own model options may be set; a config never names a file, an address or code."""
+_FINEST = 8  # pixels; a map of stride 4 costs more than it tells of objects (`FeaturePyramid`)
 
 
 class Backbone(nn.Module):
@@ -40,6 +41,7 @@ class Backbone(nn.Module):
         channels: stride -> number of channels of its map.
         pool_stride: stride of the map whose mean is `Features.pooled`.
         pooled_channels: length of `Features.pooled`.
+        known_strides: of all maps that the layers it has can give; what `view` may be asked for.
         image_size: (height, width) that the weights were learned at; a hint, not a limit.
         mean, std: per channel, of RGB in 0..1; applied inside `forward`.
         frozen: whether every parameter is frozen.
@@ -75,6 +77,9 @@ class Backbone(nn.Module):
         self.channels = {stride: sizes[stride] for stride in self.strides}
         self.pooled_channels = sizes[self.pool_stride]
         self._indices = [positions[stride] for stride in taken]
+        self.known_strides = tuple(
+            sorted(stride for stride, index in positions.items() if index <= max(self._indices))
+        )
         cast(Any, network).prune_intermediate_layers(  # what no map needs is taken out
             self._indices, prune_norm=not _is_plain_transformer(network), prune_head=True
         )
@@ -117,6 +122,63 @@ class Backbone(nn.Module):
         }
         pooled = found[self.pool_stride].mean(dim=(-2, -1))
         return Features(maps={stride: found[stride] for stride in self.strides}, pooled=pooled)
+
+    def view(self, strides: Sequence[int], *, pool_stride: int | None = None) -> Backbone:
+        """A backbone of these very weights that gives other maps and runs no layer they don't need.
+
+        The tensors are shared, so that one network in memory serves a head that wants every map
+        and one that is quick because it stops early; it is as frozen and as much in training as
+        this one. Take views after the network was moved to its device: batch norms that are moved
+        later are no longer the same.
+
+        Args:
+            strides: of the maps wanted, among `known_strides`.
+            pool_stride: as of `build_backbone`; this backbone's own if None.
+
+        Raises:
+            ValueError: the layers of a stride were left away, or there never were any.
+        """
+        pool_stride = self.pool_stride if pool_stride is None else pool_stride
+        unknown = sorted({*strides, pool_stride} - {*self.known_strides})
+        if unknown:
+            raise ValueError(
+                f"this backbone must have layers of stride {unknown[0]}, but its maps are of "
+                f"{', '.join(map(str, self.known_strides))} ({self.name}); build it with "
+                "pool_stride=None, which keeps all layers"
+            )
+        tensors = itertools.chain(self.network.parameters(), self.network.buffers())
+        # Modules are copied, since each view leaves away others of them; tensors stay the same.
+        network = copy.deepcopy(self.network, {id(tensor): tensor for tensor in tensors})
+        seen = Backbone(
+            network,
+            name=self.name,
+            strides=strides,
+            pool_stride=pool_stride,
+            image_size=self.image_size,
+            mean=self.mean,
+            std=self.std,
+            options=self._options,
+        ).to(self._mean.device)
+        kept = {name for name, _ in seen.network.named_parameters()}
+        seen._fixed = self._fixed & kept
+        return seen.train(self.training)
+
+    def full(self) -> Backbone:
+        """A view with every map that a head may want: those of stride 8 and more.
+
+        Whatever heads there are, they all see pictures in this way, so that none of them changes
+        what another sees.
+        """
+        coarse = [stride for stride in self.known_strides if stride >= _FINEST]
+        return self.view(coarse or self.known_strides[-1:])
+
+    def holds(self, other: Backbone) -> bool:
+        """Whether all weights of `other` are this one's too, by name and value."""
+        own = self.network.state_dict()
+        return self.name == other.name and all(
+            name in own and torch.equal(own[name], value)
+            for name, value in other.network.state_dict().items()
+        )
 
     def freeze(self, until_stride: int | None = None) -> Backbone:
         """Itself, with weights and batch norms that training no longer changes.
@@ -249,8 +311,8 @@ def build_backbone(
     card = weights_module.starter_card() if "starter" in (name, weights) else None
     if name == "starter" and card is not None:
         name = card.architecture
-    _check_name(name)
-    chosen = _check_options(options or {})
+    check_name(name)
+    chosen = check_options(options or {})
     network = _create(name, weights, chosen)
     learned = cast(Mapping[str, Any], network.pretrained_cfg)
     if weights == "file" and file is not None:
@@ -264,9 +326,9 @@ def build_backbone(
         name=name,
         strides=strides,
         pool_stride=pool_stride,
-        image_size=_pair(image_size if image_size is not None else learned["input_size"][1:]),
-        mean=_triple("mean", mean if mean is not None else learned["mean"]),
-        std=_triple("std", std if std is not None else learned["std"]),
+        image_size=pair(image_size if image_size is not None else learned["input_size"][1:]),
+        mean=triple("mean", mean if mean is not None else learned["mean"]),
+        std=triple("std", std if std is not None else learned["std"]),
         options=chosen,
     )
     return backbone.eval()
@@ -317,25 +379,6 @@ def _check_strides(
     return tuple(sorted(set(strides)))
 
 
-def _check_name(name: str) -> None:
-    base = name.split(".")[0]
-    if timm.is_model(base):  # never "hf-hub:..." or "local-dir:...": those name places, not models
-        return
-    near = difflib.get_close_matches(base, timm.list_models(), n=3, cutoff=0.5)
-    hint = f"; did you mean {', '.join(near)}?" if near else ""
-    raise ValueError(f"backbone name must be a timm model or 'starter', got {name!r}{hint}")
-
-
-def _check_options(options: Mapping[str, Any]) -> dict[str, str | int]:
-    for key, value in options.items():
-        if key not in OPTIONS or not isinstance(value, str | int):
-            raise ValueError(
-                f"backbone options must be among {', '.join(OPTIONS)} with a plain value, "
-                f"got {key}={value!r}"
-            )
-    return dict(options)
-
-
 def _check_images(images: Tensor) -> None:
     if not images.is_floating_point():
         raise TypeError(
@@ -343,17 +386,3 @@ def _check_images(images: Tensor) -> None:
         )
     if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape[1:]:
         raise ValueError(f"images must be (B, 3, H, W), got {tuple(images.shape)}")
-
-
-def _pair(value: Sequence[int] | int) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    if len(value) != 2:
-        raise ValueError(f"image_size must be one number or (height, width), got {list(value)}")
-    return int(value[0]), int(value[1])
-
-
-def _triple(what: str, value: Sequence[float]) -> tuple[float, float, float]:
-    if len(value) != 3 or (what == "std" and min(value) <= 0):
-        raise ValueError(f"{what} must be three numbers (std: above 0), got {list(value)}")
-    return float(value[0]), float(value[1]), float(value[2])

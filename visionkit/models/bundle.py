@@ -14,7 +14,7 @@ from typing import Any
 
 from visionkit.files import atomic_folder, write_json
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "bundle.json"
 
 

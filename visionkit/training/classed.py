@@ -98,6 +98,11 @@ class ClassBatch:
     targets: Tensor
     problems: tuple[Problem, ...]
 
+    def to(self, device: torch.device) -> ClassBatch:
+        """The batch on a device; Lightning calls this."""
+        images, targets = self.images.to(device), self.targets.to(device)
+        return ClassBatch(images, self.numbers, targets, self.problems)
+
 
 class ClassedViews(Dataset[tuple[int, Image | Problem]]):
     """Pictures by number: plain frames, or random views that are others in each epoch.

@@ -25,7 +25,8 @@ from visionkit.training.classed import Classed, classed
 from visionkit.training.feature_cache import FeatureCache, pooled_features
 from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.finetuned import FinetuneFit, fit_finetuned
-from visionkit.training.frozen import FrozenFit, FrozenSettings, fit_frozen
+from visionkit.training.folds import assign_folds
+from visionkit.training.frozen import FrozenFit, FrozenSettings, fit_frozen, shares_of
 from visionkit.types import Sample
 
 _FEWEST = 20  # validation pictures; fewer choose by luck
@@ -139,7 +140,9 @@ def fit_classification(
     fitting = time.monotonic() - clock
     finetuned = None
     if settings.finetune is not None:
-        rest, judged = _split(learned, validated, frozen.folds)
+        rest, judged = held_back(
+            learned, validated, head.class_count, settings.finetune.seed, folds=frozen.folds
+        )
         finetuned = fit_finetuned(
             backbone, head, rest, judged, framing, folder, settings.finetune, max_pixels=max_pixels
         )
@@ -184,13 +187,30 @@ class _Sight:
         return pictures.part(found.kept), found.features, [*pictures.problems, *found.problems]
 
 
-def _split(
-    learned: Classed, validated: Classed, folds: NDArray[np.int64]
+def held_back(
+    learned: Classed,
+    validated: Classed,
+    class_count: int,
+    seed: int,
+    *,
+    folds: NDArray[np.int64] | None = None,
 ) -> tuple[Classed, Classed]:
-    """What backbone and head learn from together, and what they are judged on."""
-    held = np.flatnonzero(folds == 0).tolist()
+    """What backbone and head learn from together, and what they are judged on.
+
+    Args:
+        learned: pictures to learn from.
+        validated: those to judge on; where they are fewer than 20, a fifth of the others is taken
+            instead, or none where that is fewer, too.
+        class_count: K.
+        seed: of what is taken.
+        folds: (N,) the fold of each picture to learn from, the first of which is taken; drawn
+            anew if None, without regard to look-alikes.
+    """
     if len(validated) >= _FEWEST:
         return learned, validated
+    if folds is None:
+        folds = assign_folds(shares_of(learned.targets, class_count).numpy() > 0.5, seed=seed)
+    held = np.flatnonzero(folds == 0).tolist()
     if len(held) < _FEWEST:
         return learned, learned.part([])
     return learned.part(np.flatnonzero(folds != 0).tolist()), learned.part(held)

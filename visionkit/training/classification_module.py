@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import lightning as L
 import numpy as np
-import timm.optim
 import torch
 from torch import Tensor, nn
 
 from visionkit.data.problems import Problem
 from visionkit.heads.classification import ClassificationHead
 from visionkit.models.backbone import Backbone
-from visionkit.training.averaging import averaged, by_decay
+from visionkit.training.averaging import averaged
 from visionkit.training.classed import ClassBatch
 from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.frozen import shares_of
-from visionkit.training.mixing import mix
+from visionkit.training.mixing import MixSettings, mix
 from visionkit.training.pace import Pace
+from visionkit.training.stepping import (
+    Rate,
+    keep_norms,
+    layered_optimizer,
+    require_finite,
+    set_rates,
+)
 
 ERROR = "val/error"
 """What the kept weights are chosen by: share of wrong pictures, or where there may be several
@@ -48,6 +54,22 @@ class Classifier(nn.Module):
         return outputs
 
 
+def class_loss(
+    model: Classifier, batch: ClassBatch, settings: MixSettings, rng: np.random.Generator
+) -> Tensor:
+    """The loss of one batch, (), as its pictures are mixed this time.
+
+    Args:
+        model: names them.
+        batch: at least one picture, on the device of the model.
+        settings: how they are mixed.
+        rng: draws how.
+    """
+    shares = shares_of(batch.targets, model.head.class_count)
+    images, shares = mix(batch.images.float() / 255, shares, settings, rng)
+    return model.head.loss(model(images), shares)["class"]
+
+
 class ClassificationTraining(L.LightningModule):
     """One step: name pictures, lower the loss, average the weights.
 
@@ -72,9 +94,7 @@ class ClassificationTraining(L.LightningModule):
         super().train(mode)
         self.averaged.eval()
         if self.settings.fixed_norms:
-            for part in self.model.backbone.modules():
-                if isinstance(part, nn.modules.batchnorm._BatchNorm):
-                    part.eval()
+            keep_norms(self.model.backbone)
         return self
 
     def on_train_start(self) -> None:
@@ -88,9 +108,7 @@ class ClassificationTraining(L.LightningModule):
     def on_train_batch_start(self, batch: ClassBatch, batch_idx: int) -> None:
         """Sets the rate, and the chance that dropout draws from."""
         torch.manual_seed(self.settings.seed + 7919 * self.global_step)
-        share = self.pace.rate(self.trainer)
-        for group in cast(torch.optim.Optimizer, self.optimizers()).param_groups:
-            group["lr"] = share * group["full_rate"]
+        set_rates(self.optimizers(), self.pace.rate(self.trainer))
 
     def training_step(self, batch: ClassBatch, batch_idx: int) -> Tensor | None:
         """The loss of one batch, (); None where none of its pictures could be read."""
@@ -98,15 +116,11 @@ class ClassificationTraining(L.LightningModule):
         if not len(batch.images):
             return None
         rng = np.random.default_rng([self.settings.seed, self.global_step])
-        shares = shares_of(batch.targets, self.model.head.class_count)
-        images, shares = mix(batch.images.float() / 255, shares, self.settings.mix, rng)
-        loss = self.model.head.loss(self.model(images), shares)["class"]
-        if not torch.isfinite(loss):
-            raise RuntimeError(
-                f"the loss must be finite, got {loss.item()} in step {self.global_step}; try a "
-                f"smaller learning_rate than {self.settings.learning_rate}"
-            )
-        self.log("train/loss", loss.detach(), batch_size=len(images), on_step=True, on_epoch=True)
+        loss = class_loss(self.model, batch, self.settings.mix, rng)
+        rate = self.settings.learning_rate
+        require_finite(loss, step=self.global_step, learning_rate=rate)
+        size = len(batch.images)
+        self.log("train/loss", loss.detach(), batch_size=size, on_step=True, on_epoch=True)
         return loss
 
     def on_train_batch_end(self, outputs: object, batch: ClassBatch, batch_idx: int) -> None:
@@ -133,28 +147,12 @@ class ClassificationTraining(L.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW: the backbone slower, its early layers slowest; norms and biases not decayed."""
-        settings = self.settings
-        head = self.model.head.parameters()
-        groups: list[dict[str, Any]] = [
-            {"params": part, "weight_decay": decay, "full_rate": settings.learning_rate}
-            for part, decay in by_decay(head, settings.weight_decay)
-        ]
-        layers = cast(Any, timm.optim).param_groups_layer_decay(
-            self.model.backbone.network, settings.weight_decay, layer_decay=settings.layer_decay
+        settings, model = self.settings, self.model
+        head = Rate(settings.learning_rate, settings.weight_decay)
+        slower = Rate(settings.learning_rate * settings.backbone_rate, settings.weight_decay)
+        return layered_optimizer(
+            [(model.head, head)], model.backbone, slower, layer_decay=settings.layer_decay
         )
-        for group in layers:
-            rate = settings.learning_rate * settings.backbone_rate * group["lr_scale"]
-            groups.append({**group, "full_rate": rate})
-        return torch.optim.AdamW(
-            [group for group in groups if group["params"]], lr=settings.learning_rate
-        )
-
-    def transfer_batch_to_device(
-        self, batch: ClassBatch, device: torch.device, dataloader_idx: int
-    ) -> ClassBatch:
-        """The batch on a device."""
-        images, targets = batch.images.to(device), batch.targets.to(device)
-        return ClassBatch(images, batch.numbers, targets, batch.problems)
 
     def _note(self, batch: ClassBatch) -> None:
         self.problems |= {problem.file: problem for problem in batch.problems}

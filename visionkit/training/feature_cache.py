@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from visionkit.data.framing import Framing, Placement, read_framed
+from visionkit.data.framing import Framing, Placement, channels_first, read_framed
 from visionkit.data.images import MAX_PIXELS, ImageError
 from visionkit.data.problems import Problem
 from visionkit.data.views import ViewSettings, random_view
@@ -241,8 +241,8 @@ class _Sight:
     def see(self, pictures: Sequence[_Seen]) -> list[dict[str, Tensor]]:
         """What is kept of each picture, as the backbone sees it."""
         device = next(self.backbone.parameters()).device
-        stacked = torch.from_numpy(np.stack([image for image, _ in pictures]))
-        pixels = stacked.to(device).permute(0, 3, 1, 2).float() / 255
+        batch = torch.from_numpy(channels_first([image for image, _ in pictures]))
+        pixels = batch.to(device).float().div_(255)
         training = self.backbone.training
         try:
             features = self.backbone.eval()(pixels)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from visionkit.data.views import ViewSettings
+from visionkit.training.localization_settings import Freeze
 from visionkit.training.mixing import MixSettings
 
-Freeze = Literal["none", "early"]
 Balance = Literal["none", "sampling", "weights"]
 
 
@@ -26,8 +26,8 @@ class FinetuneSettings:
         backbone_rate: learning rate of the backbone's last layers, as a share of the head's.
         layer_decay: how much smaller the rate of each earlier layer of the backbone is, 0..1.
         warm_up: share of the training in which the rate rises, 0..1.
-        freeze: what of the backbone does not learn: "none" of it, or the "early" layers up to its
-            finest map.
+        freeze: what of the backbone does not learn: "none" of it, the "early" layers up to its
+            finest map, or "all" of it.
         fixed_norms: whether batch norms keep the statistics that training began with.
         average: decay a step of the average of the weights, which is what is kept.
         balance: against classes of few pictures: "none", "sampling" draws every class equally
@@ -78,7 +78,7 @@ class FinetuneSettings:
                 f"batch_size must be 1 or more and max_epochs 0 or more, got {self.batch_size} "
                 f"and {self.max_epochs}"
             )
-        if self.freeze not in ("none", "early"):
-            raise ValueError(f"freeze must be none or early, got {self.freeze!r}")
+        if self.freeze not in ("none", "early", "all"):
+            raise ValueError(f"freeze must be none, early or all, got {self.freeze!r}")
         if self.balance not in ("none", "sampling", "weights"):
             raise ValueError(f"balance must be none, sampling or weights, got {self.balance!r}")

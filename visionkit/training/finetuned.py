@@ -21,11 +21,11 @@ from visionkit.training.classed import ClassBatch, Classed, ClassedViews, Drawn
 from visionkit.training.classification_module import ERROR, ClassificationTraining, Classifier
 from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.frozen import class_weights, shares_of
-from visionkit.training.lightning_parts import AtomicCheckpoints, Clock, calm, loggers
-from visionkit.training.progress import EpochProgress
+from visionkit.training.lightning_parts import LAST, Clock, calm, last_of, new_trainer
+from visionkit.training.passes import Passes
+from visionkit.training.stepping import freeze
 from visionkit.training.temperature import fit_temperature
 
-_LAST = "last.ckpt"
 _FEWEST = 20  # pictures that a temperature is set on
 
 
@@ -85,11 +85,8 @@ def fit_finetuned(
     settings = settings or FinetuneSettings()
     if not len(train):
         raise ValueError("training must have at least one picture, got none")
-    if settings.freeze == "early" and not backbone.frozen:
-        backbone.freeze(min(backbone.strides))
-    head.absorb_temperature()
-    if settings.balance == "weights":
-        head.set_class_weights(class_weights(train.targets, head.class_count))
+    freeze(backbone, settings.freeze)
+    ready_head(head, train, settings)
     with calm():
         L.seed_everything(settings.seed, verbose=False)
         model = Classifier(backbone, head).to(memory_format=torch.channels_last)
@@ -103,18 +100,21 @@ def fit_finetuned(
                 workers=settings.workers,
                 max_pixels=max_pixels,
             )
-        start_error = _error(model, frames)
+        start_error = float("nan") if frames is None else error_of(model, frames)
         module = ClassificationTraining(model, settings)
         clock = Clock()
         best = _keeper(folder, chosen=frames is not None)
-        trainer = _trainer(folder, settings, [clock, best], validated=frames is not None)
-        last = folder / "checkpoints" / _LAST
-        loader = _views(train, framing, settings, max_pixels)
+        callbacks: list[Callback] = [clock, best]
+        if frames is not None:
+            callbacks.append(EarlyStopping(ERROR, patience=settings.patience))
+        trainer = new_trainer(folder, settings, callbacks)
+        loader = view_loader(train, framing, settings, max_pixels=max_pixels)
         if settings.max_epochs:
-            trainer.fit(module, loader, frames, ckpt_path=last if last.is_file() else None)
+            trainer.fit(module, loader, frames, ckpt_path=last_of(folder))
         error = _restore(module, best, start, start_error)
         model.eval()
-    _calibrate(model, frames)
+    if frames is not None:
+        calibrate(model, frames)
     return FinetuneFit(
         start_error,
         error,
@@ -123,6 +123,13 @@ def fit_finetuned(
         tuple(clock.curve),
         tuple(module.problems.values()),
     )
+
+
+def ready_head(head: ClassificationHead, train: Classed, settings: FinetuneSettings) -> None:
+    """Readies a head for steps on these pictures: the temperature is 1, classes are weighed."""
+    head.absorb_temperature()
+    if settings.balance == "weights":
+        head.set_class_weights(class_weights(train.targets, head.class_count))
 
 
 def plain_frames(
@@ -168,11 +175,9 @@ def outputs_of(model: Classifier, frames: DataLoader[Any]) -> tuple[Tensor, Tens
     return torch.cat([outputs for outputs, _ in seen]), torch.cat([true for _, true in seen])
 
 
-def _error(model: Classifier, frames: DataLoader[Any] | None) -> float:
-    """As of `ClassificationTraining`'s validation; nan without pictures."""
-    outputs, targets = (
-        (torch.zeros(0), torch.zeros(0)) if frames is None else outputs_of(model, frames)
-    )
+def error_of(model: Classifier, frames: DataLoader[Any]) -> float:
+    """As of `ClassificationTraining`'s validation; nan where no picture can be read."""
+    outputs, targets = outputs_of(model, frames)
     if not len(outputs):
         return float("nan")
     if targets.ndim == 1:
@@ -180,9 +185,8 @@ def _error(model: Classifier, frames: DataLoader[Any] | None) -> float:
     return float(model.head.loss(outputs.to(model.head.bias.device), targets)["class"].detach())
 
 
-def _calibrate(model: Classifier, frames: DataLoader[Any] | None) -> None:
-    if frames is None:
-        return
+def calibrate(model: Classifier, frames: DataLoader[Any]) -> None:
+    """Sets the temperature of the head where there are 20 pictures to set it on."""
     outputs, targets = outputs_of(model, frames)
     if len(outputs) >= _FEWEST:
         model.head.temperature.fill_(fit_temperature(outputs, targets))
@@ -207,16 +211,32 @@ def _restore(
     return float(score)
 
 
-def _views(
-    train: Classed, framing: Framing, settings: FinetuneSettings, max_pixels: int
+def view_loader(
+    train: Classed,
+    framing: Framing,
+    settings: FinetuneSettings,
+    *,
+    passes: int = 1,
+    max_pixels: int = MAX_PIXELS,
 ) -> DataLoader[Any]:
+    """Batches of views of the pictures, others in each pass.
+
+    Args:
+        train: at least one picture.
+        framing: of the size that the network sees.
+        settings: how views differ, how often classes are drawn, how many pictures are seen at once
+            and who prepares them.
+        passes: over the pictures in each epoch, at most; see `Passes`.
+        max_pixels: larger pictures are not read.
+    """
+    drawn = Drawn(len(train), settings.seed, weights=_often(train, settings))
     views = ClassedViews(
         train, framing, views=settings.views, seed=settings.seed, max_pixels=max_pixels
     )
     return DataLoader(
         views,
         batch_size=settings.batch_size,
-        sampler=Drawn(len(train), settings.seed, weights=_often(train, settings)),
+        sampler=drawn if passes == 1 else Passes(drawn, passes),
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,
         collate_fn=views.collate,
@@ -239,32 +259,9 @@ def _often(train: Classed, settings: FinetuneSettings) -> Any:
 def _keeper(folder: Path, *, chosen: bool) -> ModelCheckpoint:
     return ModelCheckpoint(
         folder / "checkpoints",
-        "best" if chosen else Path(_LAST).stem,
+        "best" if chosen else Path(LAST).stem,
         monitor=ERROR if chosen else None,
         save_last=chosen,
         save_on_train_epoch_end=True,  # whole epochs: a resumed run begins with the next
         enable_version_counter=False,
-    )
-
-
-def _trainer(
-    folder: Path, settings: FinetuneSettings, callbacks: list[Callback], *, validated: bool
-) -> L.Trainer:
-    if validated:
-        callbacks = [*callbacks, EarlyStopping(ERROR, patience=settings.patience)]
-    shown: list[Callback] = [EpochProgress()] if settings.progress else []
-    return L.Trainer(
-        max_epochs=settings.max_epochs,
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        precision=settings.precision,
-        gradient_clip_val=settings.gradient_clip or None,
-        callbacks=[*callbacks, *shown],
-        logger=loggers(folder),
-        plugins=[AtomicCheckpoints()],
-        enable_progress_bar=False,  # its own floods what is no terminal
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        default_root_dir=folder,
     )

@@ -9,16 +9,48 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import lightning as L
 import numpy as np
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch.utils.data import Sampler
 
 from visionkit.files import atomic_path
+from visionkit.training.progress import EpochProgress
+
+LAST = "last.ckpt"
+"""Name of the checkpoint of the last whole epoch, in the folder `checkpoints` of a run."""
+
+
+class TrainerSettings(Protocol):
+    """What the settings of every training say."""
+
+    @property
+    def max_epochs(self) -> int | None:
+        """Training ends after so many; None is no limit."""
+
+    @property
+    def accelerator(self) -> str:
+        """As Lightning's Trainer takes it."""
+
+    @property
+    def devices(self) -> int:
+        """How many."""
+
+    @property
+    def precision(self) -> Any:
+        """As Lightning's Trainer takes it."""
+
+    @property
+    def gradient_clip(self) -> float:
+        """Largest norm of the gradient; 0 clips nothing."""
+
+    @property
+    def progress(self) -> bool:
+        """Whether a line an epoch is printed."""
 
 
 @contextmanager
@@ -35,6 +67,8 @@ def calm() -> Iterator[None]:
             warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
             warnings.filterwarnings("ignore", "You defined a `validation_step` but have no")
             warnings.filterwarnings("ignore", "The dirpath has changed from")  # the run was moved
+            # What is frozen, and averages of weights, are meant to stay in evaluation mode.
+            warnings.filterwarnings("ignore", r"Found \d+ module\(s\) in eval mode")
             yield
     finally:
         logger.setLevel(level)
@@ -108,6 +142,51 @@ class Shuffled(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
         self.epoch = epoch
+
+
+def new_trainer(
+    folder: Path, settings: TrainerSettings, callbacks: list[Callback], *, log_every: int = 1
+) -> L.Trainer:
+    """A trainer that writes whole checkpoints and curves, and says a line an epoch.
+
+    Args:
+        folder: of the run.
+        settings: on what, how long and how loud.
+        callbacks: of the training.
+        log_every: steps from one point of the curves to the next.
+    """
+    shown: list[Callback] = [EpochProgress()] if settings.progress else []
+    return L.Trainer(
+        max_epochs=-1 if settings.max_epochs is None else settings.max_epochs,
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        precision=settings.precision,
+        gradient_clip_val=settings.gradient_clip or None,
+        callbacks=[*callbacks, *shown],
+        logger=loggers(folder),
+        plugins=[AtomicCheckpoints()],
+        enable_progress_bar=False,  # its own floods what is no terminal
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=log_every,
+        default_root_dir=folder,
+    )
+
+
+def whole_epochs(folder: Path) -> ModelCheckpoint:
+    """Keeps the last whole epoch of the run in this folder, for `last_of`."""
+    return ModelCheckpoint(
+        folder / "checkpoints",
+        Path(LAST).stem,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+
+
+def last_of(folder: Path) -> Path | None:
+    """What a run in this folder goes on from; None where there is nothing yet."""
+    file = folder / "checkpoints" / LAST
+    return file if file.is_file() else None
 
 
 def loggers(folder: Path) -> list[Logger]:

@@ -1,21 +1,23 @@
-"""The exemplar head as Lightning trains it."""
+"""The scorers of a gallery's items as Lightning trains them."""
 
 from __future__ import annotations
 
 import lightning as L
 import torch
+import torch.nn.functional as F
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
-from visionkit.heads.exemplar import BOX_WEIGHT, ExemplarHead, Pairs, PairTargets
+from visionkit.heads.exemplar import ExemplarHead
+from visionkit.training.pairs import Lessons
 
 
 class ExemplarTraining(L.LightningModule):
-    """One step: compare pairs, lower the loss.
+    """One step: score pairs, lower the binary cross entropy.
 
     Args:
-        head: is changed in place.
-        learning_rate: of AdamW, at the top of a one-cycle cosine schedule.
-        weight_decay: of AdamW.
+        head: its `item_weights` are changed in place.
+        learning_rate: of Adam, at the start of a cosine schedule.
+        weight_decay: strength of the L2 penalty.
     """
 
     def __init__(
@@ -31,26 +33,23 @@ class ExemplarTraining(L.LightningModule):
         self._weight_decay = weight_decay
 
     def transfer_batch_to_device(
-        self, batch: tuple[Pairs, PairTargets], device: torch.device, dataloader_idx: int
-    ) -> tuple[Pairs, PairTargets]:
+        self, batch: Lessons, device: torch.device, dataloader_idx: int
+    ) -> Lessons:
         """The batch on a device."""
-        pairs, targets = batch
-        moved = {name: value.to(device) for name, value in vars(targets).items()}
-        return pairs.to(device), PairTargets(**moved)
+        return Lessons(**{name: value.to(device) for name, value in vars(batch).items()})
 
-    def training_step(self, batch: tuple[Pairs, PairTargets], batch_idx: int) -> torch.Tensor:
+    def training_step(self, batch: Lessons, batch_idx: int) -> torch.Tensor:
         """Loss of a batch."""
         return self._step(batch, "train")
 
-    def validation_step(self, batch: tuple[Pairs, PairTargets], batch_idx: int) -> None:
+    def validation_step(self, batch: Lessons, batch_idx: int) -> None:
         """Loss of a batch nobody learns from."""
         self._step(batch, "val")
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW with a cosine schedule over all steps."""
-        trained = [p for p in self.head.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(
-            trained, lr=self._learning_rate, weight_decay=self._weight_decay
+        """Adam with a cosine schedule over all steps."""
+        optimizer = torch.optim.Adam(
+            [self.head.item_weights], lr=self._learning_rate, weight_decay=self._weight_decay
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             optimizer, max(1, int(self.trainer.estimated_stepping_batches))
@@ -60,12 +59,11 @@ class ExemplarTraining(L.LightningModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
-    def _step(self, batch: tuple[Pairs, PairTargets], stage: str) -> torch.Tensor:
-        pairs, targets = batch
-        losses = self.head.loss(self.head(pairs), targets)
-        total = losses["match"] + BOX_WEIGHT * losses["box"]
-        size = max(1, len(pairs.prior))
-        self.log(f"{stage}/loss", total, batch_size=size, on_epoch=True)
-        for name, value in losses.items():
-            self.log(f"{stage}/{name}", value, batch_size=size, on_step=False, on_epoch=True)
-        return total
+    def _step(self, batch: Lessons, stage: str) -> torch.Tensor:
+        logits = batch.logits + self.head.item_change(batch.cells, batch.item)
+        count = len(logits)
+        # The mean of nothing is no number: scenes without a candidate teach nothing.
+        total = F.binary_cross_entropy_with_logits(logits, batch.matches, reduction="sum")
+        loss = total / max(1, count)
+        self.log(f"{stage}/loss", loss, batch_size=max(1, count), on_epoch=True)
+        return loss

@@ -44,8 +44,9 @@ class Pace(nn.Module):
 
     def done(self, trainer: L.Trainer) -> float:
         """Share of the training that is over, 0..1, by steps or by the clock."""
-        steps = max(1, int(trainer.max_epochs or 1) * int(trainer.num_training_batches))
-        share = trainer.global_step / steps
+        share, epochs = 0.0, trainer.max_epochs
+        if epochs is not None and epochs >= 0:  # -1 is no limit
+            share = trainer.global_step / max(1, epochs * int(trainer.num_training_batches))
         if self.minutes is not None:
             share = max(share, float(self.elapsed) / (60 * self.minutes))
         return min(1.0, share)

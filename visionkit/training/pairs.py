@@ -1,4 +1,4 @@
-"""Scenes with known items become pairs to learn from, computed once and kept on disk.
+"""Scenes with known items become lessons for the items' scorers, computed once and kept on disk.
 
 The backbone is frozen, so what it sees in a scene never changes: the first epoch computes and
 stores, later epochs only read.
@@ -58,14 +58,31 @@ SceneSource = Numbered[LabelledScene]
 """Scenes by number; the same number always gives the same scene."""
 
 
-class PairDataset(Dataset[tuple[Pairs, PairTargets]]):
-    """Pairs of each scene.
+@dataclass(frozen=True)
+class Lessons:
+    """What the items' own scorers learn from: pairs of which it is known whether they match.
+
+    Attributes:
+        logits: (N,) float32, what the head says of them without the scorers.
+        cells: (N, F) float32, what the scorers see (`ExemplarHead.item_cells`).
+        item: (N,) int64, whose scorer answers.
+        matches: (N,) float32, 1 the item is there, 0 it is not.
+    """
+
+    logits: torch.Tensor
+    cells: torch.Tensor
+    item: torch.Tensor
+    matches: torch.Tensor
+
+
+class LessonDataset(Dataset[Lessons]):
+    """Lessons of each scene.
 
     Args:
-        finder: proposes the candidates; its backbone must be frozen.
+        finder: proposes the candidates; its backbone must be frozen, its items have scorers.
         scenes: what to learn from.
-        cache: folder for the pairs, or None to compute them each time. Pairs of a finder that
-            sees otherwise (another gallery, backbone or setting) are not taken for its own.
+        cache: folder for the lessons, or None to compute them each time. Lessons of a finder
+            that sees otherwise (another gallery, backbone or setting) are not taken for its own.
     """
 
     def __init__(self, finder: Finder, scenes: SceneSource, cache: Path | None) -> None:
@@ -75,18 +92,34 @@ class PairDataset(Dataset[tuple[Pairs, PairTargets]]):
     def __len__(self) -> int:
         return len(self._scenes)
 
-    def __getitem__(self, index: int) -> tuple[Pairs, PairTargets]:
+    def __getitem__(self, index: int) -> Lessons:
         path = self._cache / f"{index:06d}.safetensors" if self._cache else None
         if path is not None and path.is_file():
             try:
                 return _unpack(load_file(path))
             except SafetensorError:
                 path.unlink()  # damaged on disk; it can be computed anew
-        packed = _pack(*scene_pairs(self._finder, self._scenes[index]))
+        packed = _pack(scene_lessons(self._finder, self._scenes[index]))
         if path is not None:
             with atomic_path(path) as partial:
                 save_file(packed, partial)
         return _unpack(packed)  # rounded as those that are read, so that all epochs see the same
+
+
+@torch.no_grad()
+def scene_lessons(finder: Finder, scene: LabelledScene) -> Lessons:
+    """The pairs of a scene of which it is known whether they match, as a scorer sees them."""
+    pairs, targets = scene_pairs(finder, scene)
+    known = (targets.matches >= 0) & (pairs.item >= 0)
+    chosen = Pairs(**{name: value[known] for name, value in vars(pairs).items()})
+    head = finder.head
+    moved = chosen.to(head.center.device)
+    return Lessons(
+        head.without_items(moved).logits.cpu(),
+        head.item_cells(moved).cpu(),
+        chosen.item,
+        targets.matches[known],
+    )
 
 
 @torch.no_grad()
@@ -107,14 +140,10 @@ def scene_pairs(finder: Finder, scene: LabelledScene) -> tuple[Pairs, PairTarget
     return pairs, targets
 
 
-def join(batch: Sequence[tuple[Pairs, PairTargets]]) -> tuple[Pairs, PairTargets]:
-    """All pairs of several scenes as one batch."""
-    pairs = [vars(pair) for pair, _ in batch]
-    targets = [vars(target) for _, target in batch]
-    return (
-        Pairs(**{name: torch.cat([entry[name] for entry in pairs]) for name in pairs[0]}),
-        PairTargets(**{name: torch.cat([entry[name] for entry in targets]) for name in targets[0]}),
-    )
+def join(batch: Sequence[Lessons]) -> Lessons:
+    """The lessons of several scenes as one batch."""
+    parts = [vars(lessons) for lessons in batch]
+    return Lessons(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
 
 
 def _fingerprint(finder: Finder) -> str:
@@ -124,7 +153,7 @@ def _fingerprint(finder: Finder) -> str:
     digest = hashlib.sha256(repr(plain).encode())
     for array in (finder.statistics.mean, finder.statistics.spread):
         digest.update(array.tobytes())
-    for tensor in (finder.head.center, finder.head.projection):
+    for tensor in finder.head.state_dict().values():
         digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
@@ -147,18 +176,10 @@ def _truth(
     return matches.astype(np.float32), scene.boxes[best].astype(np.float32), iou >= _REFINE_IOU
 
 
-def _pack(pairs: Pairs, targets: PairTargets) -> dict[str, torch.Tensor]:
-    """Half precision for the features, which are most of it."""
-    packed = {f"pairs.{name}": value.contiguous() for name, value in vars(pairs).items()}
-    packed |= {f"targets.{name}": value.contiguous() for name, value in vars(targets).items()}
-    for name in ("pairs.scene", "pairs.view", "pairs.weights"):
-        packed[name] = packed[name].half()
-    return packed
+def _pack(lessons: Lessons) -> dict[str, torch.Tensor]:
+    """Half precision for what the scorers see, which is most of it."""
+    return {**vars(lessons), "cells": lessons.cells.half()}
 
 
-def _unpack(packed: dict[str, torch.Tensor]) -> tuple[Pairs, PairTargets]:
-    values: dict[str, dict[str, torch.Tensor]] = {"pairs": {}, "targets": {}}
-    for name, value in packed.items():
-        part, _, entry = name.partition(".")
-        values[part][entry] = value if value.dtype == torch.bool else value.float()
-    return Pairs(**values["pairs"]), PairTargets(**values["targets"])
+def _unpack(packed: dict[str, torch.Tensor]) -> Lessons:
+    return Lessons(**{**packed, "cells": packed["cells"].float()})

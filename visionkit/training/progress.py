@@ -78,7 +78,9 @@ class EpochProgress(Callback):
             self._bar.start()
 
     def _epoch(self, trainer: L.Trainer) -> str:
-        return f"Epoch {trainer.current_epoch + 1} of {trainer.max_epochs}"
+        number = f"Epoch {trainer.current_epoch + 1}"
+        endless = trainer.max_epochs is None or trainer.max_epochs < 0  # it ends by the clock
+        return number if endless else f"{number} of {trainer.max_epochs}"
 
 
 def _fits(trainer: L.Trainer) -> bool:
@@ -86,7 +88,11 @@ def _fits(trainer: L.Trainer) -> bool:
 
 
 def _losses(metrics: Mapping[str, Any]) -> str:
-    names = {"train/loss_epoch": "loss", "val/loss": "validation loss"}
+    names = {
+        "train/loss_epoch": "loss",
+        "val/loss": "validation loss",
+        "val/ap50": "validation AP50",
+    }
     return ", ".join(
         f"{words} {float(metrics[name]):.4f}" for name, words in names.items() if name in metrics
     )

@@ -130,7 +130,10 @@ class Border:
             if is_file(path):
                 return path
         if escapes:
-            reason = f"the path {name!r} must stay below {self.root}; left out"
+            reason = (
+                f"the path {name!r} must stay below {self.root}; left out "
+                "(set image_root to a folder above the pictures if they lie elsewhere)"
+            )
         else:
             looked = " or ".join(str(place) for place in [p for p in places if is_folder(p)][:2])
             reason = (

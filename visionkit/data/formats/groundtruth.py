@@ -3,6 +3,10 @@
 https://docs.aws.amazon.com/sagemaker/latest/dg/sms-data-output.html: object detection,
 single-label and multi-label image classification. A picture in a bucket is looked for by its
 key, and by the ends of its key, below the folder of the manifest.
+
+A manifest may carry what a model said in its evaluation (`visionkit.evaluation.manifest`, and the
+snapshots of Rekognition Custom Labels): an attribute with "evaluation" in its name whose metadata
+say what is true of it. Those are no labels, and are left out with a warning.
 """
 
 from __future__ import annotations
@@ -22,10 +26,11 @@ from visionkit.data.images import is_junk
 from visionkit.files import write_text
 from visionkit.types import Sample
 
-_BOXES = "groundtruth/object-detection"
-_CLASS = "groundtruth/image-classification"
-_CLASSES = "groundtruth/image-classification-multilabel"
+BOXES = "groundtruth/object-detection"
+CLASS = "groundtruth/image-classification"
+CLASSES = "groundtruth/image-classification-multilabel"
 _METADATA = "-metadata"
+_JUDGED = "is-true-positive"
 
 
 def find(folder: Path) -> list[Path]:
@@ -42,9 +47,11 @@ def collect(source: Path, border: Border) -> None:
         except TextError as error:
             border.report(file, error.line, error.reason)
             continue
-        for number, text in enumerate(lines, start=1):
-            if text.strip():
-                _Line(file, number, border).collect(text)
+        stated = [(number, text) for number, text in enumerate(lines, start=1) if text.strip()]
+        judged = sum(_Line(file, number, border).collect(text) for number, text in stated)
+        if judged:
+            reason = "what a model said in its evaluation is no label; left out"
+            border.report(file, None, f"{reason}, in {judged} of {len(stated)} lines", "warning")
 
 
 def write(samples: Sequence[Sample], folder: Path) -> dict[str, str]:
@@ -54,21 +61,29 @@ def write(samples: Sequence[Sample], folder: Path) -> dict[str, str]:
     labels = sorted({label for sample in samples for label in sample.labels})
     parts = by_split(samples)
     for split, part in parts.items():
-        rows = (_to_json(sample, names[sample.id], classes, labels) for sample in part)
+        rows = (boxes_row(sample, names[sample.id], classes, labels) for sample in part)
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         write_text(folder / f"output{split_suffix(split, parts)}.manifest", "".join(lines))
     return names
 
 
-def _to_json(
+def boxes_row(
     sample: Sample, name: str, classes: Sequence[str], labels: Sequence[str]
 ) -> dict[str, Any]:
+    """The line of a picture: its labels, if it has any, and its boxes, if only none of them.
+
+    Args:
+        sample: the picture.
+        name: where it lies.
+        classes: names of boxes; the index is the `class_id`.
+        labels: names of whole pictures, likewise.
+    """
     row: dict[str, Any] = {"source-ref": name}
     if sample.labels:
         row["labels"] = [labels.index(label) for label in sample.labels]
         row["labels-metadata"] = {
             "class-map": {str(labels.index(label)): label for label in sample.labels},
-            "type": _CLASSES,
+            "type": CLASSES,
             "human-annotated": "yes",
         }
     annotations = []
@@ -84,7 +99,7 @@ def _to_json(
     row["boxes-metadata"] = {
         "objects": [{} for _ in annotations],
         "class-map": {str(classes.index(entry.label)): entry.label for entry in sample.objects},
-        "type": _BOXES,
+        "type": BOXES,
         "human-annotated": "yes" if human else "no",
         "creation-date": max((entry.created for entry in sample.objects), default=""),
     }
@@ -97,24 +112,30 @@ class _Line:
     number: int
     border: Border
 
-    def collect(self, text: str) -> None:
+    def collect(self, text: str) -> bool:
+        """Adds what a line states; returns whether what a model said was left out of it."""
         try:
             row = parse_json_line(text)
         except TextError as error:
             self._report(error.reason)
-            return
+            return False
         folder = self.file.parent
         name = _local_name(row.get("source-ref"), self.border.image_root or folder)
         path = self.border.resolve(name, [folder, folder / "images"], self.file, self.number)
         if path is None:
-            return
+            return False
         entry = Entry(path, self.file, self.number, split=split_in_name(self.file.stem))
-        known = [self._add(entry, *parts) for parts in _attributes(row)]
+        attributes = list(_attributes(row))
+        labels = [
+            (value, about) for name, value, about in attributes if not _is_judged(name, about)
+        ]
+        known = [self._add(entry, *parts) for parts in labels]
         if any(known):
             self.border.add(entry)
         else:
-            types = ", ".join((_BOXES, _CLASS, _CLASSES))
+            types = ", ".join((BOXES, CLASS, CLASSES))
             self._report(f"an attribute must have metadata of a type of {types}")
+        return len(labels) < len(attributes)
 
     def _report(self, reason: str) -> None:
         self.border.report(self.file, self.number, f"{reason}; left out")
@@ -124,15 +145,15 @@ class _Line:
         kind = metadata.get("type")
         class_map = metadata.get("class-map")
         names = class_map if isinstance(class_map, dict) else {}
-        if kind == _BOXES:
+        if kind == BOXES:
             self._add_boxes(entry, value, metadata, names)
-        elif kind == _CLASSES:
+        elif kind == CLASSES:
             numbers_ = value if isinstance(value, list) else [value]
             found = [names.get(str(number)) for number in numbers_]
             if None in found:
                 self._report(f"classes must be in the class-map, got {value!r:.80}")
             entry.labels += [str(name) for name in found if name is not None]
-        elif kind == _CLASS:
+        elif kind == CLASS:
             name = metadata.get("class-name", names.get(str(value)))
             if name is None:
                 self._report(f"the metadata must have a class-name for {value!r:.80}")
@@ -174,12 +195,20 @@ class _Line:
             )
 
 
-def _attributes(row: Mapping[str, Any]) -> Iterator[tuple[object, Mapping[str, Any]]]:
-    """Value and metadata of each labelled attribute of a line."""
+def _attributes(row: Mapping[str, Any]) -> Iterator[tuple[str, object, Mapping[str, Any]]]:
+    """Name, value and metadata of each labelled attribute of a line."""
     for key, metadata in row.items():
         name = key.removesuffix(_METADATA)
         if name != key and name in row and isinstance(metadata, dict):
-            yield row[name], metadata
+            yield name, row[name], metadata
+
+
+def _is_judged(name: str, metadata: Mapping[str, Any]) -> bool:
+    """Whether an attribute is what a model said in its evaluation."""
+    objects = metadata.get("objects")
+    entries = objects if isinstance(objects, list) else []
+    judged = any(isinstance(entry, dict) and _JUDGED in entry for entry in (metadata, *entries))
+    return judged and "evaluation" in name.split("-")
 
 
 def _local_name(reference: object, folder: Path) -> object:

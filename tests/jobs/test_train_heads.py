@@ -1,0 +1,207 @@
+"""Trainings of the classification and the localization head, as `visionkit train` runs them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.jobs.conftest import write_broken
+from visionkit.cli.compose import compose
+from visionkit.config import EvaluateConfig, TrainConfig
+from visionkit.data.formats import read
+from visionkit.data.images import find_images
+from visionkit.data.table import to_samples
+from visionkit.inference.predictor import Predictor
+from visionkit.jobs.evaluate import evaluate
+from visionkit.jobs.train import train
+
+DIGITS, BOXES = 200, 16
+
+
+def run(folder: Path, scratch: Path, *words: str) -> dict[str, float]:
+    """Figures of a training on a small demo set."""
+    given = [
+        "trainer.accelerator=cpu",
+        "trainer.progress=false",
+        f"data.demo.folder={scratch / 'demo'}",
+        *words,
+    ]
+    config = compose("train", TrainConfig, given).config
+    folder.mkdir(exist_ok=True)
+    return dict(train(config, folder).metrics)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("heads")
+
+
+@pytest.fixture(scope="module")
+def digits(scratch: Path) -> tuple[Path, dict[str, float]]:
+    """A classification training's folder and figures; not to be changed."""
+    folder = scratch / "digits"
+    words = (
+        "task=classification",
+        "task.image_size=64",
+        "task.views=1",
+        f"task.cache.folder={scratch / 'features'}",
+        f"data.demo.digits={DIGITS}",
+    )
+    return folder, run(folder, scratch / "digits_demo", *words)
+
+
+@pytest.fixture(scope="module")
+def both(digits: tuple[Path, dict[str, float]], scratch: Path) -> tuple[Path, dict[str, float]]:
+    """The folder and figures of a training that adds a localization head to the bundle."""
+    folder = scratch / "both"
+    words = (
+        "task=localization",
+        f"bundle={digits[0] / 'bundle'}",
+        "task.image_size=96",
+        "task.width=32",
+        "task.depth=1",
+        "task.minutes=10",
+        "trainer.max_epochs=1",
+        f"data.demo.pictures={BOXES}",
+        "data.demo.classes=2",
+    )
+    return folder, run(folder, scratch / "boxes_demo", *words)
+
+
+def pictures(scratch: Path) -> list[Path]:
+    return list(find_images(scratch / "digits_demo" / "demo"))[::20]
+
+
+def test_digits_are_named_far_better_than_by_chance(
+    digits: tuple[Path, dict[str, float]],
+) -> None:
+    folder, figures = digits
+    assert figures["accuracy"] > 0.6  # chance is 0.1
+    assert {path.name for path in folder.iterdir()} >= {
+        "bundle",
+        "metrics.json",
+        "evaluation.manifest",
+        "evaluation_summary.json",
+        "report.html",
+        "table.parquet",
+    }
+    written = json.loads((folder / "metrics.json").read_text())
+    assert written["figures"]["accuracy"] == figures["accuracy"]
+
+
+def test_the_figures_are_those_of_the_answers_that_were_written(
+    digits: tuple[Path, dict[str, float]],
+) -> None:
+    """By counting the marks of the manifest, which is a data set again."""
+    folder, figures = digits
+    rows = [json.loads(line) for line in (folder / "evaluation.manifest").read_text().splitlines()]
+    right = 0
+    for row in rows:
+        marks = [value for key, value in row.items() if key.endswith("-metadata")]
+        right += any(one.get("is-true-positive") for one in marks)
+    assert right / len(rows) == pytest.approx(figures["accuracy"])
+    samples = to_samples(
+        read(folder / "evaluation.manifest", "groundtruth", image_root=folder.parent).table
+    )
+    assert [Path(sample.uri).parent.name for sample in samples] == [
+        sample.labels[0] for sample in samples
+    ]
+
+
+def test_a_head_that_is_added_changes_no_answer_of_the_others(
+    digits: tuple[Path, dict[str, float]], both: tuple[Path, dict[str, float]], scratch: Path
+) -> None:
+    before = Predictor.load(digits[0] / "bundle", device="cpu")
+    after = Predictor.load(both[0] / "bundle", device="cpu")
+    assert (before.tasks, after.tasks) == (
+        ("classification",),
+        ("classification", "localization"),
+    )
+    old = before.predict(pictures(scratch))
+    new = after.predict(pictures(scratch))
+    for one, other in zip(old, new, strict=True):
+        assert one.classification is not None
+        assert other.classification is not None
+        np.testing.assert_array_equal(
+            one.classification.confidence, other.classification.confidence
+        )
+        assert one.localization is None
+        assert other.localization is not None
+
+
+def test_a_located_run_holds_its_files(both: tuple[Path, dict[str, float]]) -> None:
+    folder, figures = both
+    assert 0 <= figures["ap50"] <= 1
+    assert {path.name for path in folder.iterdir()} >= {
+        "bundle",
+        "checkpoints",
+        "evaluation.manifest",
+        "evaluation_summary.json",
+        "metrics.json",
+        "outcomes.jsonl",
+        "report.html",
+        "table.parquet",
+    }
+
+
+def test_fine_tuning_does_not_move_the_backbone_of_a_bundle(
+    digits: tuple[Path, dict[str, float]], scratch: Path, tmp_path: Path
+) -> None:
+    words = (
+        "task=classification",
+        "task.finetune.enabled=true",
+        f"bundle={digits[0] / 'bundle'}",
+        f"data.demo.digits={DIGITS}",
+    )
+    with pytest.raises(ValueError, match=r"finetune.enabled must be false.*leave away bundle="):
+        run(tmp_path / "run", scratch / "digits_demo", *words)
+
+
+def evaluated(folder: Path, *words: str) -> dict[str, float]:
+    config = compose("evaluate", EvaluateConfig, ["accelerator=cpu", *words]).config
+    folder.mkdir()
+    return dict(evaluate(config, folder).metrics)
+
+
+def test_evaluating_again_gives_the_same(
+    digits: tuple[Path, dict[str, float]], scratch: Path, tmp_path: Path
+) -> None:
+    folder, figures = digits
+    data = scratch / "digits_demo" / "demo"
+    words = [f"bundle={folder / 'bundle'}", f"data={data}", "format=folders", "split=test"]
+    again = evaluated(tmp_path / "again", *words)
+    assert again["accuracy"] == pytest.approx(figures["accuracy"])
+    assert again["nll"] == pytest.approx(figures["nll"], rel=1e-5)
+
+
+def test_of_several_heads_one_must_be_named(
+    both: tuple[Path, dict[str, float]], scratch: Path, tmp_path: Path
+) -> None:
+    bundle = f"bundle={both[0] / 'bundle'}"
+    data = f"data={scratch / 'digits_demo' / 'demo'}"
+    with pytest.raises(ValueError, match=r"task must say .*classification or localization"):
+        evaluated(tmp_path / "none", bundle, data)
+    with pytest.raises(ValueError, match=r"classification or localization, got exemplar"):
+        evaluated(tmp_path / "other", bundle, data, "task=exemplar")
+    assert evaluated(tmp_path / "named", bundle, data, "task=classification")["accuracy"] > 0.6
+    with pytest.raises(ValueError, match=r"must have labelled boxes.*got"):
+        evaluated(tmp_path / "wrong", bundle, data, "task=localization")
+
+
+def test_a_broken_picture_is_reported_and_left_out(
+    digits: tuple[Path, dict[str, float]], scratch: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    for path in pictures(scratch)[:3]:
+        target = data / path.parent.name / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    write_broken(data / "0" / "broken.jpg")
+    folder = tmp_path / "run"
+    evaluated(folder, f"bundle={digits[0] / 'bundle'}", f"data={data}")
+    assert "broken.jpg" in (folder / "problems.csv").read_text()
+    rows = (folder / "evaluation.manifest").read_text().splitlines()
+    assert len(rows) == 3

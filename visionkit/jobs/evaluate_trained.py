@@ -1,0 +1,137 @@
+"""Measuring a trained head of a bundle on pictures of which it is known what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+
+from visionkit.config import EvaluateConfig
+from visionkit.data.formats import read
+from visionkit.data.problems import Problem
+from visionkit.data.table import to_samples
+from visionkit.inference.parts import ClassificationPart, LocalizationPart
+from visionkit.jobs.dividing import classes_of
+from visionkit.jobs.measure import versions
+from visionkit.jobs.measure_classification import (
+    measure_classification,
+    say_classified,
+    write_classified,
+)
+from visionkit.jobs.measure_localization import measure_localization, say_located, write_located
+from visionkit.jobs.pictures import has_boxes
+from visionkit.jobs.sources import read_backgrounds, some_names
+from visionkit.jobs.summary import Summary
+from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
+from visionkit.models.backbone import Backbone
+from visionkit.types import Sample
+
+
+def evaluate_classification(
+    config: EvaluateConfig, part: ClassificationPart, backbone: Backbone, run_folder: Path
+) -> Summary:
+    """Measures a classification head; see `visionkit.jobs.evaluate`."""
+    samples, problems = _read(config, run_folder)
+    samples = [sample for sample in samples if sample.labels or part.multi_label]
+    _check_labels(samples, part.class_names, config.data, what="labels of pictures")
+    with progress("Naming", len(samples)) as step:
+        measured = measure_classification(
+            part,
+            backbone,
+            samples,
+            thresholds=part.thresholds,
+            seed=config.seed,
+            progress=step,
+        )
+    say_classified(measured)
+    keep_problems([*problems, *measured.problems], run_folder)
+    report = write_classified(
+        run_folder,
+        measured,
+        title=_title(config),
+        thresholds_from="Thresholds are those of the bundle.",
+        problems=problems,
+        config=yaml.safe_dump(asdict(config), sort_keys=False),
+        versions=versions(),
+    )
+    _say_end(config, report)
+    return Summary(run_folder, measured.figures)
+
+
+def evaluate_localization(
+    config: EvaluateConfig, part: LocalizationPart, backbone: Backbone, run_folder: Path
+) -> Summary:
+    """Measures a localization head; see `visionkit.jobs.evaluate`."""
+    samples, problems = _read(config, run_folder)
+    samples = [sample for sample in samples if has_boxes(sample)]
+    _check_labels(samples, part.class_names, config.data, what="labelled boxes")
+    with progress("Searching", len(samples)) as step:
+        measured = measure_localization(
+            part,
+            backbone,
+            samples,
+            thresholds=part.thresholds,
+            seed=config.seed,
+            progress=step,
+        )
+    say_located(measured)
+    keep_problems([*problems, *measured.problems], run_folder)
+    report = write_located(
+        run_folder,
+        measured,
+        title=_title(config),
+        thresholds_from="Thresholds are those of the bundle: each class's own.",
+        problems=problems,
+        config=yaml.safe_dump(asdict(config), sort_keys=False),
+        versions=versions(),
+    )
+    _say_end(config, report)
+    return Summary(run_folder, measured.figures)
+
+
+def bundle_name(bundle: str) -> str:
+    """The folder of the bundle, or that of the run which it is the bundle of."""
+    path = Path(bundle).absolute()
+    return path.parent.name if path.name == "bundle" else path.name
+
+
+def _read(config: EvaluateConfig, run_folder: Path) -> tuple[list[Sample], list[Problem]]:
+    """The pictures of the split, those of the background behind them, and what was wrong."""
+    with problems_kept(run_folder):
+        found = read(config.data, config.format, image_root=config.image_root)
+    samples, problems = to_samples(found.table), list(found.problems)
+    if config.split != "all":
+        chosen = [sample for sample in samples if sample.split == config.split]
+        if not chosen:
+            splits = sorted({sample.split or "none" for sample in samples})
+            raise ValueError(
+                f"split={config.split} must have pictures, but the splits of {config.data} are: "
+                f"{', '.join(splits)}; take split=all or one of these"
+            )
+        samples = chosen
+    if config.background is not None:
+        pictures, more = read_backgrounds(config.background)
+        samples, problems = [*samples, *pictures.scenes.samples], problems + more
+    return samples, problems
+
+
+def _check_labels(
+    samples: Sequence[Sample], class_names: Sequence[str], source: str, *, what: str
+) -> None:
+    labels = {name for sample in samples for name in classes_of(sample)}
+    if not labels & set(class_names):
+        raise ValueError(
+            f"the pictures must have {what} of the head's classes ({some_names(class_names)}), "
+            f"got {some_names(labels) if labels else 'none'} [{source}]"
+        )
+
+
+def _title(config: EvaluateConfig) -> str:
+    return f"{bundle_name(config.bundle)} on {Path(config.data).name}"
+
+
+def _say_end(config: EvaluateConfig, report: Path) -> None:
+    say("", f"The report: {report}")
+    say_next(["predict", f"bundle={config.bundle}", "source=PICTURE_OR_FOLDER"])

@@ -1,0 +1,213 @@
+"""Training the localization head: boxes in, a bundle with thresholds and a report out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from visionkit.config import LocalizationConfig, TrainConfig
+from visionkit.data.framing import Framing
+from visionkit.data.problems import Problem
+from visionkit.heads.localization import LocalizationHead
+from visionkit.inference.parts import LocalizationPart
+from visionkit.jobs.labelled import LabelledSet
+from visionkit.jobs.measure import versions
+from visionkit.jobs.measure_localization import (
+    measure_localization,
+    say_located,
+    write_located,
+)
+from visionkit.jobs.settings import localization_settings, tiles_of
+from visionkit.jobs.summary import Summary
+from visionkit.jobs.terminal import progress, say
+from visionkit.jobs.training import (
+    BUNDLE_NAME,
+    Finished,
+    begin,
+    config_text,
+    learning_curves,
+    read_set,
+    save_bundle,
+    say_end,
+)
+from visionkit.models.backbone import Backbone
+from visionkit.training.boxed import frame_size
+from visionkit.training.localization import LocalizationFit, fit_localization, start_boxes
+from visionkit.types import Sample
+
+USUAL_THRESHOLD = 0.3
+"""Score from which a box is given where no validation picture tells better."""
+DEMO_MINUTES = 2.5
+_CURVES = {
+    "train/loss_epoch": "training loss",
+    "val/ap": "AP on the validation pictures",
+    "val/ap50": "AP50 on the validation pictures",
+}
+
+
+def train_localization(config: TrainConfig, task: LocalizationConfig, run_folder: Path) -> Summary:
+    """Trains the localization head, sets its thresholds and measures it; see `jobs.train`."""
+    torch.manual_seed(config.seed)  # the head begins at random
+    found = read_set(config.data, "localization", run_folder, seed=config.seed)
+    start = begin(config, learns=True)
+    backbone = start.backbone
+    head = new_localization_head(task, backbone, found.class_names)
+    framing = Framing(frame_size(found.train, task.image_size), "letterbox")
+    fitted = _fit(config, task, found, backbone, head, framing, run_folder)
+    backbone.freeze().eval()
+    done = finish_localization(
+        located_part(head, found, framing, task),
+        found,
+        backbone,
+        run_folder,
+        config,
+        problems=fitted.problems,
+        curve=fitted.curve,
+        text=config_text(run_folder),
+    )
+    save_bundle(start, run_folder, metadata=done.metadata, localization=done.part)
+    bundle = f"bundle={run_folder / BUNDLE_NAME}"
+    say_end(run_folder, f"{len(found.class_names)} classes", ["evaluate", bundle, "data=FOLDER"])
+    return Summary(run_folder, done.figures)
+
+
+def located_part(
+    head: LocalizationHead, found: LabelledSet, framing: Framing, task: LocalizationConfig
+) -> LocalizationPart:
+    """The head with thresholds that say nothing yet of its pictures."""
+    usual = dict.fromkeys(found.class_names, USUAL_THRESHOLD)
+    return LocalizationPart(head, found.class_names, framing, usual, tiles_of(task))
+
+
+def finish_localization(
+    part: LocalizationPart,
+    found: LabelledSet,
+    backbone: Backbone,
+    folder: Path,
+    config: TrainConfig,
+    *,
+    problems: Sequence[Problem],
+    curve: Sequence[Mapping[str, float]],
+    text: str,
+) -> Finished[LocalizationPart]:
+    """The part with its thresholds, measured; figures and report are said and written.
+
+    Args:
+        part: as it is after the training.
+        found: the set that was learned.
+        backbone: as it is after the training, in evaluation mode.
+        folder: where figures and report are written.
+        config: of the training.
+        problems: of the training.
+        curve: figures of its epochs.
+        text: the composed config.
+    """
+    pixels = int(config.data.max_megapixels * 1e6)
+    part = with_thresholds(part, backbone, found.val, max_pixels=pixels)
+    tested = found.tested
+    with progress("test pictures", len(tested.samples)) as step:
+        measured = measure_localization(
+            part,
+            backbone,
+            tested.samples,
+            thresholds=part.thresholds,
+            seed=config.seed,
+            max_pixels=pixels,
+            progress=step,
+        )
+    say_located(measured)
+    write_located(
+        folder,
+        measured,
+        title=f"localization, {tested.words}",
+        thresholds_from=thresholds_words(len(found.val)),
+        problems=(*found.problems, *problems),
+        training_images=len(found.train),
+        learning=learning_curves(curve, _CURVES),
+        config=text,
+        versions=versions(),
+    )
+    return Finished("localization", part, measured.figures, tested.words)
+
+
+def new_localization_head(
+    task: LocalizationConfig, backbone: Backbone, class_names: Sequence[str]
+) -> LocalizationHead:
+    """A head that has learned nothing of these classes, on the backbone's device.
+
+    Raises:
+        FileNotFoundError: there are no box weights at `task.boxes`.
+        ValueError: they are damaged, or of other sizes.
+    """
+    head = LocalizationHead(
+        backbone.channels,
+        len(class_names),
+        width=task.width,
+        depth=task.depth,
+        score_threshold=task.score_threshold,
+        iou_threshold=task.iou_threshold,
+        max_detections=task.max_detections,
+    )
+    if task.boxes is not None:
+        start_boxes(head, Path(task.boxes))
+    return head.to(next(backbone.parameters()).device)
+
+
+def with_thresholds(
+    part: LocalizationPart, backbone: Backbone, val: Sequence[Sample], *, max_pixels: int
+) -> LocalizationPart:
+    """The part with the threshold of the best F1 on validation pictures for each class.
+
+    A class of which none of them shows a box, or no box is found, keeps the threshold it has.
+    """
+    if not val:
+        return part
+    with progress("validation pictures", len(val)) as step:
+        judged = measure_localization(
+            part, backbone, val, thresholds=None, max_pixels=max_pixels, progress=step
+        )
+    best = {one.name: one.assumed_threshold for one in judged.metrics.boxes.per_class}
+    known = {name: float(value) for name, value in best.items() if math.isfinite(value)}
+    return replace(part, thresholds={**part.thresholds, **known})
+
+
+def thresholds_words(count: int) -> str:
+    """How the thresholds were set on so many validation pictures, a sentence."""
+    if not count:
+        return f"There were no pictures to set thresholds on: all are {USUAL_THRESHOLD}."
+    return f"Each class's threshold is that of its best F1 on {count} validation pictures."
+
+
+def _fit(
+    config: TrainConfig,
+    task: LocalizationConfig,
+    found: LabelledSet,
+    backbone: Backbone,
+    head: LocalizationHead,
+    framing: Framing,
+    run_folder: Path,
+) -> LocalizationFit:
+    settings = localization_settings(config.trainer, task, config.seed)
+    if config.data.root is None and settings.minutes is None:
+        settings = replace(settings, minutes=DEMO_MINUTES)
+        say(f"The demo set is learned for {DEMO_MINUTES:g} minutes; task.minutes=... sets another.")
+    if (run_folder / "checkpoints").is_dir():
+        say("Going on after the last whole epoch of the run that was stopped.")
+    fitted = fit_localization(
+        backbone,
+        head,
+        found.train,
+        found.val,
+        found.class_names,
+        framing,
+        run_folder,
+        settings,
+        max_pixels=int(config.data.max_megapixels * 1e6),
+    )
+    kept = f"; kept is what stood after epoch {fitted.best_epoch}" if found.val else ""
+    say(f"{fitted.epochs} epochs, {fitted.steps} steps{kept}.")
+    return fitted
