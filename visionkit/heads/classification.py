@@ -115,7 +115,7 @@ class ClassificationHead(Head[Tensor, Tensor, Tensor, None, list[sv.Classificati
     def standardised(self, features: Tensor) -> Tensor:
         """(B, C) of (B, C) pooled features: of length sqrt(C), about the mean of what was learned.
 
-        Equal lengths name Grocery's test pictures better: 69.5 % right, not 68.8.
+        Of Grocery's test pictures class means name 67.9 % rightly with it, 67.0 % without.
         """
         standard = (features - self.mean) / self.std
         return math.sqrt(len(self.mean)) * F.normalize(standard, dim=1)
