@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.training.test_fit import QUICK, trained
-from visionkit.training import fit as fit_module
+from visionkit.training import lightning_parts
 from visionkit.training.progress import EpochProgress
 
 SHOWN = replace(QUICK, progress=True)
@@ -33,7 +33,7 @@ def test_a_line_an_epoch_where_the_output_is_no_terminal(
 def test_a_bar_in_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=80, _environ={})
-    monkeypatch.setattr(fit_module, "EpochProgress", lambda: EpochProgress(console))
+    monkeypatch.setattr(lightning_parts, "EpochProgress", lambda: EpochProgress(console))
     trained(tmp_path, SHOWN)
     shown = screen.getvalue()
     assert "Epoch 2 of 3 " in shown
