@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from visionkit.data.images import MAX_PIXELS, ImageError, read_image
+from visionkit.data.images import MAX_PIXELS
 from visionkit.data.problems import Problem
 from visionkit.data.table import save_table, to_table
 from visionkit.evaluation.class_cards import Pool
@@ -37,6 +37,7 @@ from visionkit.files import write_json
 from visionkit.inference.parts import ClassificationPart
 from visionkit.inference.prediction import Prediction
 from visionkit.inference.seen import see
+from visionkit.jobs.asking import ask_each, read_again
 from visionkit.jobs.measure import (
     MANIFEST_NAME,
     METRICS_NAME,
@@ -115,25 +116,12 @@ def measure_classification(
         ValueError: a class has no threshold.
     """
     known = classed(samples, part.class_names, multi_label=part.multi_label)
-    kept: list[int] = []
-    scores, problems = [], list(known.problems)
-    start = time.monotonic()
-    for index, sample in enumerate(known.samples):
-        try:
-            scores.append(_scores(part, backbone, sample, max_pixels))
-            kept.append(index)
-        except ImageError as error:
-            problems.append(
-                Problem(sample.uri, None, f"{error.reason}; {error.way_out}; not measured")
-            )
-        except FileNotFoundError:
-            problems.append(Problem(sample.uri, None, "the picture must exist; not measured"))
-        if progress is not None:
-            progress(1)
-    seconds = (time.monotonic() - start) / len(kept) if kept else float("nan")
-    part_of = known.part(kept)
+    asked = ask_each(
+        known.samples, lambda uri: _scores(part, backbone, uri, max_pixels), progress=progress
+    )
+    part_of = known.part(asked.kept)
     targets = part_of.targets.numpy()
-    given = np.array(scores, np.float64).reshape(len(kept), len(part.class_names))
+    given = np.array(asked.answers, np.float64).reshape(-1, len(part.class_names))
     metrics = evaluate_classes(
         targets > 0 if part.multi_label else targets,
         given,
@@ -142,7 +130,8 @@ def measure_classification(
         precision_goal=precision_goal,
         seed=seed,
     )
-    return MeasuredClassification(metrics, part_of.samples, given, tuple(problems), seconds)
+    problems = (*known.problems, *asked.problems)
+    return MeasuredClassification(metrics, part_of.samples, given, problems, asked.seconds)
 
 
 @dataclass(frozen=True)
@@ -207,7 +196,7 @@ def write_classified(
         title=title,
         metrics=metrics,
         image_names=[sample.id for sample in samples],
-        read_image=lambda picture: read_image(samples[picture].uri),
+        read_image=lambda picture: read_again(samples[picture]),
         thresholds_from=thresholds_from,
         pool=_pool(doubted.samples),
         doubts=doubted.doubts,
@@ -241,15 +230,15 @@ def _pool(samples: Sequence[Sample]) -> Pool | None:
         names=[sample.id for sample in samples],
         labels=[", ".join(sample.labels) or "none of them" for sample in samples],
         parts=[sample.split or "train" for sample in samples],
-        read=lambda picture: read_image(samples[picture].uri),
+        read=lambda picture: read_again(samples[picture]),
     )
 
 
 def _scores(
-    part: ClassificationPart, backbone: Backbone, sample: Sample, max_pixels: int
+    part: ClassificationPart, backbone: Backbone, uri: str, max_pixels: int
 ) -> NDArray[np.floating]:
     """(K,) probabilities of one picture."""
-    seen = see(backbone, [sample.uri], part.framing, max_pixels=max_pixels)
+    seen = see(backbone, [uri], part.framing, max_pixels=max_pixels)
     answer = part.answer(seen, [Prediction()])[0].classification
     if answer is None or answer.confidence is None:
         raise RuntimeError("a classification head must give confidences, got none")

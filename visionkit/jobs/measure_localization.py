@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import supervision as sv
 
-from visionkit.data.images import MAX_PIXELS, ImageError, read_image
+from visionkit.data.images import MAX_PIXELS, read_image
 from visionkit.data.problems import Problem
 from visionkit.data.table import save_table, to_table
 from visionkit.evaluation.localization import LocalizationMetrics, evaluate_localization
@@ -35,6 +35,7 @@ from visionkit.files import write_json
 from visionkit.inference.parts import LocalizationPart
 from visionkit.inference.prediction import Prediction
 from visionkit.inference.seen import see
+from visionkit.jobs.asking import ask_each, read_again
 from visionkit.jobs.measure import (
     MANIFEST_NAME,
     METRICS_NAME,
@@ -46,7 +47,7 @@ from visionkit.jobs.measure import (
 )
 from visionkit.jobs.terminal import say, say_table
 from visionkit.models.backbone import Backbone
-from visionkit.types import Image, Sample
+from visionkit.types import Sample
 
 Locate = Callable[[str], sv.Detections]
 """The objects in the picture at a path, whatever their score, in pixels of the upright picture.
@@ -142,29 +143,18 @@ def measure_located(
     Raises:
         ValueError: a class has no threshold, or a find a class that there is not.
     """
-    read, predictions, problems = [], [], []
-    start = time.monotonic()
-    for sample in samples:
-        try:
-            predictions.append(locate(sample.uri))
-            read.append(sample)
-        except ImageError as error:
-            problems.append(
-                Problem(sample.uri, None, f"{error.reason}; {error.way_out}; not measured")
-            )
-        except FileNotFoundError:
-            problems.append(Problem(sample.uri, None, "the picture must exist; not measured"))
-        if progress is not None:
-            progress(1)
-    seconds = (time.monotonic() - start) / len(read) if read else float("nan")
+    asked = ask_each(samples, locate, progress=progress)
+    read = tuple(samples[index] for index in asked.kept)
     metrics = evaluate_localization(
         [_truth(sample, class_names) for sample in read],
-        predictions,
+        asked.answers,
         class_names,
         thresholds=thresholds,
         seed=seed,
     )
-    return MeasuredLocalization(metrics, tuple(read), tuple(predictions), tuple(problems), seconds)
+    return MeasuredLocalization(
+        metrics, read, tuple(asked.answers), tuple(asked.problems), asked.seconds
+    )
 
 
 def located_by(
@@ -239,7 +229,7 @@ def write_located(
         metrics=metrics.boxes,
         predictions=measured.predictions,
         image_names=names,
-        read_image=lambda picture: _read_again(samples[picture]),
+        read_image=lambda picture: read_again(samples[picture]),
         coco=metrics.coco,
         errors=metrics.errors,
         wording=CLASSES,
@@ -268,11 +258,6 @@ def say_located(measured: MeasuredLocalization) -> None:
     )
     if measured.problems:
         say(f"{len(measured.problems)} pictures could not be read and are not measured.")
-
-
-def _read_again(sample: Sample) -> Image:
-    """(H, W, 3) uint8 RGB: a picture that was read before, however large it may be."""
-    return read_image(sample.uri, max_pixels=max(MAX_PIXELS, sample.width * sample.height))
 
 
 def _truth(sample: Sample, class_names: Sequence[str]) -> Truth:
