@@ -40,6 +40,7 @@ from visionkit.evaluation.localization import LocalizationMetrics, evaluate_loca
 from visionkit.heads.localization import BoxTargets, LocalizationHead
 from visionkit.inference.locate import locate
 from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.weights import starter_boxes
 from visionkit.training.boxed import frame_size
 from visionkit.training.localization import fit_localization, start_boxes
 from visionkit.training.localization_module import Localizer
@@ -78,7 +79,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=416, help="longest side in pixels")
     parser.add_argument("--weights", choices=["starter", "file"], default="starter")
     parser.add_argument("--freeze", choices=["none", "early", "all"], default="none")
-    parser.add_argument("--boxes", type=Path, help="box weights made by `visionkit pretrain`")
+    parser.add_argument("--boxes", default="starter", help="starter, none, or a file of weights")
     parser.add_argument("--held-out", action="store_true", help="measure on training pictures")
     parser.add_argument("--peer-python", help="python of an environment with ultralytics")
     parser.add_argument("--no-peer", action="store_true", help="leave the peer out")
@@ -109,8 +110,10 @@ def _own(name: str, given: BoxSet, arguments: argparse.Namespace) -> Localizatio
     backbone = _backbone(arguments.weights)
     torch.manual_seed(arguments.seed)
     head = LocalizationHead(backbone.channels, len(given.class_names))
-    if arguments.boxes:
-        start_boxes(head, arguments.boxes)
+    if arguments.boxes == "starter" and arguments.weights == "starter":
+        head.load_class_agnostic(starter_boxes()[0])
+    elif arguments.boxes not in ("starter", "none"):
+        start_boxes(head, Path(arguments.boxes))
     framing = Framing(frame_size(given.train, arguments.size), "letterbox")
     settings = LocalizationSettings(
         max_epochs=None,
