@@ -381,6 +381,15 @@ class TrainerConfig:
 
 
 @dataclass
+class OthersConfig:
+    """Sets on which a bundle's other heads are measured where its backbone moves."""
+
+    scenes: OptionalPath
+    labels: OptionalPath
+    boxes: OptionalPath
+
+
+@dataclass
 class TrainConfig:
     """What `visionkit train` is told (conf/train.yaml)."""
 
@@ -390,6 +399,8 @@ class TrainConfig:
     augment: AugmentConfig
     trainer: TrainerConfig
     bundle: OptionalPath
+    move_backbone: bool
+    others: OthersConfig
     seed: Count
     output: OptionalPath
     overwrite: bool

@@ -162,6 +162,52 @@ def test_fine_tuning_does_not_move_the_backbone_of_a_bundle(
         run(tmp_path / "run", scratch / "digits_demo", *words)
 
 
+def test_where_the_backbone_moves_other_heads_are_measured_before_and_after(
+    digits: tuple[Path, dict[str, float]], scratch: Path, tmp_path: Path
+) -> None:
+    words = (
+        "task=localization",
+        f"bundle={digits[0] / 'bundle'}",
+        "move_backbone=true",
+        "task.image_size=96",
+        "task.width=32",
+        "task.depth=1",
+        "task.minutes=10",
+        "trainer.max_epochs=1",
+        f"data.demo.pictures={BOXES}",
+        "data.demo.classes=2",
+    )
+    with pytest.raises(ValueError, match=r"others.labels must name pictures.*classification"):
+        run(tmp_path / "unnamed", scratch / "boxes_demo", *words)
+    known = f"others.labels={scratch / 'digits_demo' / 'demo'}"
+    run(tmp_path / "run", scratch / "boxes_demo", *words, known)
+    told = json.loads((tmp_path / "run" / "others.json").read_text())["classification"]
+    # The set is divided as it was when the head was trained, so the first figure is known.
+    assert told["before"]["accuracy"] == pytest.approx(digits[1]["accuracy"])
+    before = Predictor.load(digits[0] / "bundle", device="cpu")
+    after = Predictor.load(tmp_path / "run" / "bundle", device="cpu")
+    assert after.tasks == ("classification", "localization")
+    assert before.backbone.weights_id != after.backbone.weights_id
+    assert after.metadata["classification"]["metrics"] == told["after"]
+    assert told["after"] != told["before"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["move_backbone=true"], "false where no bundle is given"),
+        (["move_backbone=true", "bundle=any"], "false where the backbone does not learn"),
+        (["others.boxes=any"], "others.boxes must be given with move_backbone=true"),
+    ],
+)
+def test_a_backbone_moves_only_where_it_can(
+    words: list[str], said: str, scratch: Path, tmp_path: Path
+) -> None:
+    given = ("task=classification", f"data.demo.digits={DIGITS}", *words)
+    with pytest.raises(ValueError, match=said):
+        run(tmp_path / "run", scratch / "digits_demo", *given)
+
+
 def evaluated(folder: Path, *words: str) -> dict[str, float]:
     config = compose("evaluate", EvaluateConfig, ["accelerator=cpu", *words]).config
     folder.mkdir()

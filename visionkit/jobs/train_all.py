@@ -19,6 +19,7 @@ from visionkit.inference.parts import ClassificationPart, LocalizationPart
 from visionkit.inference.predictor import pick_device
 from visionkit.jobs.labelled import LabelledSet
 from visionkit.jobs.measure import METRICS_NAME
+from visionkit.jobs.moving import after_moving, others_before
 from visionkit.jobs.sets import check_sets, data_of, names_nothing
 from visionkit.jobs.settings import joint_settings
 from visionkit.jobs.summary import Summary
@@ -83,6 +84,7 @@ def train_all(config: TrainConfig, task: AllConfig, run_folder: Path) -> Summary
     text = config_text(run_folder)
     learns = task.freeze != "all" and {*task.heads} != {"exemplar"}
     start = begin(config, learns=learns)
+    others = others_before(config, start, task.heads, run_folder)
     backbone = start.backbone
     pupils = _pupils(config, task, backbone, run_folder)
     classes = boxes = items = None
@@ -102,6 +104,7 @@ def train_all(config: TrainConfig, task: AllConfig, run_folder: Path) -> Summary
             metadata |= done.metadata
             figures |= {f"{done.task}/{name}": value for name, value in done.figures.items()}
     write_json(run_folder / METRICS_NAME, {"figures": figures})
+    start = after_moving(start, others, config, run_folder)
     save_bundle(
         start,
         run_folder,

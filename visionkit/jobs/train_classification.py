@@ -25,6 +25,7 @@ from visionkit.jobs.measure_classification import (
     say_classified,
     write_classified,
 )
+from visionkit.jobs.moving import after_moving, others_before
 from visionkit.jobs.settings import classification_settings
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import PROBLEMS_NAME, progress, say
@@ -63,12 +64,14 @@ def train_classification(
     pixels = int(config.data.max_megapixels * 1e6)
     found = read_set(config.data, "classification", run_folder, seed=config.seed)
     settings = classification_settings(config.trainer, task, config.seed)
-    if config.bundle is not None and settings.finetune is not None:
+    if config.bundle is not None and settings.finetune is not None and not config.move_backbone:
         raise ValueError(
             "task.finetune.enabled must be false where a head is added to a bundle, got true: its "
-            "other heads would answer otherwise; leave away bundle=, or fine-tune nothing"
+            "other heads would answer otherwise; leave away bundle=, fine-tune nothing, or say "
+            "move_backbone=true, and they are measured before and after"
         )
     start = begin(config, learns=settings.finetune is not None)
+    others = others_before(config, start, ["classification"], run_folder)
     backbone = start.backbone
     head = new_classification_head(task, backbone, found)
     framing = classification_framing(task, backbone)
@@ -87,6 +90,7 @@ def train_classification(
         curve=() if fitted.finetuned is None else fitted.finetuned.curve,
         text=config_text(run_folder),
     )
+    start = after_moving(start, others, config, run_folder)
     save_bundle(start, run_folder, metadata=done.metadata, classification=done.part)
     bundle = f"bundle={run_folder / BUNDLE_NAME}"
     say_end(run_folder, f"{len(found.class_names)} classes", ["evaluate", bundle, "data=FOLDER"])

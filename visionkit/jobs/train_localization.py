@@ -21,6 +21,7 @@ from visionkit.jobs.measure_localization import (
     say_located,
     write_located,
 )
+from visionkit.jobs.moving import after_moving, others_before
 from visionkit.jobs.settings import localization_settings, tiles_of
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import progress, say
@@ -57,7 +58,8 @@ def train_localization(config: TrainConfig, task: LocalizationConfig, run_folder
     """Trains the localization head, sets its thresholds and measures it; see `jobs.train`."""
     torch.manual_seed(config.seed)  # the head begins at random
     found = read_set(config.data, "localization", run_folder, seed=config.seed)
-    start = begin(config, learns=True)
+    start = begin(config, learns=task.freeze != "all")
+    others = others_before(config, start, ["localization"], run_folder)
     backbone = start.backbone
     head = new_localization_head(task, backbone, found.class_names)
     framing = localization_framing(task, found, demo=config.data.root is None)
@@ -73,6 +75,7 @@ def train_localization(config: TrainConfig, task: LocalizationConfig, run_folder
         curve=fitted.curve,
         text=config_text(run_folder),
     )
+    start = after_moving(start, others, config, run_folder)
     save_bundle(start, run_folder, metadata=done.metadata, localization=done.part)
     bundle = f"bundle={run_folder / BUNDLE_NAME}"
     say_end(run_folder, f"{len(found.class_names)} classes", ["evaluate", bundle, "data=FOLDER"])

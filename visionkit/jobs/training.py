@@ -14,6 +14,7 @@ from visionkit.inference.parts import ClassificationPart, LocalizationPart, Part
 from visionkit.inference.predictor import pick_device
 from visionkit.inference.store import Parts, load_parts, save_parts
 from visionkit.jobs.labelled import Kind, LabelledSet, read_labelled
+from visionkit.jobs.moving import check_moving
 from visionkit.jobs.terminal import keep_problems, problems_kept, say, say_next
 from visionkit.matching.finder import Finder
 from visionkit.models.backbone import Backbone, build_backbone
@@ -49,20 +50,25 @@ def begin(config: TrainConfig, *, learns: bool = False) -> Parts:
 
     Args:
         config: of the training.
-        learns: whether the backbone may learn too. That of a bundle never does: its other heads
-            would answer otherwise.
+        learns: whether the backbone may learn too. That of a bundle only does where the config
+            says that it moves, since its other heads answer otherwise then.
 
     Raises:
         FileNotFoundError: there is no such bundle.
-        ValueError: the bundle is damaged, or the backbone can't be built.
+        ValueError: the bundle is damaged, the backbone can't be built, or the config says that it
+            moves where it can't.
         RuntimeError: the hub can't be reached.
     """
     device = pick_device(config.trainer.accelerator)
+    check_moving(config, learns=learns)
     if config.bundle is not None:
         parts = load_parts(config.bundle, device)
+        if config.move_backbone:
+            parts.backbone.free()
+        does = "learns too" if config.move_backbone else "stays as it is"
         say(
             f"Adding to {config.bundle}, which answers {' and '.join(parts.tasks)}: its backbone "
-            f"({parts.backbone.name}) stays as it is."
+            f"({parts.backbone.name}) {does}."
         )
         return parts
     backbone = _build(config.backbone).to(device).eval()

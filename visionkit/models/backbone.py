@@ -202,6 +202,12 @@ class Backbone(nn.Module):
             parameter.requires_grad_(name not in self._fixed)
         return self.train(self.training)
 
+    def free(self) -> Backbone:
+        """Itself, with weights that training may change: the opposite of `freeze`."""
+        self._fixed = frozenset()
+        self.network.requires_grad_(True)
+        return self.train(self.training)
+
     def train(self, mode: bool = True) -> Backbone:
         """Itself, in training mode where it is not frozen."""
         super().train(mode)

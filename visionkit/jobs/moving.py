@@ -1,0 +1,247 @@
+"""The heads of a bundle whose backbone learns on with another head: measured before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from visionkit.config import DataConfig, TrainConfig
+from visionkit.data.demo import demo_photos
+from visionkit.evaluation.summary import counted, number
+from visionkit.files import write_json
+from visionkit.inference.predictor import new_finder
+from visionkit.inference.store import Parts
+from visionkit.jobs.labelled import Kind, LabelledSet, read_labelled
+from visionkit.jobs.measure import measure
+from visionkit.jobs.measure_classification import measure_classification
+from visionkit.jobs.measure_localization import measure_localization
+from visionkit.jobs.pictures import reference_pictures
+from visionkit.jobs.sources import read_backgrounds, read_scenes
+from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_table
+from visionkit.matching.finder import Finder
+from visionkit.models.backbone import Backbone
+from visionkit.types import Image, Numbered
+
+OTHERS_NAME = "others.json"
+_SETS = {"exemplar": "scenes", "classification": "labels", "localization": "boxes"}
+"""Head -> the key of `others` that names the set it is measured on."""
+
+Figures = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Other:
+    """A head that is not taught while its backbone moves.
+
+    Attributes:
+        task: which.
+        words: the pictures it is measured on.
+        measure: its figures on them, as a part of the bundle given.
+        before: its figures while the backbone was as it had been.
+    """
+
+    task: str
+    words: str
+    measure: Callable[[Parts], Figures]
+    before: Figures
+
+
+def others_before(
+    config: TrainConfig, parts: Parts, taught: Collection[str], run_folder: Path
+) -> list[Other]:
+    """The heads of the bundle beside those that are taught, measured; none where nothing moves.
+
+    Args:
+        config: of the training.
+        parts: of the bundle, before the training.
+        taught: heads that learn.
+        run_folder: where the problems of their sets are written.
+
+    Raises:
+        FileNotFoundError: a set does not exist.
+        ValueError: a head has no set in `others`, or it can't be used.
+    """
+    if not config.move_backbone:
+        return []
+    left = [task for task in parts.tasks if task not in taught]
+    for task in left:
+        if getattr(config.others, _SETS[task]) is None:
+            raise ValueError(
+                f"others.{_SETS[task]} must name pictures on which the head {task} of "
+                f"{config.bundle} is measured before and after its backbone moves, got none"
+            )
+    found = []
+    for task in left:
+        measure_part, words = _examination(config, task, parts, run_folder)
+        found.append(Other(task, words, measure_part, measure_part(parts)))
+    return found
+
+
+def after_moving(
+    parts: Parts, others: Collection[Other], config: TrainConfig, run_folder: Path
+) -> Parts:
+    """The bundle's parts as they are on the backbone that has moved; figures are said and written.
+
+    Trained heads stay as they were. The items of an exemplar head are embedded anew; what was
+    learned of each is forgotten, since it was learned of what the backbone said before.
+
+    Args:
+        parts: with the backbone as it is now, frozen, in evaluation mode.
+        others: of `others_before`.
+        config: of the training.
+        run_folder: where the figures are written.
+    """
+    if not others:
+        return parts
+    if parts.finder is not None and any(other.task == "exemplar" for other in others):
+        parts = replace(parts, finder=_seen_anew(parts.finder, parts.backbone, config.data))
+    after = {other.task: other.measure(parts) for other in others}
+    rows = [
+        [f"{other.task} {name}", number(value), number(after[other.task].get(name, float("nan")))]
+        for other in others
+        for name, value in other.before.items()
+    ]
+    say_table("Other heads, whose backbone moved", ["figure", "before", "after"], rows)
+    written: dict[str, Any] = {
+        other.task: {"on": other.words, "before": other.before, "after": after[other.task]}
+        for other in others
+    }
+    write_json(run_folder / OTHERS_NAME, written)
+    changed = {
+        task: {"metrics": figures["after"], "on": figures["on"]}
+        for task, figures in written.items()
+    }
+    return replace(parts, metadata={**parts.metadata, **changed})
+
+
+def check_moving(config: TrainConfig, *, learns: bool) -> None:
+    """Passes if the backbone of a bundle may move as the config says.
+
+    Args:
+        config: of the training.
+        learns: whether the training would change a backbone of its own.
+
+    Raises:
+        ValueError: there is no bundle, the training changes no backbone, or sets are named for
+            heads that are not measured.
+    """
+    if not config.move_backbone:
+        named = [f"others.{key}" for key, value in vars(config.others).items() if value is not None]
+        if named:
+            raise ValueError(
+                f"{' and '.join(named)} must be given with move_backbone=true only: the other "
+                "heads answer as before where the backbone stays"
+            )
+        return
+    if config.bundle is None:
+        raise ValueError(
+            "move_backbone must be false where no bundle is given, got true; name one with "
+            "bundle=OLD, or leave it away: the backbone of a new bundle is free as the task says"
+        )
+    if not learns:
+        raise ValueError(
+            "move_backbone must be false where the backbone does not learn, got true; let it: "
+            "task.finetune.enabled=true for classification, task.freeze=none for the others (the "
+            "exemplar head never moves it)"
+        )
+
+
+def _examination(
+    config: TrainConfig, task: str, parts: Parts, run_folder: Path
+) -> tuple[Callable[[Parts], Figures], str]:
+    """What measures this head of a bundle on its pictures, and which these are."""
+    pixels, seed = int(config.data.max_megapixels * 1e6), config.seed
+    if task == "exemplar":
+        return _scenes_examination(config, parts, run_folder, pixels)
+    found = _read(config, "classification" if task == "classification" else "localization")
+    keep_problems(found.problems, run_folder)
+    tested = found.tested
+
+    def figures(parts: Parts) -> Figures:
+        with progress(f"pictures of {task}", len(tested.samples)) as step:
+            if task == "classification" and parts.classification is not None:
+                named = measure_classification(
+                    parts.classification,
+                    parts.backbone,
+                    tested.samples,
+                    thresholds=parts.classification.thresholds,
+                    seed=seed,
+                    max_pixels=pixels,
+                    progress=step,
+                )
+                return named.figures
+            if parts.localization is None:
+                raise RuntimeError(f"a bundle that lists {task} must have it, got none")
+            located = measure_localization(
+                parts.localization,
+                parts.backbone,
+                tested.samples,
+                thresholds=parts.localization.thresholds,
+                seed=seed,
+                max_pixels=pixels,
+                progress=step,
+            )
+            return located.figures
+
+    return figures, tested.words
+
+
+def _read(config: TrainConfig, kind: Kind) -> LabelledSet:
+    """The set of a trained head, divided as its own training would."""
+    own = replace(
+        _own_data(config.data),
+        root=getattr(config.others, _SETS[kind]),
+        background=config.data.background if kind == "localization" else None,
+    )
+    return read_labelled(own, kind, seed=config.seed)
+
+
+def _own_data(data: DataConfig) -> DataConfig:
+    """The config without any set, and without the form of the set that is learned from."""
+    sets = ("items", "scenes", "root", "labels", "boxes", "val", "test", "image_root")
+    return replace(data, format="auto", **dict.fromkeys(sets))
+
+
+def _scenes_examination(
+    config: TrainConfig, parts: Parts, run_folder: Path, pixels: int
+) -> tuple[Callable[[Parts], Figures], str]:
+    if parts.finder is None or config.others.scenes is None:
+        raise RuntimeError("an exemplar head and its scenes must be there to be measured, got none")
+    with problems_kept(run_folder):
+        scenes, problems = read_scenes(
+            config.others.scenes,
+            max_pixels=pixels,
+            splits=vars(config.data.splits),
+            seed=config.seed,
+        )
+    keep_problems(problems, run_folder)
+    hidden = scenes.hiding(parts.finder.gallery.views)
+    test = hidden.part("test")
+    chosen = test if len(test) else hidden
+
+    def figures(parts: Parts) -> Figures:
+        if parts.finder is None:
+            raise RuntimeError("a bundle that lists exemplar must have it, got none")
+        with progress("scenes of exemplar", len(chosen)) as step:
+            return measure(parts.finder, chosen, seed=config.seed, progress=step).figures
+
+    return figures, "test scenes" if len(test) else "scenes"
+
+
+def _seen_anew(finder: Finder, backbone: Backbone, data: DataConfig) -> Finder:
+    """A finder of the same items and settings that sees by the backbone as it is now."""
+    grounds: Numbered[Image] = demo_photos()
+    if data.background is not None:
+        grounds, _ = read_backgrounds(data.background)
+    renewed = new_finder(backbone, reference_pictures(grounds), finder.settings)
+    views = finder.gallery.views
+    with progress("views, seen anew", len(views)) as step:
+        renewed.add(views, progress=step)
+    if finder.learned:
+        say(
+            f"What was learned of {counted(len(finder.learned), 'item')} is forgotten, as it was "
+            "learned of the backbone before; task=exemplar learns it anew."
+        )
+    return renewed
