@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from visionkit.jobs.sources import read_backgrounds, read_scenes
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_table
 from visionkit.matching.finder import Finder
 from visionkit.models.backbone import Backbone
-from visionkit.types import Image, Numbered
+from visionkit.types import Image
 
 OTHERS_NAME = "others.json"
 _SETS = {"exemplar": "scenes", "classification": "labels", "localization": "boxes"}
@@ -200,8 +200,18 @@ def _read(config: TrainConfig, kind: Kind) -> LabelledSet:
 
 def _own_data(data: DataConfig) -> DataConfig:
     """The config without any set, and without the form of the set that is learned from."""
-    sets = ("items", "scenes", "root", "labels", "boxes", "val", "test", "image_root")
-    return replace(data, format="auto", **dict.fromkeys(sets))
+    return replace(
+        data,
+        items=None,
+        scenes=None,
+        root=None,
+        labels=None,
+        boxes=None,
+        val=None,
+        test=None,
+        image_root=None,
+        format="auto",
+    )
 
 
 def _scenes_examination(
@@ -232,7 +242,7 @@ def _scenes_examination(
 
 def _seen_anew(finder: Finder, backbone: Backbone, data: DataConfig) -> Finder:
     """A finder of the same items and settings that sees by the backbone as it is now."""
-    grounds: Numbered[Image] = demo_photos()
+    grounds: Sequence[Image] = demo_photos()
     if data.background is not None:
         grounds, _ = read_backgrounds(data.background)
     renewed = new_finder(backbone, reference_pictures(grounds), finder.settings)

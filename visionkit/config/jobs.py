@@ -1,0 +1,115 @@
+"""What each job is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from visionkit.config.data import AugmentConfig, BackboneConfig, DataConfig
+from visionkit.config.limits import (
+    BUNDLE_TASKS,
+    Accelerator,
+    Count,
+    DataFormat,
+    IsPath,
+    Limits,
+    OptionalPath,
+    Positive,
+    SomePath,
+)
+from visionkit.config.task import TaskConfig
+
+
+@dataclass
+class TrainerConfig:
+    """On what and for how long is trained (conf/trainer); None is as the task says."""
+
+    accelerator: Accelerator
+    devices: Positive
+    precision: Annotated[str, Limits(choices=("32-true", "16-mixed", "bf16-mixed"))]
+    max_epochs: Annotated[int | None, Limits(minimum=0)]
+    patience: Annotated[int | None, Limits(minimum=1)]
+    gradient_clip: Annotated[float | None, Limits(minimum=0)]
+    workers: Count
+    progress: bool
+
+
+@dataclass
+class OthersConfig:
+    """Sets on which a bundle's other heads are measured where its backbone moves."""
+
+    scenes: OptionalPath
+    labels: OptionalPath
+    boxes: OptionalPath
+
+
+@dataclass
+class TrainConfig:
+    """What `visionkit train` is told (conf/train.yaml)."""
+
+    task: TaskConfig
+    backbone: BackboneConfig
+    data: DataConfig
+    augment: AugmentConfig
+    trainer: TrainerConfig
+    bundle: OptionalPath
+    move_backbone: bool
+    others: OthersConfig
+    seed: Count
+    output: OptionalPath
+    overwrite: bool
+    resume: OptionalPath
+    debug: bool
+
+
+@dataclass
+class EvaluateConfig:
+    """What `visionkit evaluate` is told (conf/evaluate.yaml)."""
+
+    bundle: SomePath
+    data: SomePath
+    task: Annotated[str | None, Limits(choices=BUNDLE_TASKS)]
+    format: DataFormat
+    image_root: OptionalPath
+    background: OptionalPath
+    split: Annotated[str, Limits(choices=("all", "train", "val", "test"))]
+    accelerator: Accelerator
+    seed: Count
+    output: OptionalPath
+    overwrite: bool
+    debug: bool
+
+
+@dataclass
+class PredictConfig:
+    """What `visionkit predict` is told (conf/predict.yaml)."""
+
+    bundle: SomePath
+    source: SomePath
+    tasks: Annotated[list[str] | None, Limits(choices=BUNDLE_TASKS)]
+    batch_size: Positive
+    score_threshold: Annotated[float | None, Limits(minimum=0, maximum=1)]
+    draw: bool
+    accelerator: Accelerator
+    output: OptionalPath
+    overwrite: bool
+    resume: OptionalPath
+    debug: bool
+
+
+@dataclass
+class GalleryConfig:
+    """What `visionkit gallery` is told (conf/gallery.yaml)."""
+
+    action: Annotated[str, Limits(choices=("add", "remove", "list", "audit", "promote"))]
+    bundle: SomePath
+    item: str | None
+    images: Annotated[list[str], IsPath]
+    format: DataFormat
+    background: OptionalPath
+    finds: Annotated[list[str], IsPath]
+    reviewed: bool
+    least: Positive
+    output: OptionalPath
+    overwrite: bool
+    debug: bool
