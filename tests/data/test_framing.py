@@ -25,7 +25,7 @@ def save(path: Path, image: np.ndarray, **options: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("fit", ["crop", "letterbox"])
+@pytest.mark.parametrize("fit", ["crop", "letterbox", "stretch"])
 @pytest.mark.parametrize("size", SIZES)
 def test_every_picture_fills_its_frame_and_boxes_come_back(fit: str, size: tuple[int, int]) -> None:
     framing = Framing((32, 48), fit)  # type: ignore[arg-type]
@@ -62,15 +62,26 @@ def test_crop_takes_the_middle_square() -> None:
     np.testing.assert_allclose(middle, [[0, 0, 25, 25]])
 
 
+def test_stretch_shows_all_of_the_picture() -> None:
+    image = np.zeros((50, 100, 3), np.uint8)
+    image[:, 50:] = 200
+    framed, placement = frame(image, Framing((100, 50), "stretch"))  # higher, and less wide
+    assert (framed[:, :24] == 0).all()
+    assert (framed[:, 26:] == 200).all()
+    assert placement == Placement(0.5, 2, 0, 0, (100, 50))
+    box = placement.into(np.array([[50, 0, 100, 50]], np.float32))
+    np.testing.assert_allclose(box, [[25, 0, 50, 100]])
+
+
 def test_a_picture_of_the_size_of_the_frame_is_unchanged() -> None:
     image = photo(24, 40)
-    for fit in ("crop", "letterbox"):
+    for fit in ("crop", "letterbox", "stretch"):
         framed, placement = frame(image, Framing((24, 40), fit))  # type: ignore[arg-type]
         np.testing.assert_array_equal(framed, image)
         assert placement == Placement(1, 1, 0, 0, (24, 40))
 
 
-@pytest.mark.parametrize("fit", ["crop", "letterbox"])
+@pytest.mark.parametrize("fit", ["crop", "letterbox", "stretch"])
 @pytest.mark.parametrize("size", [(600, 800), (801, 603), (2500, 333), (224, 224), (100, 90)])
 def test_a_file_is_framed_as_its_picture_is(
     tmp_path: Path, fit: str, size: tuple[int, int]
@@ -142,7 +153,7 @@ def test_what_read_image_refuses_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("size", "fit", "words"),
-    [((0, 5), "crop", "size of a frame"), ((5, 5), "stretch", "crop or letterbox")],
+    [((0, 5), "crop", "size of a frame"), ((5, 5), "fill", "crop.*letterbox.*stretch")],
 )
 def test_a_frame_that_is_none_is_refused(size: tuple[int, int], fit: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):

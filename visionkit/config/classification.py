@@ -76,6 +76,7 @@ class ClassificationConfig(TaskConfig):
     """Naming what a picture shows (conf/task/classification.yaml)."""
 
     image_size: Annotated[int | None, Limits(minimum=16)]
+    fit: Annotated[str, Limits(choices=("stretch", "crop", "letterbox"))]
     kind: Annotated[str, Limits(choices=("linear", "cosine"))]
     label_smoothing: Annotated[float, Limits(minimum=0, maximum=0.9)]
     dropout: Annotated[float, Limits(minimum=0, maximum=0.9)]

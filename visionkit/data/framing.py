@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from visionkit.data.images import MAX_PIXELS, WHITE, lay_on, read_picture
 from visionkit.types import BoxArray, Image
 
+Fit = Literal["crop", "letterbox", "stretch"]
 GREY = 114
 """What lies beside a letterboxed picture; near the mean of photos, so that its rim is faint."""
 
@@ -29,25 +30,26 @@ class Framing:
     Attributes:
         size: height and width of the frame in pixels.
         fit: "crop" scales the picture until it covers the frame and cuts out the middle;
-            "letterbox" scales it until it fits, with its aspect, and lays it at the upper left.
+            "letterbox" scales it until it fits, with its aspect, and lays it at the upper left;
+            "stretch" scales width and height each to those of the frame, so that all is seen.
 
     Raises:
         ValueError: the size is none, or the fit is another word.
     """
 
     size: tuple[int, int]
-    fit: Literal["crop", "letterbox"]
+    fit: Fit
 
     def __post_init__(self) -> None:
         if min(self.size) < 1:
             raise ValueError(f"size of a frame must be height and width from 1 up, got {self.size}")
-        if self.fit not in ("crop", "letterbox"):
-            raise ValueError(f"fit of a frame must be crop or letterbox, got {self.fit!r}")
+        if self.fit not in get_args(Fit):
+            raise ValueError(f"fit of a frame must be one of {get_args(Fit)}, got {self.fit!r}")
 
     def scale(self, height: int, width: int) -> float:
-        """Pixels of the frame for one of a picture of that size."""
+        """Pixels of the frame for one of a picture of that size; the larger of both ways."""
         scales = self.size[0] / height, self.size[1] / width
-        return max(scales) if self.fit == "crop" else min(scales)
+        return min(scales) if self.fit == "letterbox" else max(scales)
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,11 @@ def read_framed(
 
 def resized(image: Image, size: tuple[int, int]) -> Image:
     """(height, width, 3) uint8: smaller by the mean of areas, larger by cubic curves."""
-    if image.shape[:2] == size:
-        return np.ascontiguousarray(image)
-    smaller = size[0] <= image.shape[0] and size[1] <= image.shape[1]
-    how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, size[::-1], interpolation=how), np.uint8)
+    smaller = min(size[0], image.shape[0]), min(size[1], image.shape[1])
+    for step, how in ((smaller, cv2.INTER_AREA), (size, cv2.INTER_CUBIC)):
+        if image.shape[:2] != step:
+            image = np.asarray(cv2.resize(image, step[::-1], interpolation=how), np.uint8)
+    return np.ascontiguousarray(image)
 
 
 def channels_first(images: Sequence[Image]) -> NDArray[np.uint8]:
@@ -152,10 +154,12 @@ def _frame(image: Image, framing: Framing, *, shrink: int) -> tuple[Image, Place
         framed = resized(image[rows, columns], inner)
     else:
         rows, columns = slice(0, height), slice(0, width)
-        inner = (
-            min(max(round(height * scale), 1), framing.size[0]),
-            min(max(round(width * scale), 1), framing.size[1]),
-        )
+        inner = framing.size
+        if framing.fit == "letterbox":
+            inner = (
+                min(max(round(height * scale), 1), framing.size[0]),
+                min(max(round(width * scale), 1), framing.size[1]),
+            )
         framed = np.full((*framing.size, 3), GREY, np.uint8)
         framed[: inner[0], : inner[1]] = resized(image, inner)
     scale_y = inner[0] / ((rows.stop - rows.start) * shrink)

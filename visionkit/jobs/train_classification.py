@@ -114,7 +114,7 @@ def new_classification_head(
 def classification_framing(task: ClassificationConfig, backbone: Backbone) -> Framing:
     """How pictures are seen: as a square of the size that the config or the backbone says."""
     side = task.image_size or min(backbone.image_size)
-    return Framing((side, side), "crop")
+    return Framing((side, side), task.fit)  # type: ignore[arg-type]  # checked by the config
 
 
 def feature_cache(task: ClassificationConfig) -> FeatureCache:

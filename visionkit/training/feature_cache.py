@@ -61,7 +61,7 @@ def pooled_features(
     views: int = 0,
     settings: ViewSettings | None = None,
     seed: int = 0,
-    batch_size: int = 32,
+    batch_size: int = 8,
     progress: Progress | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Pooled:
