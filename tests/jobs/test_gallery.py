@@ -83,6 +83,22 @@ def test_a_new_bundle_is_calibrated_on_your_own_background(
     assert "broken.jpg" in (tmp_path / "bundle_problems.csv").read_text()
 
 
+def test_the_first_item_of_a_bundle_of_trained_heads_takes_a_background(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("visionkit.jobs.pictures.stock_backgrounds", lambda: [photo(1)])
+    bundle, picture = tmp_path / "bundle", write_picture(tmp_path / "seal.png", mark(7))
+    wall = write_picture(tmp_path / "wall.png", photo(30))
+    Predictor(whole_backbone(), classification=classification_part()).save(bundle)
+    gallery(
+        gallery_config(bundle, "add", item="seal", images=[str(picture)], background=str(wall)),
+        bundle,
+    )
+    predictor = Predictor.load(bundle, device="cpu")
+    assert predictor.tasks == ("exemplar", "classification")
+    assert len(predictor.finder.reference) == 2
+
+
 @pytest.mark.parametrize("action", ["add", "remove", "list", "audit"])
 def test_a_background_is_for_a_new_bundle_only(action: str, bundle: Path, tmp_path: Path) -> None:
     picture = str(write_picture(tmp_path / "seal.png", mark(7)))

@@ -21,6 +21,7 @@ from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say,
 from visionkit.matching.audit import Finding, GalleryAudit, audit_gallery
 from visionkit.matching.gallery import View
 from visionkit.scores import score_text
+from visionkit.types import Image
 
 _SHOWN = 20
 
@@ -29,22 +30,19 @@ def gallery(config: GalleryConfig, bundle: Path) -> Summary:
     """Does what `config.action` says to a bundle: add, remove, list, audit or promote.
 
     Adding to a bundle that is not there makes one on the starter weights: nothing needs to be
-    trained first; `config.background` is for that alone. A bundle that is changed is written anew
+    trained first; `config.background` is for that, and for the first item of a bundle that has only
+    trained heads. A bundle that is changed is written anew
     beside the old one and put in its place in one step: a process that is killed leaves the old
     bundle whole.
 
     Raises:
         FileNotFoundError: there is no such picture; or no bundle, but for adding.
         ValueError: the bundle is damaged, no picture can be used, the name of the item is
-            missing or unknown, a view is unknown, or a background is given and no bundle made.
+            missing or unknown, a view is unknown, or a background is given and no gallery begun.
         RuntimeError: the disk is full; the bundle is as before.
     """
-    if config.background is not None and (config.action != "add" or os.path.lexists(bundle)):
-        raise ValueError(
-            f"background={config.background} is only used where add makes a new bundle, got "
-            f"{config.action} and the bundle {bundle}, which keeps the pictures it was made with; "
-            "leave it out, or add to another bundle"
-        )
+    if config.background is not None and config.action != "add":
+        raise _needless_background(config, bundle)
     actions = {
         "add": _add,
         "remove": _remove,
@@ -63,9 +61,7 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
     is_new = not os.path.lexists(bundle)
     target = _beside(bundle, "problems.csv")
     with problems_kept(target.parent, name=target.name):
-        predictor, problems = _new(config.background) if is_new else (Predictor.load(bundle), [])
-        if "exemplar" not in predictor.tasks:
-            predictor.start_gallery()
+        predictor, problems = _opened(config, bundle)
         views, more = _read(config)
         problems += more
     keep_problems(problems, target.parent, name=target.name)
@@ -97,12 +93,36 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
     return Summary(bundle, {"views_added": len(fresh), "items": len(predictor.items)})
 
 
-def _new(background: str | None) -> tuple[Predictor, list[Problem]]:
-    """A predictor without items, calibrated on the background given, and what was wrong in it."""
-    if background is None:
-        return Predictor.create(), []
-    pictures, problems = read_backgrounds(background)
-    return Predictor.create(background=reference_pictures(pictures)), problems
+def _opened(config: GalleryConfig, bundle: Path) -> tuple[Predictor, list[Problem]]:
+    """The bundle's predictor, or a new one, with a gallery; and what was wrong in its background.
+
+    Raises:
+        FileNotFoundError: there is no such background.
+        ValueError: the bundle is damaged, no picture of the background can be used, or the gallery
+            was begun on others.
+    """
+    predictor = Predictor.load(bundle) if os.path.lexists(bundle) else None
+    if predictor is not None and "exemplar" in predictor.tasks:
+        if config.background is not None:
+            raise _needless_background(config, bundle)
+        return predictor, []
+    background: list[Image] = []
+    problems: list[Problem] = []
+    if config.background is not None:
+        pictures, problems = read_backgrounds(config.background)
+        background = reference_pictures(pictures)
+    if predictor is None:
+        return Predictor.create(background=background), problems
+    predictor.start_gallery(background=background)
+    return predictor, problems
+
+
+def _needless_background(config: GalleryConfig, bundle: Path) -> ValueError:
+    return ValueError(
+        f"background={config.background} is only used where add begins a gallery, got "
+        f"{config.action} and the bundle {bundle}, which keeps the pictures its gallery was begun "
+        "with; leave it out, or add to another bundle"
+    )
 
 
 def _read(config: GalleryConfig) -> tuple[list[View], list[Problem]]:
