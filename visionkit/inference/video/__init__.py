@@ -1,0 +1,1 @@
+"""Video: predictions along time, and what is made of them."""
