@@ -113,7 +113,9 @@ class Tracks:
                 del self._classes[class_id]  # so memory holds what is in view, not what was
         return ids
 
-    def _track(self, tracker: ByteTrackTracker, boxes: NDArray[np.number[Any]]) -> NDArray[np.int64]:
+    def _track(
+        self, tracker: ByteTrackTracker, boxes: NDArray[np.number[Any]]
+    ) -> NDArray[np.int64]:
         """(N,) numbers of tracks of (N, 4) xyxy boxes."""
         # The tracker changes the order, so each box carries its place.
         placed = sv.Detections(
