@@ -115,7 +115,7 @@ class PredictionWriter:
         line: dict[str, Any] = {"image": name, "width": width, "height": height}
         if self._draw:
             line["drawn"] = f"pictures/{_drawn_name(name)}"
-            _write_jpeg(self._folder / line["drawn"], draw_prediction(image, prediction))
+            write_jpeg(self._folder / line["drawn"], draw_prediction(image, prediction))
         line |= {"tasks": list(prediction.tasks), "finds": prediction_records(prediction)}
         self._pending.append(line)
         self.done.add(name)
@@ -247,6 +247,6 @@ def _drawn_name(name: str) -> str:
     return f"{stem}_{hashlib.sha256(utf8(name)).hexdigest()[:8]}.jpg"
 
 
-def _write_jpeg(path: Path, image: Image) -> None:
+def write_jpeg(path: Path, image: Image) -> None:
     with atomic_write(path) as file:
         PillowImage.fromarray(image).save(file, format="JPEG", quality=_DRAWN_QUALITY)
