@@ -248,5 +248,6 @@ def _drawn_name(name: str) -> str:
 
 
 def write_jpeg(path: Path, image: Image) -> None:
+    """Writes (H, W, 3) uint8 RGB as a JPEG, whole or not at all; raises like `atomic_write`."""
     with atomic_write(path) as file:
         PillowImage.fromarray(image).save(file, format="JPEG", quality=_DRAWN_QUALITY)

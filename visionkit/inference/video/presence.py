@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from visionkit.files import write_text
+from visionkit.data.problems import escape_cell
+from visionkit.files import write_bytes
+from visionkit.inference.records import utf8
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ def write_intervals(path: str | Path, intervals: Iterable[Interval]) -> Path:
     """Path of a CSV file of one line an interval; written whole or not at all.
 
     Times are seconds from the video's start. Areas and prominence are shares of the picture,
-    empty for classes of whole frames, as is the box of the best frame.
+    empty for classes of whole frames, as is the box of the best frame. Names that a spreadsheet
+    would run get a leading apostrophe.
 
     Raises:
         RuntimeError: the disk is full.
@@ -153,12 +156,18 @@ def write_intervals(path: str | Path, intervals: Iterable[Interval]) -> Path:
         best = one.best
         box = [""] * 4 if best.box is None else [f"{value:.1f}" for value in best.box]
         writer.writerow(
-            [one.video, one.task, one.name, *map(_short, (one.start, one.end, one.seconds))]
+            [
+                escape_cell(one.video),
+                one.task,
+                escape_cell(one.name),
+                *map(_short, (one.start, one.end, one.seconds)),
+            ]
             + [one.frames, len(one.tracks), _short(one.object_seconds)]
             + [*map(_short, (one.area, one.prominence, one.score))]
             + [best.frame, _short(best.time), _short(best.score), *box]
         )
-    write_text(path, text.getvalue())
+    # File names that are not UTF-8 are shown, not lost.
+    write_bytes(path, utf8(text.getvalue()))
     return Path(path)
 
 
