@@ -1,1 +1,1 @@
-"""Video: predictions along time, and what is made of them."""
+"""Videos in, finds with time stamps out: reading, sampling, predicting, and what is written."""
