@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import supervision as sv
 
 from visionkit.inference.prediction import Prediction
 from visionkit.inference.video.frames import FramePrediction
+from visionkit.inference.video.passes import TrackPass
 from visionkit.inference.video.tracks import Tracks
 from visionkit.inference.video.votes import count_votes, settled_rows
 
@@ -184,7 +186,7 @@ def test_a_renamed_find_counts_with_what_it_gave_the_voted_item() -> None:
     assert settled[1]["runner_up"] == "soda"
     assert settled[1]["runner_up_score"] == 0.6
     assert settled[1]["inliers"] is None
-    assert [each["view"] for each in settled] == ["c.png", None, None]
+    assert [each["view"] for each in settled] == ["c.png", "", ""]
     assert rows[1]["item"] == "soda"
 
 
@@ -219,3 +221,45 @@ def test_votes_do_not_cross_videos_and_localization_is_only_smoothed() -> None:
 def test_no_rows_give_no_votes_and_no_rows() -> None:
     assert count_votes([]) == {}
     assert list(settled_rows([], {})) == []
+
+
+def claims(time: float, item: str, score: float, video: str = "a.mp4") -> FramePrediction:
+    """A frame in which one place is said to show an item."""
+    found_there = found([(100, 100, 180, 180)], [{"cola": 0, "soda": 1}[item]])
+    found_there.confidence = np.array([score], np.float32)
+    found_there.data["class_name"] = np.array([item])
+    return FramePrediction(
+        video, round(time * 10), time, (360, 640), Prediction(exemplar=found_there)
+    )
+
+
+def test_two_readings_settle_tracks_items_and_scores_of_whole_videos() -> None:
+    frames = [
+        claims(0.0, "cola", 0.9),
+        claims(0.1, "soda", 0.5),
+        frame(0.2, sv.Detections.empty()),
+        claims(0.3, "cola", 0.7),
+        claims(0.0, "soda", 0.4, "b.mp4"),
+        replace(frame(9.0, sv.Detections.empty(), found([(0, 0, 9, 9)])), video="c.mp4"),
+    ]
+    passed = TrackPass(frames)
+    assert {key: ballot.item for key, ballot in passed.ballots.items()} == {
+        ("a.mp4", 0): "cola",
+        ("b.mp4", 0): "soda",
+    }
+    assert [ids(each.prediction.exemplar) for each in passed.tracked(frames)] == [
+        [0], [0], [], [0], [0], [],
+    ]  # fmt: skip
+    settled = list(passed.settled(frames, seconds=0.2))
+    assert [(each.video, each.time) for each in settled] == [(f.video, f.time) for f in frames]
+    said = [each.prediction.exemplar for each in settled]
+    items = [[str(name) for name in one.data.get("class_name", [])] for one in said if one]
+    assert items == [["cola"], ["cola"], ["cola"], ["soda"]]
+    # 0.9 with half of 0; 0 with half of 0.9; 0.7 alone; 0.4 alone.
+    scores = [one.confidence[0] for one in said if one and one.confidence is not None]
+    assert scores == pytest.approx([0.6, 0.3, 0.7, 0.4])
+    assert ids(settled[5].prediction.localization) == [0]
+
+
+def test_no_frames_are_settled_to_none() -> None:
+    assert list(TrackPass([]).settled([])) == []

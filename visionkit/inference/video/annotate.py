@@ -145,7 +145,7 @@ class _Sound:
     streams: tuple[AudioStream, ...]
 
     def packets(self) -> Iterator[tuple[Fraction, Packet[Any]]]:
-        """Seconds and packet, as far as they can be read: the reading of frames says what is lost."""
+        """Seconds and packet, as far as they can be read; reading frames says what is lost."""
         if not self.streams:
             return
         with suppress(FFmpegError):

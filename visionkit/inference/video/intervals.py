@@ -73,60 +73,68 @@ def screen_time(
     gap_seconds: float = 1.0,
     frame_seconds: float | None = None,
 ) -> ScreenTime:
-    """Intervals of every item and class, from the frames in turn.
+    """Intervals of every item and class, from the frames in turn; see `Measuring`."""
+    measuring = Measuring(gap_seconds=gap_seconds, frame_seconds=frame_seconds)
+    for video, time, rows in frames:
+        measuring.add(video, time, rows)
+    return measuring.finish()
+
+
+class Measuring:
+    """Measures when items and classes are to be seen while frames come in.
 
     A frame lasts until the next one that was looked at; the last as long as the frames before it
     usually did. Of the classes of whole frames those that are assumed count. Memory grows with
     intervals and tracks, not with frames.
 
     Args:
-        frames: of each video all together, by time.
         gap_seconds: an item that is gone for no longer is taken to have been there.
         frame_seconds: the longest that a frame may last. Needed where frames without finds are
             not given (`frames_of` rows of a table that lists finds only): else the frame before
             them would last through them all. None where every frame that was looked at is given.
 
     Raises:
-        ValueError: frames of a video are not in order of time, or a number is negative.
+        ValueError: a number is negative.
     """
-    if gap_seconds < 0 or (frame_seconds or 0) < 0:
-        raise ValueError(
-            f"gap_seconds and frame_seconds must be at least 0, got {gap_seconds} and "
-            f"{frame_seconds}."
-        )
-    presences: list[Presence] = []
-    footage: list[Footage] = []
-    for video, given in groupby(frames, lambda frame: frame[0]):
-        measuring = _Video(video, gap_seconds)
-        for time, rows, seconds in _lasting(given, frame_seconds):
-            measuring.add(time, rows, seconds)
-        seen, found = measuring.finish()
-        footage.append(seen)
-        presences += found
-    return ScreenTime(tuple(presences), tuple(footage))
 
+    def __init__(self, *, gap_seconds: float = 1.0, frame_seconds: float | None = None) -> None:
+        if gap_seconds < 0 or (frame_seconds or 0) < 0:
+            raise ValueError(
+                f"gap_seconds and frame_seconds must be at least 0, got {gap_seconds} and "
+                f"{frame_seconds}."
+            )
+        self._gap, self._longest = gap_seconds, frame_seconds
+        self._video: _Video | None = None
+        self._presences: list[Presence] = []
+        self._footage: list[Footage] = []
 
-def _lasting(
-    frames: Iterable[FrameRows], longest: float | None
-) -> Iterator[tuple[float, Sequence[Row], float]]:
-    """Time, rows and length in seconds of each frame of one video."""
-    steps: deque[float] = deque(maxlen=_RECENT)
-    before: FrameRows | None = None
-    for frame in frames:
-        if before is not None:
-            step = frame[1] - before[1]
-            if step < 0:
-                raise ValueError(
-                    f"frames must be in order of time, got {frame[1]} s after {before[1]} s "
-                    f"[{frame[0]}]; sort them."
-                )
-            step = step if longest is None else min(step, longest)
-            steps.append(step)
-            yield before[1], before[2], step
-        before = frame
-    if before is not None:
-        usual = median(steps) if steps else (longest or _LONE_FRAME)
-        yield before[1], before[2], usual
+    def add(self, video: str, time: float, rows: Sequence[Row]) -> None:
+        """Takes the next frame; the frames of a video come together, by time.
+
+        Args:
+            video: path or address.
+            time: seconds from the video's start.
+            rows: what was found; none is a normal value.
+
+        Raises:
+            ValueError: the frame comes before the last one.
+        """
+        if self._video is None or self._video.name != video:
+            self._close()
+            self._video = _Video(video, self._gap, self._longest)
+        self._video.add(time, rows)
+
+    def finish(self) -> ScreenTime:
+        """What was to be seen in all videos."""
+        self._close()
+        return ScreenTime(tuple(self._presences), tuple(self._footage))
+
+    def _close(self) -> None:
+        if self._video is not None:
+            seen, found = self._video.finish()
+            self._footage.append(seen)
+            self._presences += found
+        self._video = None
 
 
 @dataclass
@@ -201,17 +209,34 @@ class _Open:
 class _Video:
     """Gathers the intervals of one video."""
 
-    def __init__(self, video: str, gap_seconds: float) -> None:
-        self._video, self._gap = video, gap_seconds
+    def __init__(self, name: str, gap_seconds: float, longest: float | None) -> None:
+        self.name = name
+        self._gap, self._longest = gap_seconds, longest
         self._open: dict[tuple[str, str], _Open] = {}
         self._closed: dict[tuple[str, str], list[Interval]] = {}
         self._start = self._end = math.nan
         self._frames, self._seconds = 0, 0.0
+        self._steps: deque[float] = deque(maxlen=_RECENT)
+        self._before: tuple[float, Sequence[Row]] | None = None
 
-    def add(self, time: float, rows: Sequence[Row], seconds: float) -> None:
-        """Takes the next frame."""
-        if not self._frames:
+    def add(self, time: float, rows: Sequence[Row]) -> None:
+        """Takes the next frame; so it is known how long the one before it lasted."""
+        if self._before is None:
             self._start = time
+        else:
+            step = time - self._before[0]
+            if step < 0:
+                raise ValueError(
+                    f"frames must be in order of time, got {time} s after {self._before[0]} s "
+                    f"[{self.name}]; sort them."
+                )
+            step = step if self._longest is None else min(step, self._longest)
+            self._steps.append(step)
+            self._count(*self._before, step)
+        self._before = time, rows
+
+    def _count(self, time: float, rows: Sequence[Row], seconds: float) -> None:
+        """Counts a frame that lasted so long."""
         self._frames += 1
         self._seconds += seconds
         self._end = time + seconds
@@ -230,16 +255,19 @@ class _Video:
 
     def finish(self) -> tuple[Footage, list[Presence]]:
         """How much was seen, and the sums from the longest screen time down."""
+        if self._before is not None:
+            usual = median(self._steps) if self._steps else (self._longest or _LONE_FRAME)
+            self._count(*self._before, usual)
         for key in list(self._open):
             self._close(key)
-        footage = Footage(self._video, self._frames, self._start, self._end, self._seconds)
+        footage = Footage(self.name, self._frames, self._start, self._end, self._seconds)
         presences = [_presence(intervals, self._seconds) for intervals in self._closed.values()]
         return footage, sorted(presences, key=lambda one: (-one.seconds, one.task, one.name))
 
     def _close(self, key: tuple[str, str]) -> None:
         going_on = self._open.pop(key, None)
         if going_on is not None:
-            self._closed.setdefault(key, []).append(going_on.close(self._video, *key))
+            self._closed.setdefault(key, []).append(going_on.close(self.name, *key))
 
 
 def _presence(intervals: Sequence[Interval], video_seconds: float) -> Presence:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from visionkit.data.problems import escape_cell
 from visionkit.files import write_bytes
-from visionkit.inference.records import utf8
+from visionkit.inference.part_files import utf8
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from visionkit.inference.video.frames import Frame
 from visionkit.inference.video.opening import VideoError, is_stream
 from visionkit.inference.video.reader import Reading, read_frames
 from visionkit.types import Image
+
+StillReader = Callable[[str, Sequence[float]], Iterable[tuple[float, Image]]]
+"""`read_stills`, or what else gives the frames of a video at some times, rising: each as its time
+and (H, W, 3) uint8 RGB. Times at which nothing can be read are left out."""
 
 _APART = 10.0  # seconds; frames that are nearer are read in one go, farther ones are sought
 _TICK = 1e-4  # seconds; rounding of times

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -14,8 +14,8 @@ from visionkit.evaluation.page import write_page
 from visionkit.evaluation.wall import data_uri, fitted
 from visionkit.inference.drawing import class_colour
 from visionkit.inference.video.presence import Footage, Interval, Presence, ScreenTime
+from visionkit.inference.video.stills import StillReader
 from visionkit.scores import score_text
-from visionkit.types import Image
 
 _PAGE = files("visionkit.inference.video") / "timeline_page"
 _PICTURE_SIZE = (640, 480)  # width, height within which a frame is shown
@@ -23,10 +23,6 @@ _QUALITY = 72
 _TICKS = 6
 _TICK_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 _TASK_WORDS = {"exemplar": "item", "localization": "box", "classification": "whole frame"}
-
-StillReader = Callable[[str, Sequence[float]], Iterable[tuple[float, Image]]]
-"""Frames of a video at given times, rising: each as its time and (H, W, 3) uint8 RGB. Times at
-which nothing can be read are left out."""
 
 
 @dataclass(frozen=True)

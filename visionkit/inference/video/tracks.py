@@ -80,10 +80,10 @@ class Tracks:
         found = frame.prediction
         if found.exemplar is not None:
             ids = self._track(self._places, found.exemplar.xyxy)
-            found = replace(found, exemplar=_with_ids(found.exemplar, ids))
+            found = replace(found, exemplar=with_ids(found.exemplar, ids))
         if found.localization is not None:
             ids = self._track_classes(found.localization)
-            found = replace(found, localization=_with_ids(found.localization, ids))
+            found = replace(found, localization=with_ids(found.localization, ids))
         return found
 
     def replay(self, frames: Iterable[FramePrediction]) -> None:
@@ -157,7 +157,7 @@ class Tracks:
         )
 
 
-def _with_ids(detections: sv.Detections, ids: NDArray[np.int64]) -> sv.Detections:
+def with_ids(detections: sv.Detections, ids: NDArray[np.int64]) -> sv.Detections:
     """The detections with the numbers of their tracks; those given stay as they are."""
     numbered = copy.copy(detections)
     numbered.tracker_id = ids

@@ -14,7 +14,7 @@ score, box, track and so on."""
 TrackKey = tuple[str, int]
 """Video and number of a track; numbers are never used twice in a video."""
 
-_EVIDENCE = ("view", "similarity", "inliers")
+_NO_EVIDENCE = {"view": "", "similarity": None, "inliers": None}
 
 
 @dataclass
@@ -93,7 +93,8 @@ def settled_rows(
     without a track stay as they are. Order stays; memory holds the rows of `seconds`.
 
     Args:
-        rows: the same as were counted; of each video by time.
+        rows: the same as were counted; of each video by time. A row whose task is None stands for
+            a frame without finds.
         ballots: of `count_votes`.
         seconds: half the width of the triangle; 0 leaves scores as they are.
     """
@@ -130,8 +131,8 @@ def _settled(row: Row, ballots: Mapping[TrackKey, Ballot]) -> dict[str, Any]:
     agrees = row.get("runner_up") == ballot.item
     score = (row.get("runner_up_score") or 0.0) if agrees else 0.0
     settled.update(item=ballot.item, class_id=ballot.class_ids[ballot.item], score=score)
-    settled.update(runner_up=row["item"], runner_up_score=row.get("score"))
-    return settled | {key: None for key in _EVIDENCE if key in row}
+    instead = {"runner_up": row["item"], "runner_up_score": row.get("score"), **_NO_EVIDENCE}
+    return settled | {key: value for key, value in instead.items() if key in row}
 
 
 def _smoothed(
