@@ -139,7 +139,7 @@ def still_name(video: str, time: float, *words: str) -> str:
     """A file name that any system takes, in which videos of one name differ.
 
     >>> still_name("in/shop 1.mp4", 75.25, "cola <1 l>", "track3")
-    'shop-1_a60a5e1c_00075.250s_cola-1-l-_track3.jpg'
+    'shop-1_28371d09_00075.250s_cola-1-l_track3.jpg'
     """
     digest = hashlib.sha256(utf8(video)).hexdigest()[:8]
     parts = [_plain(Path(video).stem), digest, f"{time:09.3f}s", *map(_plain, words)]
@@ -147,7 +147,7 @@ def still_name(video: str, time: float, *words: str) -> str:
 
 
 def _plain(words: str) -> str:
-    plain = re.sub(r"[^\w-]+", "-", words)
+    plain = re.sub(r"[^\w-]+", "-", words).strip("-")
     return utf8(plain)[:_NAME_BYTES].decode(errors="ignore")
 
 
