@@ -24,6 +24,7 @@ Thresholds = Mapping[str, Mapping[str, float]]
 
 _RECENT = 256  # frames of which it is known when they were; longer flickers are no flickers
 _SLOT = 1.0  # seconds of which only the most doubtful frame is remembered
+_REASONS = 6  # of one look at a frame, the gravest first
 _SPARE = 10  # so many times more frames are remembered than are chosen in the end
 
 
@@ -35,7 +36,7 @@ class Doubt:
         video, frame, time: which.
         size: (height, width) in pixels.
         doubt: 0..1; 1 is a score at the threshold.
-        reasons: why, in words.
+        reasons: why, in words; the gravest six.
         finds: the rows of the frame.
     """
 
@@ -143,10 +144,11 @@ class UnsureChooser:
             return
         slot = frame.video, int(frame.time // _SLOT)
         before = self._doubts.get(slot)
-        doubt = max(each for each, _ in reasons)
-        words = tuple(dict.fromkeys(reason for _, reason in reasons))
+        ranked = sorted(reasons, key=lambda each: -each[0])
+        doubt = ranked[0][0]
+        words = tuple(dict.fromkeys(reason for _, reason in ranked[:_REASONS]))
         if before is not None and before.frame == frame.index:
-            words = tuple(dict.fromkeys([*before.reasons, *words]))
+            words = tuple(dict.fromkeys([*words, *before.reasons]))[:_REASONS]
             doubt = max(doubt, before.doubt)
         elif before is not None and before.doubt >= doubt:
             return
