@@ -15,10 +15,12 @@ class Loss:
     Attributes:
         source: path or address of the video.
         problems: what is said of it is added here.
+        is_stopped: whether it could not be read to its end.
     """
 
     source: str
     problems: list[Problem] = field(default_factory=list)
+    is_stopped: bool = False
     _undecoded: int = 0
     _damaged: int = 0
     _first: dict[str, float] = field(default_factory=dict)
@@ -39,12 +41,13 @@ class Loss:
 
     def stopped(self, seconds: float, reason: str, way_out: str) -> None:
         """Says that the video can't be read beyond a place."""
+        self.is_stopped = True
         self._say(f"{reason} at {seconds:.2f} s; what comes before was used; {way_out}")
 
-    def short(self, expected: int, found: int) -> None:
+    def short(self, expected: str, found: str) -> None:
         """Says that there is less than the video says."""
         self._say(
-            f"it must have {expected} frames by its own index, got {found}: it was cut short; "
+            f"it must have {expected} by its own words, got {found}: it was cut short or damaged; "
             "these were used; fetch or record it again for the rest"
         )
 

@@ -52,11 +52,13 @@ class VideoInfo:
         size: height and width of its frames as they are stored.
         seconds: how long it lasts; None where that is not known, as of streams.
         frame_rate: frames a second on average; None where that is not known.
+        frames: so many at least by its index; None where there is no index.
     """
 
     size: tuple[int, int]
     seconds: float | None
     frame_rate: float | None
+    frames: int | None
 
 
 def is_stream(source: str | Path) -> bool:
@@ -124,18 +126,29 @@ def opened(
 def look(source: str | Path, *, timeout: float | None = None) -> VideoInfo:
     """What a video says of itself; raises as `opened` does."""
     with opened(source, timeout=timeout) as (container, stream):
-        seconds = None
-        if stream.duration is not None and stream.time_base is not None:
-            seconds = float(stream.duration * stream.time_base)
-        elif container.duration is not None:
-            seconds = container.duration / av.time_base
-        rate = stream.average_rate
-        context = stream.codec_context
-        return VideoInfo(
-            (context.height, context.width),
-            seconds if seconds is not None and seconds > 0 else None,
-            float(rate) if rate else None,
-        )
+        return info_of(container, stream)
+
+
+def info_of(container: InputContainer, stream: VideoStream) -> VideoInfo:
+    """What an opened video says of itself."""
+    seconds = None
+    if stream.duration is not None and stream.time_base is not None:
+        seconds = float(stream.duration * stream.time_base)
+    elif container.duration is not None:
+        seconds = container.duration / av.time_base
+    frames = stream.frames if is_mp4(container) else len(stream.index_entries)
+    context, rate = stream.codec_context, stream.average_rate
+    return VideoInfo(
+        (context.height, context.width),
+        seconds if seconds is not None and seconds > 0 else None,
+        float(rate) if rate else None,
+        frames or None,
+    )
+
+
+def is_mp4(container: InputContainer) -> bool:
+    """Whether a container is MP4 or MOV, whose index holds all frames and is to be relied on."""
+    return "mp4" in container.format.name
 
 
 def why(error: FFmpegError, timeout: float | None) -> tuple[str, str]:

@@ -99,8 +99,8 @@ def predict_video(
     with closing(batches):
         for batch in batches:
             yield from (answer for _, answer in batch)
-    for problem in problems:
-        warnings.warn(str(problem), stacklevel=2)
+    if problems:
+        warnings.warn("\n".join(map(str, problems)), stacklevel=2)
 
 
 def predict_batches(

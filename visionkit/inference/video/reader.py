@@ -26,7 +26,7 @@ from visionkit.data.framing import Framing
 from visionkit.data.problems import Problem
 from visionkit.inference.video.frames import Frame
 from visionkit.inference.video.loss import Loss
-from visionkit.inference.video.opening import VideoError, opened, why
+from visionkit.inference.video.opening import VideoError, info_of, is_mp4, opened, why
 from visionkit.inference.video.sampling import (
     EVERY_FRAME,
     KeyFrames,
@@ -40,6 +40,10 @@ _MOST_HELD = 2000
 """Packets that are kept for the case that they are needed, on the way to a start."""
 _REFERENCES_KNOWN = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video"})
 """Codecs whose decoders leave out frames that no other refers to, and only those."""
+_MISSING_SECONDS, _MISSING_PART = 2.0, 0.05
+"""So much of a video may lack before that is said, where there is no index: sound often goes on a
+little longer than the pictures."""
+_LATE_SECONDS = 10.0
 _TICK = 1e-6  # seconds; rounding of times
 
 
@@ -160,9 +164,11 @@ class _Decoding:
     ) -> None:
         self._container, self._stream, self._reading, self._loss = container, stream, reading, loss
         self._tick = float(stream.time_base or 0) or 1e-6
-        self._rate = float(stream.average_rate) if stream.average_rate else None
+        self._info = info_of(container, stream)
+        self._rate = self._info.frame_rate
         self._origin = stream.start_time
         self._numbers = _Numbers()
+        self._last_stamp: int | None = None
         self._given = False
         self._ended = False
         context = stream.codec_context
@@ -182,7 +188,9 @@ class _Decoding:
             if only_keys and packet is not None and not packet.is_keyframe:
                 continue
             for decoded in self._decode(packet):
-                yield self._frame(decoded)
+                frame = self._frame(decoded)
+                if frame is not None:
+                    yield frame
 
     def check(self) -> None:
         """Says what is missing, when all was asked for.
@@ -192,15 +200,27 @@ class _Decoding:
         """
         if not self._ended:
             return
-        reading, expected, found = self._reading, self._stream.frames, self._numbers.packets
+        reading, info, found = self._reading, self._info, self._numbers.packets
         if not self._given and not reading.start and reading.after is None:
             reason = "none of its frames can be decoded" if found else "it has no frames"
             raise VideoError(self._loss.source, reason)
-        if reading.end is None and expected > found:
-            self._loss.short(expected, found)
+        if reading.end is not None or self._loss.is_stopped:
+            return
+        reached = self._numbers.reached(self._seconds)
+        if info.frames is not None and info.frames > found:
+            self._loss.short(f"{info.frames} frames", str(found))
+        elif info.seconds is not None and not is_mp4(self._container):
+            allowed = max(_MISSING_SECONDS, _MISSING_PART * info.seconds)
+            if info.seconds - reached > allowed:
+                self._loss.short(f"{info.seconds:.1f} s", f"{reached:.1f} s")
 
-    def _frame(self, decoded: VideoFrame) -> Frame:
+    def _frame(self, decoded: VideoFrame) -> Frame | None:
+        """A decoded frame with its place; None for one that comes late."""
         stamp = decoded.pts if decoded.pts is not None else decoded.dts
+        if self._is_late(stamp):
+            self._loss.undecoded(self._seconds(stamp or 0))
+            return None
+        self._last_stamp = stamp
         index = self._numbers.number(stamp)
         if stamp is None:
             time = index / self._rate if self._rate else 0.0
@@ -210,6 +230,16 @@ class _Decoding:
             self._loss.damaged(time)
         self._given = True
         return Frame(index, time, decoded)
+
+    def _is_late(self, stamp: int | None) -> bool:
+        """Whether a frame comes after later ones, or twice: decoders do so behind damage.
+
+        Time stamps that begin anew, as in recordings of broadcasts, are none of that.
+        """
+        last = self._last_stamp
+        if stamp is None or last is None:
+            return False
+        return last - _LATE_SECONDS / self._tick < stamp <= last
 
     def _seconds(self, stamp: int) -> float:
         if self._origin is None:
@@ -227,23 +257,23 @@ class _Decoding:
     def _packets(self) -> Iterator[Packet[VideoStream] | None]:
         """From the key frame before what is wanted on; None at the end."""
         target = self._target()
-        if target is None or self._seek(target):
-            yield from self._demuxed()
-        else:
-            yield from _held_back(self._demuxed(), target)
+        try:
+            if target is None or self._seek(target):
+                yield from self._demuxed()
+            else:
+                yield from _held_back(self._demuxed(), target)
+        except FFmpegError as error:
+            seconds = self._numbers.reached(self._seconds)
+            self._loss.stopped(seconds, *why(error, self._reading.timeout))
         yield None
         self._ended = True
 
     def _demuxed(self) -> Iterator[Packet[VideoStream]]:
-        """Packets in the order of the file, numbered, until it ends or can't be read further."""
-        try:
-            for packet in self._container.demux(self._stream):
-                if packet.size:
-                    self._numbers.see(packet)
-                    yield packet
-        except FFmpegError as error:
-            seconds = self._numbers.reached(self._seconds)
-            self._loss.stopped(seconds, *why(error, self._reading.timeout))
+        """Packets in the order of the file, numbered."""
+        for packet in self._container.demux(self._stream):
+            if packet.size:
+                self._numbers.see(packet)
+                yield packet
 
     def _target(self) -> int | None:
         """Time stamp from which on frames must be decoded; None for all."""
@@ -265,8 +295,8 @@ class _Decoding:
         gives the time stamps that are met when all is read, in damaged files too.
         """
         entries = self._stream.index_entries
-        is_mp4 = "mp4" in self._container.format.name
-        if not is_mp4 or len(entries) == 0 or len(entries) != self._stream.frames:
+        is_whole = 0 < len(entries) == self._stream.frames
+        if not is_whole or not is_mp4(self._container):
             return False
         place = entries.search_timestamp(target)
         while place > 0:
