@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import supervision as sv
 
 from visionkit.inference.prediction import Prediction
 from visionkit.inference.video.frames import FramePrediction
 from visionkit.inference.video.passes import TrackPass
+from visionkit.inference.video.records import VideoWriter
 from visionkit.inference.video.tracks import Tracks
 from visionkit.inference.video.votes import count_votes, settled_rows
 
@@ -259,6 +262,17 @@ def test_two_readings_settle_tracks_items_and_scores_of_whole_videos() -> None:
     scores = [one.confidence[0] for one in said if one and one.confidence is not None]
     assert scores == pytest.approx([0.6, 0.3, 0.7, 0.4])
     assert ids(settled[5].prediction.localization) == [0]
+
+
+def test_what_a_writer_holds_is_settled_before_it_is_written(tmp_path: Path) -> None:
+    frames = [claims(0.0, "cola", 0.9), claims(0.1, "soda", 0.5), claims(0.2, "cola", 0.7)]
+    with VideoWriter(tmp_path, settings={}, model="m") as writer:
+        writer.write(frames)
+        passed = TrackPass(writer.predictions())
+        files = writer.finish(passed.settled(writer.predictions(), seconds=0.0))
+    rows = pq.read_table(files.parquet).to_pylist()
+    assert [(row["item"], row["track"]) for row in rows] == [("cola", 0)] * 3
+    assert [row["score"] for row in rows] == pytest.approx([0.9, 0.0, 0.7])
 
 
 def test_no_frames_are_settled_to_none() -> None:
