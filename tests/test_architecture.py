@@ -141,7 +141,10 @@ def test_every_package_that_is_imported_is_declared() -> None:
     if not declared_file.is_file():
         pytest.skip("needs a checkout: pyproject.toml is not part of the installed package")
     project = tomllib.loads(declared_file.read_text("utf-8"))["project"]
-    declared = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    extras = project["optional-dependencies"]
+    used = [line for name, lines in extras.items() if name not in ("test", "dev") for line in lines]
+    lines = [*project["dependencies"], *used]
+    declared = {canonicalize_name(Requirement(text).name) for text in lines}
     homes = packages_distributions()
     imported = {name.split(".")[0] for module in modules() for name in imports_of(module)}
     missing = {

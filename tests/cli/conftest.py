@@ -17,6 +17,7 @@ from visionkit.cli import commands, entry
 class Summary:
     run_folder: Path
     metrics: dict[str, float] = field(default_factory=dict)
+    unread: int = 0
 
 
 @dataclass

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from visionkit.config import EvaluateConfig, GalleryConfig, PredictConfig, TrainConfig
+from visionkit.config import (
+    EvaluateConfig,
+    GalleryConfig,
+    PredictConfig,
+    PredictVideoConfig,
+    TrainConfig,
+)
 
 
 class Summary(Protocol):
@@ -21,6 +27,10 @@ class Summary(Protocol):
     def metrics(self) -> Mapping[str, float]:
         """Name -> value."""
 
+    @property
+    def unread(self) -> int:
+        """How much of what was asked about could not be read; the exit status tells."""
+
 
 @dataclass(frozen=True)
 class Command:
@@ -33,6 +43,8 @@ class Command:
             so that `--help` and a mistyped key answer at once.
         run_name: config -> name of the folder in `runs/`; None where it needs no folder.
         positional: key that the first word may give without `key=`.
+        goes_on: whether the same words with the folder of a run go on with it, and leave a
+            finished one as it is.
     """
 
     name: str
@@ -40,6 +52,7 @@ class Command:
     job: Callable[[Any, Path], Summary]
     run_name: Callable[[Any], str] | None
     positional: str | None = None
+    goes_on: bool = False
 
 
 def _train(config: TrainConfig, run_folder: Path) -> Summary:
@@ -60,6 +73,12 @@ def _predict(config: PredictConfig, run_folder: Path) -> Summary:
     return predict(config, run_folder)
 
 
+def _predict_video(config: PredictVideoConfig, run_folder: Path) -> Summary:
+    from visionkit.jobs.predict_video import predict_video
+
+    return predict_video(config, run_folder)
+
+
 def _gallery(config: GalleryConfig, run_folder: Path) -> Summary:
     from visionkit.jobs.gallery import gallery
 
@@ -72,6 +91,13 @@ COMMANDS = {
         Command("train", TrainConfig, _train, lambda config: str(config.task.name)),
         Command("evaluate", EvaluateConfig, _evaluate, lambda _: "evaluate"),
         Command("predict", PredictConfig, _predict, lambda _: "predict"),
+        Command(
+            "predict_video",
+            PredictVideoConfig,
+            _predict_video,
+            lambda _: "predict_video",
+            goes_on=True,
+        ),
         Command("gallery", GalleryConfig, _gallery, None, positional="action"),
     )
 }

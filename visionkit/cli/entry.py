@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from visionkit.cli.commands import COMMANDS, Command
 from visionkit.cli.compose import ConfigError, compose
 from visionkit.cli.help import command_help, overview, print_config
 from visionkit.cli.runs import prepare_folder, read_record
-from visionkit.cli.sweep import execute, run_sweep, without_key, word_value
+from visionkit.cli.sweep import OWN_KEYS, execute, run_sweep, without_key, word_value
 from visionkit.config import did_you_mean
 
 BAD_INPUT = (
@@ -28,6 +29,10 @@ BAD_INPUT = (
     PermissionError,
 )
 """Errors that the caller can put right; exit status 2. Others that are expected give 1."""
+
+
+UNREAD = 3
+"""Exit status of a run that is done, but could not read all that it was asked about."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class Request:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0 done, 1 failed, 2 bad input, 130 stopped by Ctrl-C.
+
+    3 is done, too, but not all that was asked about could be read; the run says what.
 
     Args:
         arguments: the words after the program's name; those of the process if None.
@@ -93,12 +100,34 @@ def _run(command: Command, words: Sequence[str]) -> int:
     if command.run_name is None:
         command.job(config, Path(config.bundle))
         return 0
+    resumed = resumed or _gone_on_with(command, config, overrides)
+    if resumed is not None and command.goes_on and _is_finished(resumed):
+        print(f"{resumed} holds this run already, finished; overwrite=true runs it again")
+        return 0
     folder = resumed or prepare_folder(
         config.output, command.run_name(config), overwrite=config.overwrite
     )
-    execute(command, config, overrides, folder, keep=resumed is not None)
+    record = execute(command, config, overrides, folder, keep=resumed is not None)
     print(f"Everything of this run lies in {folder}")
-    return 0
+    return UNREAD if record.unread else 0
+
+
+def _gone_on_with(command: Command, config: Any, overrides: Sequence[str]) -> Path | None:
+    """The output folder, if it holds a run of the same words that is gone on with."""
+    if not command.goes_on or config.output is None or config.overwrite:
+        return None
+    record = read_record(Path(config.output))
+    if record is None or record.command != command.name:
+        return None
+    ours, theirs = (
+        set(without_key(words, *OWN_KEYS, "debug")) for words in (overrides, record.overrides)
+    )
+    return Path(config.output) if ours == theirs else None
+
+
+def _is_finished(folder: Path) -> bool:
+    record = read_record(folder)
+    return record is not None and record.status == "finished"
 
 
 def read_request(command: Command, words: Sequence[str]) -> Request:
@@ -150,7 +179,7 @@ def _resumed(command: Command, words: list[str]) -> tuple[list[str], Path | None
     if word_value(words, "output") is not None:
         raise ConfigError("resume= goes on in the run's own folder; leave output= out")
     mine = {word.partition("=")[0] for word in words}
-    if record.status == "finished" and mine <= {"resume", "debug"}:
+    if record.status == "finished" and mine <= {"resume", "debug"} and not command.goes_on:
         raise ConfigError(f"the run of resume={folder} is finished; its results lie there")
     kept = [word for word in record.overrides if word.partition("=")[0] not in mine]
     kept = without_key(kept, "output", "overwrite")

@@ -28,6 +28,7 @@ class RunRecord:
         seconds: wall time until the end; 0 while it runs.
         metrics: name -> value, as the job gave them; None for what could not be measured.
         error: the error's sentence, or "".
+        unread: how much of what was asked about could not be read.
     """
 
     command: str
@@ -37,6 +38,7 @@ class RunRecord:
     seconds: float = 0.0
     metrics: dict[str, float | None] = field(default_factory=dict)
     error: str = ""
+    unread: int = 0
 
 
 def begin_run(folder: Path, command: str, overrides: list[str]) -> RunRecord:

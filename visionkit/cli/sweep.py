@@ -85,7 +85,12 @@ def execute(
         for name, value in summary.metrics.items()
     }
     return end_run(
-        folder, record, status="finished", seconds=time.monotonic() - start, metrics=metrics
+        folder,
+        record,
+        status="finished",
+        seconds=time.monotonic() - start,
+        metrics=metrics,
+        unread=summary.unread,
     )
 
 

@@ -12,6 +12,7 @@ from visionkit.config.jobs import (
     EvaluateConfig,
     GalleryConfig,
     PredictConfig,
+    PredictVideoConfig,
     TrainConfig,
     TrainerConfig,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "GalleryConfig",
     "LocalizationConfig",
     "PredictConfig",
+    "PredictVideoConfig",
     "TrainConfig",
     "TrainerConfig",
     "check_values",

@@ -98,6 +98,29 @@ class PredictConfig:
 
 
 @dataclass
+class PredictVideoConfig:
+    """What `visionkit predict_video` is told (conf/predict_video.yaml)."""
+
+    bundle: SomePath
+    source: SomePath
+    tasks: Annotated[list[str] | None, Limits(choices=BUNDLE_TASKS)]
+    every: Positive
+    fps: Annotated[float | None, Limits(minimum=0)]
+    keyframes: bool
+    start: Annotated[float | None, Limits(minimum=0)]
+    end: Annotated[float | None, Limits(minimum=0)]
+    batch_size: Annotated[int | None, Limits(minimum=1)]
+    score_threshold: Annotated[float | None, Limits(minimum=0, maximum=1)]
+    decoder_threads: Annotated[int | None, Limits(minimum=1)]
+    timeout: Annotated[float | None, Limits(minimum=0)]
+    accelerator: Accelerator
+    output: OptionalPath
+    overwrite: bool
+    resume: OptionalPath
+    debug: bool
+
+
+@dataclass
 class GalleryConfig:
     """What `visionkit gallery` is told (conf/gallery.yaml)."""
 

@@ -118,6 +118,29 @@ def read_framed(
     return _frame(rgb, framing, shrink=picture.shrink)
 
 
+def lay(height: int, width: int, framing: Framing) -> tuple[tuple[int, int], Placement]:
+    """The size that a picture is scaled to as a whole, and where it then lies in its frame.
+
+    For decoders that scale, but don't cut: the parts beyond a "crop" frame are cut off afterwards,
+    -shift_y rows above and -shift_x columns on the left.
+
+    Args:
+        height: of the picture in pixels, at least 1.
+        width: likewise.
+        framing: the frame.
+    """
+    if framing.fit != "crop":
+        inner = _within(height, width, framing)
+        return inner, Placement(inner[1] / width, inner[0] / height, 0.0, 0.0, inner)
+    scale = framing.scale(height, width)
+    size = (
+        max(round(height * scale), framing.size[0]),
+        max(round(width * scale), framing.size[1]),
+    )
+    top, left = (size[0] - framing.size[0]) // 2, (size[1] - framing.size[1]) // 2
+    return size, Placement(size[1] / width, size[0] / height, -left, -top, framing.size)
+
+
 def resized(image: Image, size: tuple[int, int]) -> Image:
     """(height, width, 3) uint8: smaller by the mean of areas, larger by cubic curves."""
     smaller = min(size[0], image.shape[0]), min(size[1], image.shape[1])
@@ -154,18 +177,22 @@ def _frame(image: Image, framing: Framing, *, shrink: int) -> tuple[Image, Place
         framed = resized(image[rows, columns], inner)
     else:
         rows, columns = slice(0, height), slice(0, width)
-        inner = framing.size
-        if framing.fit == "letterbox":
-            inner = (
-                min(max(round(height * scale), 1), framing.size[0]),
-                min(max(round(width * scale), 1), framing.size[1]),
-            )
+        inner = _within(height, width, framing)
         framed = np.full((*framing.size, 3), GREY, np.uint8)
         framed[: inner[0], : inner[1]] = resized(image, inner)
     scale_y = inner[0] / ((rows.stop - rows.start) * shrink)
     scale_x = inner[1] / ((columns.stop - columns.start) * shrink)
     shift_x, shift_y = -columns.start * shrink * scale_x, -rows.start * shrink * scale_y
     return framed, Placement(scale_x, scale_y, shift_x, shift_y, inner)
+
+
+def _within(height: int, width: int, framing: Framing) -> tuple[int, int]:
+    """Height and width of a picture that is seen whole, at least one pixel each."""
+    scale = framing.scale(height, width)
+    return (
+        min(max(round(height * scale), 1), framing.size[0]),
+        min(max(round(width * scale), 1), framing.size[1]),
+    )
 
 
 def _middle(length: int, wanted: float) -> slice:

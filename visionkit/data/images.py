@@ -196,14 +196,7 @@ def find_images(source: str | Path) -> list[Path]:
     path = Path(source).expanduser()
     if path.is_file():
         return [path]
-    if path.is_dir():
-        files = list(_walk(path))
-    elif any(sign in str(source) for sign in "*?["):
-        files = _glob(path)
-        if not files:
-            raise FileNotFoundError(f"nothing matches {source}; check the pattern")
-    else:
-        raise FileNotFoundError(_missing(source))
+    files = files_of(source)
     pictures = sorted({file for file in files if _looks_like_picture(file)})
     if not pictures:
         others = ", ".join(file.name for file in sorted(files)[:3]) or "nothing"
@@ -212,6 +205,27 @@ def find_images(source: str | Path) -> list[Path]:
             f"pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}"
         )
     return pictures
+
+
+def files_of(source: str | Path) -> list[Path]:
+    """The file itself, the files below a folder, or those that match a glob, of whatever kind.
+
+    Hidden files of folders, Thumbs.db and the like are left out.
+
+    Raises:
+        FileNotFoundError: there is no such path, or nothing matches.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        return list(_walk(path))
+    if not any(sign in str(source) for sign in "*?["):
+        raise FileNotFoundError(_missing(source))
+    files = _glob(path)
+    if not files:
+        raise FileNotFoundError(f"nothing matches {source}; check the pattern")
+    return files
 
 
 def is_junk(name: str) -> bool:

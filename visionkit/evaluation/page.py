@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import partial
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ from visionkit.evaluation import summary
 from visionkit.files import write_bytes
 from visionkit.scores import score_text
 
-_FOLDER = "report_page"
+_FOLDER = files("visionkit.evaluation") / "report_page"
 
 
-def write_page(path: str | Path, template: str, content: dict[str, Any]) -> Path:
+def write_page(
+    path: str | Path, template: str, content: dict[str, Any], *, own: Traversable | None = None
+) -> Path:
     """Path of the page that a template makes.
 
     Names from the data are escaped, and a content security policy inside the page forbids
@@ -26,14 +30,16 @@ def write_page(path: str | Path, template: str, content: dict[str, Any]) -> Path
 
     Args:
         path: where it lies in the end; written whole or not at all.
-        template: name of a file in `report_page`.
+        template: name of a file in `report_page`, or in `own`.
         content: what the template shows.
+        own: folder of a page that is no report: its templates, and `page.css` and `page.js`,
+            which join the style and script of reports.
 
     Raises:
         RuntimeError: the disk is full.
     """
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_text),
+        loader=jinja2.FunctionLoader(partial(_template, own)),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -45,10 +51,12 @@ def write_page(path: str | Path, template: str, content: dict[str, Any]) -> Path
         percent=summary.percent,
         interval=summary.interval_text,
     )
-    script = _text("report.js")
+    style, script = _text(_FOLDER, "report.css"), _text(_FOLDER, "report.js")
+    if own is not None:
+        style, script = style + _text(own, "page.css"), script + _text(own, "page.js")
     environment.globals.update(
         counted=summary.counted,
-        style=Markup(_text("report.css")),
+        style=Markup(style),
         script=Markup(script),
         script_hash=_script_hash(script),
     )
@@ -58,8 +66,13 @@ def write_page(path: str | Path, template: str, content: dict[str, Any]) -> Path
     return Path(path)
 
 
-def _text(name: str) -> str:
-    return (files("visionkit.evaluation") / _FOLDER / name).read_text(encoding="utf-8")
+def _template(own: Traversable | None, name: str) -> str:
+    folder = own if own is not None and (own / name).is_file() else _FOLDER
+    return _text(folder, name)
+
+
+def _text(folder: Traversable, name: str) -> str:
+    return (folder / name).read_text(encoding="utf-8")
 
 
 def _script_hash(script: str) -> str:

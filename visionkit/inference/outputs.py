@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,19 +10,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image as PillowImage
 
-from visionkit.files import atomic_path, atomic_write, write_json
+from visionkit.files import atomic_write
 from visionkit.inference.drawing import draw_prediction
+from visionkit.inference.part_files import PartFiles, Piece, read_lines, utf8
 from visionkit.inference.prediction import Prediction
 from visionkit.inference.records import (
     FIND_SCHEMA,
     parquet_rows,
     prediction_records,
     read_prediction,
-    utf8,
 )
 from visionkit.types import Image
 
@@ -88,12 +85,10 @@ class PredictionWriter:
         self._draw = draw
         self._part_pictures = part_pictures
         self._pending: list[dict[str, Any]] = []
-        self._parts = self._folder / "parts"
-        if overwrite:
-            self._clear()
-        self._settings = json.loads(json.dumps(dict(settings)))
-        self._open()
-        self.done = {line["image"] for part in self._part_paths() for line in _lines(part)}
+        if overwrite and (self._folder / "pictures").exists():
+            shutil.rmtree(self._folder / "pictures")
+        self._parts = PartFiles(folder, settings=settings, overwrite=overwrite)
+        self.done = {line["image"] for part in self._parts.parts() for line in part}
 
     def write(self, name: str, image: Image, prediction: Prediction) -> None:
         """Takes the answers on one picture; a picture without finds is written too.
@@ -115,7 +110,7 @@ class PredictionWriter:
         line: dict[str, Any] = {"image": name, "width": width, "height": height}
         if self._draw:
             line["drawn"] = f"pictures/{_drawn_name(name)}"
-            _write_jpeg(self._folder / line["drawn"], draw_prediction(image, prediction))
+            write_jpeg(self._folder / line["drawn"], draw_prediction(image, prediction))
         line |= {"tasks": list(prediction.tasks), "finds": prediction_records(prediction)}
         self._pending.append(line)
         self.done.add(name)
@@ -128,13 +123,7 @@ class PredictionWriter:
         Raises:
             RuntimeError: the disk is full.
         """
-        if not self._pending:
-            return
-        last = max((int(part.stem) for part in self._part_paths()), default=-1)
-        with atomic_write(self._parts / f"{last + 1:06d}.jsonl") as file:
-            for line in self._pending:
-                text = json.dumps(line, ensure_ascii=False, allow_nan=False)
-                file.write(utf8(text) + b"\n")
+        self._parts.add(self._pending)
         self._pending.clear()
 
     def finish(self) -> PredictionFiles:
@@ -144,12 +133,16 @@ class PredictionWriter:
             RuntimeError: the disk is full; the parts are kept, so that a resumed run can finish.
         """
         self.flush()
-        parquet, jsonl = self._folder / "predictions.parquet", self._folder / "predictions.jsonl"
-        finds = self._join_parquet(parquet)
-        with atomic_write(jsonl) as file:  # last: its presence says that the run is finished
-            for part in self._part_paths():
-                file.write(part.read_bytes())
-        shutil.rmtree(self._parts)
+        finds = 0
+
+        def pieces() -> Iterator[Piece]:
+            nonlocal finds
+            for lines in self._parts.parts():
+                rows = [row for line in lines for row in parquet_rows(line)]
+                finds += sum(row.get("assumed") is not False for row in rows)
+                yield Piece(lines, rows)
+
+        jsonl, parquet = self._parts.join(pieces(), FIND_SCHEMA)
         drawn = self._folder / "pictures" if self._draw else None
         return PredictionFiles(jsonl, parquet, drawn, images=len(self.done), finds=finds)
 
@@ -162,55 +155,10 @@ class PredictionWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if kind is None and self._parts.exists():
+        if kind is None and self._parts.open:
             self.finish()
         elif kind is not None:
             self.flush()
-
-    def _open(self) -> None:
-        if (self._folder / "predictions.jsonl").exists():
-            raise FileExistsError(
-                f"{self._folder} must be new or hold a stopped run, but holds the predictions of a "
-                "finished one; choose another folder or overwrite=true"
-            )
-        settings = self._parts / "settings.json"
-        if not settings.exists():
-            write_json(settings, self._settings)
-            return
-        before = json.loads(settings.read_text(encoding="utf-8"))
-        if before != self._settings:
-            changed = sorted(
-                key
-                for key in before.keys() | self._settings.keys()
-                if before.get(key) != self._settings.get(key)
-            )
-            raise ValueError(
-                f"a stopped run must be resumed with its own settings, got another "
-                f"{', '.join(changed)} [{settings}]; set it back, choose another folder, or "
-                "overwrite=true"
-            )
-
-    def _clear(self) -> None:
-        for name in ("predictions.jsonl", "predictions.parquet"):
-            (self._folder / name).unlink(missing_ok=True)
-        for folder in (self._parts, self._folder / "pictures"):
-            if folder.exists():
-                shutil.rmtree(folder)
-
-    def _part_paths(self) -> list[Path]:
-        # Partial files have another suffix and a leading dot: they are never taken for parts.
-        return sorted(self._parts.glob("[0-9]*.jsonl"))
-
-    def _join_parquet(self, path: Path) -> int:
-        """Number of finds, all written to `path`, one part in memory at a time."""
-        schema = FIND_SCHEMA.with_metadata({"visionkit.settings": json.dumps(self._settings)})
-        finds = 0
-        with atomic_path(path) as partial, pq.ParquetWriter(partial, schema) as writer:
-            for part in self._part_paths():
-                rows = [row for line in _lines(part) for row in parquet_rows(line)]
-                writer.write_table(pa.Table.from_pylist(rows, schema=schema))
-                finds += sum(row.get("assumed") is not False for row in rows)
-        return finds
 
 
 def read_predictions(path: str | Path) -> Iterator[tuple[str, Prediction]]:
@@ -219,7 +167,7 @@ def read_predictions(path: str | Path) -> Iterator[tuple[str, Prediction]]:
     Raises:
         ValueError: a line is not of the form that `PredictionWriter` writes.
     """
-    for number, line in enumerate(_lines(Path(path)), start=1):
+    for number, line in enumerate(read_lines(Path(path)), start=1):
         try:
             yield line["image"], read_prediction(line["tasks"], line["finds"])
         except (KeyError, TypeError, ValueError) as error:
@@ -229,24 +177,13 @@ def read_predictions(path: str | Path) -> Iterator[tuple[str, Prediction]]:
             ) from error
 
 
-def _lines(path: Path) -> Iterator[Any]:
-    with path.open(encoding="utf-8") as file:
-        for number, text in enumerate(file, start=1):
-            try:
-                yield json.loads(text)
-            except ValueError as error:
-                raise ValueError(
-                    f"predictions must be JSON Lines, got {error} [{path}, line {number}]; "
-                    "predict again."
-                ) from error
-
-
 def _drawn_name(name: str) -> str:
     """A file name of its own for each picture: two folders may hold pictures of one name."""
     stem = utf8(Path(name).stem)[:120].decode(errors="ignore")
     return f"{stem}_{hashlib.sha256(utf8(name)).hexdigest()[:8]}.jpg"
 
 
-def _write_jpeg(path: Path, image: Image) -> None:
+def write_jpeg(path: Path, image: Image) -> None:
+    """Writes (H, W, 3) uint8 RGB as a JPEG, whole or not at all; raises like `atomic_write`."""
     with atomic_write(path) as file:
         PillowImage.fromarray(image).save(file, format="JPEG", quality=_DRAWN_QUALITY)

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from visionkit.data.images import find_images, read_image, read_rgba
+from visionkit.inference.video.frames import Frame
 from visionkit.matching.gallery import View, make_view
 from visionkit.types import Image
 
-Picture = str | Path | Image
-"""A path, or a (H, W, 3) uint8 RGB array."""
+Picture = str | Path | Image | Frame
+"""A path, a (H, W, 3) uint8 RGB array, or a frame of a video."""
 
 
 def batches(pictures: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
@@ -30,8 +31,8 @@ def each_of(picture: Picture) -> list[Path | Image]:
         FileNotFoundError: there is none.
         ValueError: an array is no picture.
     """
-    if isinstance(picture, np.ndarray):
-        return [checked(picture)]
+    if isinstance(picture, np.ndarray | Frame):
+        return [pixels_of(picture)]
     return list(find_images(picture))
 
 
@@ -54,6 +55,8 @@ def pixels_of(picture: Picture) -> Image:
         FileNotFoundError: there is no such file.
         ValueError: the picture can't be read, or an array is none.
     """
+    if isinstance(picture, Frame):
+        return picture.image
     return checked(picture) if isinstance(picture, np.ndarray) else read_image(picture)
 
 

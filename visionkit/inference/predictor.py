@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,10 @@ from visionkit.inference.pictures import Picture, batches, checked, each_of, pix
 from visionkit.inference.prediction import Prediction, above_threshold, chosen_tasks
 from visionkit.inference.seen import see
 from visionkit.inference.store import Parts, load_parts, save_parts
+from visionkit.inference.video.frames import Frame, FramePrediction
+from visionkit.inference.video.pipeline import predict_video
+from visionkit.inference.video.reader import Reading
+from visionkit.inference.video.sampling import EVERY_FRAME, Sampling
 from visionkit.matching.finder import Finder, FinderSettings, new_head
 from visionkit.matching.pyramid import scene_pyramid
 from visionkit.models.backbone import Backbone, build_backbone
@@ -193,7 +197,7 @@ class Predictor:
             ValueError: a picture can't be read, a box holds no pixel, there is no picture, or
                 there is not one box a picture.
         """
-        if isinstance(images, (str, Path, np.ndarray)):
+        if isinstance(images, (str, Path, np.ndarray, Frame)):
             images = [images]
         pictures = [each for picture in images for each in each_of(picture)]
         if not pictures:
@@ -248,9 +252,9 @@ class Predictor:
         No head's answer depends on which others are there or are asked.
 
         Args:
-            images: paths, or (H, W, 3) uint8 RGB arrays; a single one is a list of one. For trained
-                heads a JPEG file is decoded no larger than they need, which is quicker, and gives
-                slightly other scores than an array of all its pixels.
+            images: paths, (H, W, 3) uint8 RGB arrays, or frames of videos; a single one is a list
+                of one. For trained heads a JPEG file is decoded no larger than they need, which is
+                quicker, and gives slightly other scores than an array of all its pixels.
             tasks: which heads are asked, of `tasks`; None asks all.
             score_threshold: 0..1, one for all items and classes; None takes each one's own.
             batch_size: pictures that are held and seen at once.
@@ -259,13 +263,47 @@ class Predictor:
             FileNotFoundError: a picture is not there.
             ValueError: a head is not there, or a picture can't be read.
         """
-        if isinstance(images, (str, Path, np.ndarray)):
+        if isinstance(images, (str, Path, np.ndarray, Frame)):
             images = [images]
         asked = chosen_tasks(tasks, self.tasks)
         predictions: list[Prediction] = []
         for batch in batches(images, batch_size):
             predictions += self._predict(batch, asked, score_threshold)
         return predictions
+
+    def video(
+        self,
+        source: str | Path,
+        tasks: Sequence[str] | None = None,
+        *,
+        sampling: Sampling = EVERY_FRAME,
+        start: float | None = None,
+        end: float | None = None,
+        score_threshold: float | None = None,
+        batch_size: int | None = None,
+    ) -> Iterator[FramePrediction]:
+        """What every head says of each frame of a video, as it goes, with constant memory.
+
+        The next frames are decoded while the network sees these. What can be read of a damaged
+        video is used; what is lost is a warning.
+
+        Args:
+            source: path, address of a stream, or pattern of numbered pictures (`%04d.png`).
+            tasks: as of `predict`.
+            sampling: which frames, of visionkit.inference.video.sampling.
+            start: seconds; frames from there on. None begins at the video's start.
+            end: seconds; frames before that. None goes to the video's end.
+            score_threshold: as of `predict`.
+            batch_size: frames seen at once; None chooses.
+
+        Raises:
+            FileNotFoundError: there is no such video.
+            ValueError: a head is not there, or nothing of the video can be read.
+        """
+        reading = Reading(sampling, start, end)
+        return predict_video(
+            self, source, reading, tasks, score_threshold=score_threshold, batch_size=batch_size
+        )
 
     def _predict(
         self, batch: Sequence[Picture], asked: Collection[str], score_threshold: float | None

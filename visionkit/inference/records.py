@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import supervision as sv
 
+from visionkit.inference.part_files import utf8
 from visionkit.inference.prediction import Prediction
 
 FIND_SCHEMA = pa.schema(
@@ -93,20 +94,20 @@ def read_prediction(tasks: Sequence[str], records: Sequence[Mapping[str, Any]]) 
 def parquet_rows(line: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The rows of `FIND_SCHEMA` of a line of JSON Lines."""
     for find in line["finds"]:
-        row = {
+        yield {
             "image": utf8(line["image"]).decode(),
             "width": line["width"],
             "height": line["height"],
-            **find,
+            **parquet_find(find),
         }
-        if row.get("inliers") is not None:
-            row["inliers"] = int(row["inliers"])
-        yield row
 
 
-def utf8(text: str) -> bytes:
-    r"""UTF-8, where the stray bytes of a file name that is none read \udc80: JSON's own escape."""
-    return text.encode("utf-8", errors="backslashreplace")
+def parquet_find(find: Mapping[str, Any]) -> dict[str, Any]:
+    """A record as columns of Parquet, whose numbers have a type each."""
+    row = dict(find)
+    if row.get("inliers") is not None:
+        row["inliers"] = int(row["inliers"])
+    return row
 
 
 def _box_records(task: str, detections: sv.Detections) -> list[dict[str, Any]]:
@@ -132,6 +133,8 @@ def _box_record(task: str, detections: sv.Detections, find: int) -> dict[str, An
     for key in _NUMBERS:
         if key in data:
             record[key] = _number(data[key][find])
+    if detections.tracker_id is not None:
+        record["track"] = int(detections.tracker_id[find])
     return record
 
 
@@ -182,5 +185,6 @@ def _detections(task: str, finds: Sequence[Mapping[str, Any]]) -> sv.Detections:
             if "score" in finds[0]
             else None
         ),
+        tracker_id=np.array([find["track"] for find in finds]) if "track" in finds[0] else None,
         data=data,
     )

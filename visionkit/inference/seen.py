@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from visionkit.data.framing import Framing, Placement, frame, read_framed
 from visionkit.data.images import MAX_PIXELS
+from visionkit.inference.pictures import Picture
+from visionkit.inference.video.frames import Frame
 from visionkit.models.backbone import Backbone
 from visionkit.types import Features, Image
 
@@ -30,7 +31,7 @@ class Seen:
 
 def see(
     backbone: Backbone,
-    pictures: Sequence[str | Path | Image],
+    pictures: Sequence[Picture],
     framing: Framing,
     *,
     max_pixels: int = MAX_PIXELS,
@@ -39,8 +40,8 @@ def see(
 
     Args:
         backbone: in evaluation mode.
-        pictures: at least one; paths, or (H, W, 3) uint8 RGB. A file is decoded no larger than
-            the frame needs.
+        pictures: at least one; paths, (H, W, 3) uint8 RGB, or frames of videos. A file is decoded
+            no larger than the frame needs.
         framing: the frame.
         max_pixels: larger files are refused.
 
@@ -57,9 +58,9 @@ def see(
     return Seen(features, tuple(placement for _, placement in framed))
 
 
-def _framed(
-    picture: str | Path | Image, framing: Framing, max_pixels: int
-) -> tuple[Image, Placement]:
+def _framed(picture: Picture, framing: Framing, max_pixels: int) -> tuple[Image, Placement]:
+    if isinstance(picture, Frame):
+        return picture.framed(framing)
     if isinstance(picture, np.ndarray):
         return frame(picture, framing)
     return read_framed(picture, framing, max_pixels=max_pixels)

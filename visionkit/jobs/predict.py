@@ -39,11 +39,7 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
     paths = find_images(config.source)
     predictor = Predictor.load(config.bundle, device=config.accelerator)
     tasks = chosen_tasks(config.tasks, predictor.tasks)
-    if tasks == ("exemplar",) and not predictor.items:
-        raise ValueError(
-            f"the bundle must have items to find, got none [{config.bundle}]; add one with "
-            f"visionkit gallery add bundle={config.bundle} item=NAME images=FOLDER"
-        )
+    check_items(predictor, tasks, config.bundle)
     settings = {
         "bundle": bundle_hash(config.bundle),
         "tasks": tasks,
@@ -79,6 +75,19 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
             "seconds_per_picture": seconds,
         },
     )
+
+
+def check_items(predictor: Predictor, tasks: Sequence[str], bundle: str) -> None:
+    """Passes if there is something to find for the heads that are asked.
+
+    Raises:
+        ValueError: only items are looked for, and there are none.
+    """
+    if tuple(tasks) == ("exemplar",) and not predictor.items:
+        raise ValueError(
+            f"the bundle must have items to find, got none [{bundle}]; add one with "
+            f"visionkit gallery add bundle={bundle} item=NAME images=FOLDER"
+        )
 
 
 def _ask(

@@ -14,7 +14,9 @@ class Summary:
     Attributes:
         run_folder: of the results.
         metrics: name -> value; all are finite.
+        unread: how much of what was asked about could not be read.
     """
 
     run_folder: Path
     metrics: Mapping[str, float] = field(default_factory=dict)
+    unread: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,40 @@ def progress(words: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task(words, total=total)
         yield lambda count: bar.advance(task, count)
+
+
+@contextmanager
+def watching(words: str, seconds: float) -> Iterator[Callable[[float, int], None]]:
+    """A function to call with seconds of video and number of frames done, which moves a bar.
+
+    It shows frames a second and the time left; it is gone when the block ends, and is not drawn
+    where the output is no terminal.
+
+    Args:
+        words: what is being done.
+        seconds: of video in all; 0 where that is not known.
+    """
+    console = _console()
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[frames]} frames, {task.fields[rate]:.1f} a second"),
+        TimeRemainingColumn(),
+    )
+    if not console.is_terminal:
+        yield lambda _, __: None
+        return
+    start, frames = time.monotonic(), 0
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(words, total=seconds or None, frames=0, rate=0.0)
+
+        def step(passed: float, count: int) -> None:
+            nonlocal frames
+            frames += count
+            rate = frames / max(time.monotonic() - start, 1e-9)
+            bar.update(task, advance=passed, frames=frames, rate=rate)
+
+        yield step
 
 
 def keep_problems(problems: Sequence[Problem], folder: Path, *, name: str = PROBLEMS_NAME) -> None:

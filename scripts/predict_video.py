@@ -1,0 +1,8 @@
+"""`visionkit predict_video` from a checkout; `--help` lists what it can be told."""
+
+import sys
+
+from visionkit.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["predict_video", *sys.argv[1:]]))

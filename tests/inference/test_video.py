@@ -1,0 +1,491 @@
+"""Videos of which every frame says its number: what is read, at which times, and what is said."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+import weakref
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from tests.clips import number_of, numbered_image, write_clip
+from tests.worlds import (
+    classification_part,
+    localization_part,
+    new_finder,
+    three_items,
+    whole_backbone,
+)
+from visionkit.data.framing import Framing, frame
+from visionkit.data.problems import Problem
+from visionkit.inference.prediction import Prediction
+from visionkit.inference.predictor import Predictor
+from visionkit.inference.video.ahead import ahead
+from visionkit.inference.video.frames import Frame
+from visionkit.inference.video.opening import VideoError, find_videos, look
+from visionkit.inference.video.pipeline import Threads, predict_batches, split_threads
+from visionkit.inference.video.reader import Place, Reading, read_frames
+from visionkit.inference.video.sampling import (
+    Every,
+    KeyFrames,
+    Rate,
+    Sampling,
+    may_skip_unreferenced,
+    sampled,
+)
+
+UNEVEN = [0.0, 0.1, 0.5, 0.55, 2.0, 2.1, 4.0, 4.04, 4.5, 7.25]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 frames, ten a second, a key frame every ten, with frames between that look both ways."""
+    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4")
+
+
+def numbers(source: Path | str, **reading: Any) -> list[int]:
+    """The numbers that the frames show, each of which must be its index."""
+    found = []
+    for each in read_frames(source, Reading(**reading)):
+        assert number_of(each.image) == each.index
+        found.append(each.index)
+    return found
+
+
+# Times, turns and formats.
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("plain.mp4", {}),
+        ("plain.mkv", {}),
+        ("plain.ts", {}),
+        ("fragmented.mp4", {"options": {"movflags": "frag_keyframe+empty_moov"}}),
+        ("other.avi", {"codec": "mpeg4"}),
+        ("moving.gif", {"codec": "gif", "pixel_format": "rgb8"}),
+        ("full_colour.mp4", {"pixel_format": "yuv444p"}),
+        ("full_range.avi", {"codec": "mjpeg", "pixel_format": "yuvj422p"}),
+        ("ten_bits.mkv", {"codec": "ffv1", "pixel_format": "yuv422p10le"}),
+        ("alpha.mov", {"codec": "png", "pixel_format": "rgba"}),
+    ],
+)
+def test_all_frames_of_every_format_have_index_and_time(
+    name: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    path = write_clip(tmp_path / name, 24, **options)
+    problems: list[Problem] = []
+    frames = list(read_frames(path, problems=problems))
+    assert [each.index for each in frames] == list(range(24))
+    assert [number_of(each.image) for each in frames] == list(range(24))
+    assert [each.time for each in frames] == pytest.approx(np.arange(24) / 10, abs=0.011)
+    assert problems == []
+    assert numbers(path, start=1.5) == list(range(15, 24))
+    assert numbers(path, after=Place(16, frames[16].time)) == list(range(17, 24))
+
+
+def test_times_of_a_variable_frame_rate_are_those_of_the_file(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "uneven.mp4", len(UNEVEN), times=UNEVEN)
+    frames = list(read_frames(path))
+    assert [each.time for each in frames] == pytest.approx(UNEVEN, abs=1e-3)
+    assert numbers(path, start=0.5, end=4.04) == [2, 3, 4, 5, 6]
+    # Nearest to 0, 1, 2 ... 7 s: of 0.55 and 2.0 the former is nearer to 1.
+    assert numbers(path, sampling=Rate(1)) == [0, 3, 4, 5, 6, 8, 9]
+
+
+@pytest.mark.parametrize("rotation", [90, -90, 180])
+@pytest.mark.parametrize("fit", ["letterbox", "crop"])
+def test_turned_videos_stand_upright(rotation: int, fit: Any, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "turned.mp4", 5, rotation=rotation)
+    for each in read_frames(path):
+        assert each.size == (96, 128)
+        assert number_of(each.image) == each.index
+        if fit == "letterbox":
+            small, placement = each.framed(Framing((64, 64), fit))
+            assert placement.inner == (48, 64)
+            assert number_of(small[:48]) == each.index
+
+
+def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
+    clear = np.zeros((32, 32, 4), np.uint8)
+    PillowImage.fromarray(clear).save(tmp_path / "0.png")
+    (only,) = read_frames(tmp_path / "%d.png")
+    assert only.image.min() == 255
+
+
+def test_numbered_pictures_are_a_video(tmp_path: Path) -> None:
+    for number in (7, 8, 9):
+        PillowImage.fromarray(numbered_image(number)).save(tmp_path / f"shot_{number:03d}.png")
+    shots = tmp_path / "shot_%03d.png"
+    assert [number_of(each.image) for each in read_frames(shots)] == [7, 8, 9]
+    assert find_videos(shots) == ([str(shots)], [])
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "crop"])
+@pytest.mark.parametrize("size", [(48, 48), (40, 100), (192, 256)])
+def test_frames_are_framed_as_pictures_are(fit: Any, size: tuple[int, int], clip: Path) -> None:
+    framing = Framing(size, fit)
+    each = next(read_frames(clip, Reading(framings=frozenset([framing]))))
+    framed, placement = each.framed(framing)
+    expected, where = frame(each.image, framing)
+    assert framed.shape == expected.shape
+    assert framed.flags.c_contiguous
+    assert np.abs(framed.astype(int) - expected).mean() < 6
+    for name, value in dataclasses.asdict(placement).items():
+        assert value == pytest.approx(getattr(where, name), rel=0.03, abs=1.01)
+
+
+# Which frames are taken.
+
+
+@dataclasses.dataclass(frozen=True)
+class At:
+    index: int
+    time: float
+
+
+def nearest_by_hand(times: Sequence[float], fps: float) -> list[int]:
+    """The frame nearest to each instant up to the end, by plain loops."""
+    end = times[-1] + (times[-1] - times[-2]) / 2
+    instants = [k / fps for k in range(int(end * fps) + 1)]
+    return sorted({min(range(len(times)), key=lambda n: abs(times[n] - t)) for t in instants})
+
+
+@pytest.mark.parametrize("fps", [0.3, 1, 2, 3.7, 7])
+def test_a_rate_takes_the_nearest_frames(fps: float) -> None:
+    rng = np.random.default_rng(0)
+    times = np.cumsum(rng.uniform(0.01, 0.4, 60)).tolist()
+    frames = [At(index, time) for index, time in enumerate(times)]
+    taken = [each.index for each in sampled(frames, Rate(fps))]
+    assert taken == nearest_by_hand(times, fps)
+
+
+@pytest.mark.parametrize("sampling", [Every(1), Every(3), Rate(2), KeyFrames()])
+def test_no_frames_no_samples(sampling: Sampling) -> None:
+    assert list(sampled([], sampling)) == []
+
+
+@pytest.mark.parametrize(
+    ("sampling", "expected"),
+    [
+        (Every(7), [0, 7, 14, 21, 28]),
+        (Rate(2), [0, 5, 10, 15, 20, 25]),
+        (Rate(100), list(range(30))),
+        (KeyFrames(), [0, 10, 20]),
+    ],
+)
+def test_samples_of_a_clip(sampling: Sampling, expected: list[int], clip: Path) -> None:
+    assert numbers(clip, sampling=sampling) == expected
+    # Wherever reading begins, the same frames are taken.
+    for start in (0.4, 1.0, 1.23):
+        later = [index for index in expected if index / 10 >= start]
+        assert numbers(clip, sampling=sampling, start=start) == later
+    for index in expected:
+        after = Place(index, index / 10)
+        assert numbers(clip, sampling=sampling, after=after) == [n for n in expected if n > index]
+
+
+def test_a_slow_rate_takes_frames_that_others_refer_to(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "long.mp4", 100, rate=20, key_every=50)
+    assert may_skip_unreferenced(Rate(1), 20)
+    assert not may_skip_unreferenced(Rate(5), 20)
+    assert not may_skip_unreferenced(Every(20), 20)
+    taken = list(read_frames(path, Reading(Rate(1))))
+    assert len(taken) == 5
+    for second, each in enumerate(taken):
+        assert abs(each.time - second) <= 2 / 20 + 1e-6, "two frames away at most"
+        assert number_of(each.image) == each.index == round(each.time * 20)
+
+
+@pytest.mark.parametrize(
+    ("reading", "message"),
+    [
+        ({"start": 3.0, "end": 2.0}, "start before end, got 3.0 and 2.0"),
+        ({"start": -1.0}, "from 0 up"),
+        ({"start": 1.0, "end": 1.0}, "start before end"),
+    ],
+)
+def test_a_start_behind_the_end(reading: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Reading(**reading)
+
+
+@pytest.mark.parametrize("make", [lambda: Every(0), lambda: Rate(0), lambda: Rate(-1)])
+def test_samplings_out_of_range(make: Callable[[], Sampling]) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        make()
+
+
+# Damage.
+
+
+def read_all(path: Path) -> tuple[list[int], list[Problem]]:
+    problems: list[Problem] = []
+    return [each.index for each in read_frames(path, problems=problems)], problems
+
+
+def test_what_is_left_of_a_cut_video_is_used_and_the_loss_said(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.mp4", 60, options={"movflags": "faststart"})
+    content = whole.read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(content[: len(content) * 2 // 3])
+    found, problems = read_all(cut)
+    assert 10 < len(found) < 50
+    assert found == list(range(len(found)))
+    assert problems[0].file == str(cut)
+    assert "must have 60 frames" in problems[0].reason
+    assert problems[0].level == "error"
+
+
+def test_a_cut_video_without_an_index_of_all_frames(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.mkv", 200)
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    found, problems = read_all(cut)
+    assert 50 < len(found) < 150
+    assert "must have 20.0 s" in problems[0].reason
+
+
+def test_damage_in_the_middle_is_said_and_the_rest_is_used(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "damaged.mp4", 60)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 3
+    content[middle : middle + 600] = b"\xff" * 600
+    path.write_bytes(content)
+    found, problems = read_all(path)
+    assert len(found) >= 40
+    assert found[-1] == 59, "indices count what was lost, too"
+    assert any("damaged" in problem.reason for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"empty \(0 bytes\)"),
+        (b"no video at all, but text\n" * 50, "can't be read as a video"),
+    ],
+)
+def test_files_that_are_no_videos(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    with pytest.raises(VideoError, match=message):
+        list(read_frames(path))
+
+
+def test_sound_alone_is_no_video(tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        sound.sample_rate = 16000
+        container.mux(stream.encode(sound))
+        container.mux(stream.encode(None))
+    with pytest.raises(VideoError, match="no pictures, only audio"):
+        list(read_frames(path))
+
+
+def test_a_picture_is_a_video_of_one_frame_and_said_so(tmp_path: Path) -> None:
+    path = tmp_path / "picture.mp4"
+    PillowImage.fromarray(numbered_image(0)).save(path, format="JPEG")
+    found, problems = read_all(path)
+    assert found == [0]
+    assert [problem.level for problem in problems] == ["warning"]
+
+
+def test_a_video_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such video"):
+        list(read_frames(tmp_path / "gone.mp4"))
+
+
+def test_a_stream_that_stalls_is_given_up() -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(VideoError, match=r"no data came for 0\.5 seconds"):
+            list(read_frames(address, Reading(timeout=0.5)))
+        assert time.monotonic() - began < 5
+
+
+def test_malformed_files_of_the_test_data(shared_data: Path) -> None:
+    folder = shared_data / "malformed" / "video"
+    read = {}
+    for name in ("ok_60_frames", "faststart_ok", "one_frame", "truncated_index_first"):
+        found, problems = read_all(folder / f"{name}.mp4")
+        read[name] = len(found), len(problems) > 0
+    assert read["ok_60_frames"] == read["faststart_ok"] == (60, False)
+    assert read["one_frame"] == (1, False)
+    assert 30 <= read["truncated_index_first"][0] < 60
+    assert read["truncated_index_first"][1]
+    for name in ("text", "truncated_no_moov", "zero_byte"):
+        with pytest.raises(VideoError, match=name):
+            read_all(folder / f"{name}.mp4")
+    found, problems = read_all(folder / "corrupt_middle.avi")
+    assert len(found) >= 25
+    assert problems
+
+
+# Finding videos.
+
+
+def test_videos_of_a_folder_and_what_else_lies_there(tmp_path: Path) -> None:
+    for name in ("b.mp4", "sub/a.MOV", "readme.txt", ".hidden.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    videos, others = find_videos(tmp_path)
+    assert [Path(video).name for video in videos] == ["b.mp4", "a.MOV"]
+    assert [Path(other).name for other in others] == ["readme.txt"]
+    assert find_videos(str(tmp_path / "*.mp4"))[0] == [(tmp_path / "b.mp4").as_posix()]
+    assert find_videos("rtsp://camera/1") == (["rtsp://camera/1"], [])
+
+
+def test_no_videos(tmp_path: Path) -> None:
+    (tmp_path / "readme.txt").touch()
+    with pytest.raises(FileNotFoundError, match=r"no videos in .* readme.txt"):
+        find_videos(tmp_path)
+
+
+def test_what_a_video_says_of_itself(clip: Path) -> None:
+    info = look(clip)
+    assert (info.size, info.seconds, info.frame_rate, info.frames) == ((96, 128), 3.0, 10.0, 30)
+
+
+# The pipeline.
+
+
+def test_things_made_ahead_are_the_same_and_bounded() -> None:
+    made: list[int] = []
+
+    def things() -> Generator[int, None, None]:
+        for number in range(20):
+            made.append(number)
+            yield number
+
+    used = []
+    for number in ahead(things(), depth=3):
+        time.sleep(0.002)
+        assert len(made) - number <= 5, "the one used, three ahead and one that was just asked for"
+        used.append(number)
+    assert used == list(range(20))
+
+
+def test_an_error_ahead_comes_in_its_turn_and_closing_closes() -> None:
+    closed = threading.Event()
+
+    def things() -> Generator[int, None, None]:
+        try:
+            yield 1
+            raise OSError("broken")
+        finally:
+            closed.set()
+
+    left = ahead(things())
+    assert next(left) == 1
+    with pytest.raises(OSError, match="broken"):
+        next(left)
+    assert closed.is_set()
+    closed.clear()
+    early = ahead(things())
+    next(early)
+    early.close()
+    assert closed.is_set()
+
+
+@pytest.mark.parametrize(
+    ("decoding", "network", "cores", "expected"),
+    [
+        (1.0, 1.0, 1, Threads(1, 1)),
+        (1.0, 1.0, 2, Threads(1, 1)),  # as at 720p
+        (2.2, 1.0, 2, Threads(2, 2)),  # as at 1080p
+        (1.0, 9.0, 2, Threads(1, 1)),
+        (1.0, 3.0, 8, Threads(2, 6)),
+        (1.0, 99.0, 8, Threads(1, 7)),
+    ],
+)
+def test_threads_follow_the_weight_of_the_halves(
+    decoding: float, network: float, cores: int, expected: Threads
+) -> None:
+    assert split_threads(decoding, network, cores) == expected
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor(
+        whole_backbone(),
+        new_finder(three_items()),
+        classification_part(threshold=0.0),
+        localization_part(threshold=0.005),
+    )
+
+
+def close(first: Prediction, second: Prediction) -> None:
+    """Passes if two answers are equal but for rounding."""
+    assert first.tasks == second.tasks
+    assert first.labels == second.labels
+    for task in ("exemplar", "localization"):
+        one, other = getattr(first, task), getattr(second, task)
+        if one is not None:
+            assert len(one) == len(other)
+            np.testing.assert_allclose(one.xyxy, other.xyxy, atol=0.02)
+
+
+def test_a_video_is_answered_as_its_frames_are(predictor: Predictor, clip: Path) -> None:
+    tasks = ["classification", "localization"]
+    answers = list(predictor.video(clip, tasks, batch_size=4))
+    assert [(each.index, each.time) for each in answers] == [(n, n / 10) for n in range(30)]
+    assert {(each.video, each.size) for each in answers} == {(str(clip), (96, 128))}
+    frames = list(read_frames(clip))
+    for answer, prediction in zip(answers, predictor.predict(frames, tasks), strict=True):
+        close(answer.prediction, prediction)
+
+
+def test_items_are_found_in_whole_frames(predictor: Predictor, clip: Path) -> None:
+    (answer,) = predictor.video(clip, ["exemplar"], start=1.0, end=1.1)
+    (each,) = read_frames(clip, Reading(start=1.0, end=1.1))
+    expected = predictor.find(each.image)
+    assert answer.prediction.exemplar is not None
+    np.testing.assert_allclose(answer.prediction.exemplar.xyxy, expected.xyxy, atol=0.02)
+
+
+def test_a_video_stopped_early_leaves_no_thread(predictor: Predictor, clip: Path) -> None:
+    answers = predictor.video(clip, ["classification"], batch_size=2)
+    next(answers)
+    answers.close()  # type: ignore[attr-defined]  # it is a generator
+    assert not [each for each in threading.enumerate() if "visionkit" in each.name]
+
+
+def test_what_is_lost_of_a_video_is_a_warning(predictor: Predictor, tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.mp4", 40, options={"movflags": "faststart"})
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
+    with pytest.warns(UserWarning, match="must have 40 frames"):
+        list(predictor.video(whole, ["classification"]))
+
+
+def test_a_head_that_is_not_there(clip: Path) -> None:
+    alone = Predictor(whole_backbone(), None, classification_part())
+    with pytest.raises(ValueError, match="heads of the bundle"):
+        next(alone.video(clip, ["localization"]))
+
+
+def test_batches_are_held_no_longer_than_needed(predictor: Predictor, tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "many.mp4", 200, key_every=25)
+    seen: list[weakref.ref[Frame]] = []
+    most = 0
+    batches = predict_batches(
+        predictor, path, Reading(), ["classification"], batch_size=4, problems=[]
+    )
+    for batch in batches:
+        seen += [weakref.ref(each) for each, _ in batch]
+        del batch
+        most = max(most, sum(each() is not None for each in seen))
+    assert len(seen) == 200
+    assert most <= 4 * 2

@@ -1,0 +1,1 @@
+"""Videos in, finds with time stamps out: reading, sampling, predicting, and what is written."""

@@ -1,0 +1,206 @@
+"""What a bundle says of videos: items, classes, objects, and when they are seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from visionkit.config import PredictVideoConfig
+from visionkit.data.problems import Problem
+from visionkit.evaluation.summary import counted
+from visionkit.inference.part_files import is_finished
+from visionkit.inference.prediction import chosen_tasks
+from visionkit.inference.predictor import Predictor
+from visionkit.inference.video.opening import VideoError, find_videos, is_stream, look
+from visionkit.inference.video.pipeline import Threads, predict_batches
+from visionkit.inference.video.reader import Reading
+from visionkit.inference.video.records import VideoFiles, VideoWriter
+from visionkit.inference.video.sampling import Every, KeyFrames, Rate, Sampling
+from visionkit.jobs.predict import check_items
+from visionkit.jobs.sightings import Sightings
+from visionkit.jobs.summary import Summary
+from visionkit.jobs.terminal import keep_problems, say, watching
+from visionkit.models.bundle import bundle_hash
+
+_MODEL_DIGITS = 12
+Step = Callable[[float, int], None]
+
+
+def predict_video(config: PredictVideoConfig, run_folder: Path) -> Summary:
+    """Where the answers lie: a row a find or class of a frame, as JSON Lines and as Parquet.
+
+    What can't be read of a video is reported, and the rest used. A run that was stopped goes on
+    behind the last frame that was written; a finished one is left as it is.
+
+    Raises:
+        FileNotFoundError: there is no such bundle, or no video.
+        ValueError: the bundle is damaged or empty, or lacks a head that is asked for; nothing of
+            any video can be read; or the run that stopped had other settings.
+        RuntimeError: the disk is full.
+    """
+    if is_finished(run_folder) and not config.overwrite:
+        say(f"{run_folder} holds finished predictions; overwrite=true makes them again")
+        return Summary(run_folder)
+    videos, others = find_videos(config.source)
+    reading = Reading(sampling_of(config), config.start, config.end, timeout=config.timeout)
+    predictor = Predictor.load(config.bundle, device=config.accelerator)
+    tasks = chosen_tasks(config.tasks, predictor.tasks)
+    check_items(predictor, tasks, config.bundle)
+    digest = bundle_hash(config.bundle)
+    writer = VideoWriter(
+        run_folder,
+        settings=_settings(config, digest, tasks),
+        model=digest[:_MODEL_DIGITS],
+        overwrite=config.overwrite,
+    )
+    start = time.monotonic()
+    with writer:
+        before = writer.frames
+        if before:
+            say(f"Going on: {counted(before, 'frame')} done before.")
+        _watch(predictor, videos, writer, tasks, reading, config)
+        problems = [*writer.problems, *map(_other, others)]
+        if not writer.frames and any(problem.level == "error" for problem in problems):
+            keep_problems(problems, run_folder)
+            raise ValueError(
+                f"at least one video must be readable, got none of {len(videos)} "
+                f"[{config.source}]; see {run_folder}"
+            )
+        sightings = Sightings()
+        # Tracks, intervals and what is drawn of them go in here: `writer.predictions()` gives
+        # all frames in order, of this run and those it resumes, and `finish` takes them back.
+        files = writer.finish(watch=sightings.see)
+    seconds = time.monotonic() - start
+    keep_problems(problems, run_folder)
+    sightings.say(len(videos))
+    _say_files(writer.frames, (writer.frames - before) / max(seconds, 1e-9), files)
+    return Summary(
+        run_folder,
+        {
+            "videos": len(videos),
+            "frames": writer.frames,
+            "finds": files.finds,
+            "frames_per_second": (writer.frames - before) / max(seconds, 1e-9),
+        },
+        unread=len({problem.file for problem in problems if problem.level == "error"}),
+    )
+
+
+def sampling_of(config: PredictVideoConfig) -> Sampling:
+    """Which frames are looked at.
+
+    Raises:
+        ValueError: more than one way is asked for.
+    """
+    ways: dict[str, Sampling] = {}
+    if config.every != 1:
+        ways[f"every={config.every}"] = Every(config.every)
+    if config.fps is not None:
+        ways[f"fps={config.fps:g}"] = Rate(config.fps)
+    if config.keyframes:
+        ways["keyframes=true"] = KeyFrames()
+    if len(ways) > 1:
+        raise ValueError(f"frames must be chosen in one way, got {' and '.join(ways)}; keep one")
+    return next(iter(ways.values()), Every(1))
+
+
+def _settings(config: PredictVideoConfig, digest: str, tasks: Sequence[str]) -> dict[str, Any]:
+    """What the rows depend on."""
+    return {
+        "bundle": digest,
+        "tasks": tasks,
+        "score_threshold": config.score_threshold,
+        "sampling": repr(sampling_of(config)),
+        "start": config.start,
+        "end": config.end,
+        "batch_size": config.batch_size,
+    }
+
+
+def _watch(
+    predictor: Predictor,
+    videos: Sequence[str],
+    writer: VideoWriter,
+    tasks: Sequence[str],
+    reading: Reading,
+    config: PredictVideoConfig,
+) -> None:
+    """Writes the answers on all frames of all videos that are not done yet."""
+    left = [video for video in videos if video not in writer.done]
+    lengths = {video: _seconds(video, reading) for video in left}
+    with watching("Watching", sum(lengths.values())) as step:
+        for video in left:
+            own = replace(reading, after=writer.reached.get(video))
+            problems: list[Problem] = []
+            try:
+                _watch_one(predictor, video, writer, tasks, own, config, problems, step)
+            except (VideoError, FileNotFoundError) as error:
+                reason = error.reason if isinstance(error, VideoError) else "it is gone"
+                problems.append(Problem(video, None, f"{reason}; nothing of it was used"))
+            writer.close_video(video, problems)
+
+
+def _watch_one(
+    predictor: Predictor,
+    video: str,
+    writer: VideoWriter,
+    tasks: Sequence[str],
+    reading: Reading,
+    config: PredictVideoConfig,
+    problems: list[Problem],
+    step: Step,
+) -> None:
+    if is_stream(video) and reading.after is not None:
+        raise ValueError(
+            f"a stream must be watched in one go, got one that was stopped [{video}]; choose "
+            "another output, or overwrite=true"
+        )
+    count = config.decoder_threads
+    batches = predict_batches(
+        predictor,
+        video,
+        reading,
+        tasks,
+        score_threshold=config.score_threshold,
+        batch_size=config.batch_size,
+        threads=None if count is None else Threads(count, None),
+        problems=problems,
+    )
+    reached = reading.after.time if reading.after is not None else reading.start or 0.0
+    with closing(batches):
+        try:
+            for batch in batches:
+                writer.write([answer for _, answer in batch])
+                step(batch[-1][0].time - reached, len(batch))
+                reached = batch[-1][0].time
+        except KeyboardInterrupt:
+            if not is_stream(video):
+                raise
+            say(f"Stopped watching {video}; what was seen of it is kept.")  # it has no other end
+
+
+def _seconds(video: str, reading: Reading) -> float:
+    """How much of a video is watched, in seconds; 0 where it can't be known."""
+    if is_stream(video):
+        return reading.end or 0.0
+    try:
+        info = look(video)
+    except (VideoError, FileNotFoundError):
+        return 0.0  # reported when its turn comes
+    return max(0.0, min(info.seconds or 0.0, reading.end or float("inf")) - (reading.start or 0.0))
+
+
+def _other(file: str) -> Problem:
+    return Problem(file, None, "it is no video by its name; passed over", "warning")
+
+
+def _say_files(frames: int, rate: float, files: VideoFiles) -> None:
+    say(
+        f"{counted(files.finds, 'find')} in {counted(frames, 'frame')}, {rate:.1f} frames a second",
+        f"  a row a find: {files.jsonl}",
+        f"                {files.parquet}",
+    )
