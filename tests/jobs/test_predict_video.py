@@ -54,6 +54,8 @@ def config_of(bundle: Path, source: Path | str, **changes: object) -> PredictVid
     values: dict[str, object] = {"bundle": str(bundle), "source": str(source), "tasks": None}
     values |= {"every": 1, "fps": None, "keyframes": False, "start": None, "end": None}
     values |= {"batch_size": 4, "score_threshold": None, "decoder_threads": 1, "timeout": 30.0}
+    values |= {"track": False, "gap_seconds": 1.0, "timeline": False, "annotate": False}
+    values |= {"crops": False, "unsure": 0}
     values |= {"accelerator": "cpu", "output": None, "overwrite": False, "resume": None}
     return PredictVideoConfig(**({**values, "debug": False} | changes))  # type: ignore[arg-type]
 
@@ -100,6 +102,46 @@ def test_a_row_a_find_with_frame_and_time(
     said = capsys.readouterr().out
     assert "in 41 frames" in said
     assert "Objects located" in said
+
+
+def test_what_is_made_of_the_frames_when_all_are_seen(
+    bundle: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("trackers", reason="tracks need the extra `video`")
+    plain, folder = tmp_path / "plain", tmp_path / "run"
+    predict_video(config_of(bundle, clips), plain)
+    made = {"track": None, "timeline": True, "annotate": True, "crops": True, "unsure": 3}
+    predict_video(config_of(bundle, clips, **made), folder)
+    assert frames_of(folder) == frames_of(plain)
+    rows = rows_of(folder)
+    assert {row["task"] for row in rows if row["track"] is not None} == {"localization"}
+    assert all(row["track"] is not None for row in rows if row["task"] == "localization")
+    intervals = list(csv.DictReader((folder / "intervals.csv").read_text("utf-8").splitlines()))
+    assert {Path(one["video"]).name for one in intervals} == {"a.mp4", "b.mkv"}
+    seen = {row["label"] for row in rows if row["assumed"] is not False}
+    assert {one["name"] for one in intervals} == seen
+    page = (folder / "timeline.html").read_text("utf-8")
+    assert "a.mp4" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    drawn = sorted(path.name[:2] for path in (folder / "annotated").iterdir())
+    assert drawn == ["a_", "b_"]
+    assert len(list((folder / "unsure").glob("*.jpg"))) == 3
+    assert list((folder / "crops").glob("*.jpg"))
+    said = capsys.readouterr().out
+    assert f"timeline: {folder / 'timeline.html'}" in said
+
+
+def test_without_the_package_finds_are_not_tracked_and_that_is_said(
+    bundle: Path,
+    clips: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    predict_video(config_of(bundle, clips / "b.mkv", track=None), tmp_path / "run")
+    assert "visionkit[video]" in capsys.readouterr().out
+    assert {row["track"] for row in rows_of(tmp_path / "run")} == {None}
 
 
 @pytest.mark.parametrize(

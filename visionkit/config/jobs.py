@@ -15,6 +15,7 @@ from visionkit.config.limits import (
     Limits,
     OptionalPath,
     Positive,
+    Rate,
     SomePath,
 )
 from visionkit.config.task import TaskConfig
@@ -113,6 +114,12 @@ class PredictVideoConfig:
     score_threshold: Annotated[float | None, Limits(minimum=0, maximum=1)]
     decoder_threads: Annotated[int | None, Limits(minimum=1)]
     timeout: Annotated[float | None, Limits(minimum=0)]
+    track: bool | None
+    gap_seconds: Rate
+    timeline: bool
+    annotate: bool
+    crops: bool
+    unsure: Count
     accelerator: Accelerator
     output: OptionalPath
     overwrite: bool

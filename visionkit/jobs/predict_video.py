@@ -18,10 +18,10 @@ from visionkit.inference.predictor import Predictor
 from visionkit.inference.video.opening import VideoError, find_videos, is_stream, look
 from visionkit.inference.video.pipeline import Threads, predict_batches
 from visionkit.inference.video.reader import Reading
-from visionkit.inference.video.records import VideoFiles, VideoWriter
+from visionkit.inference.video.records import VideoWriter
 from visionkit.inference.video.sampling import Every, KeyFrames, Rate, Sampling
+from visionkit.jobs.footage import Footage, finish_footage
 from visionkit.jobs.predict import check_items
-from visionkit.jobs.sightings import Sightings
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, say, watching
 from visionkit.models.bundle import bundle_hash
@@ -70,21 +70,19 @@ def predict_video(config: PredictVideoConfig, run_folder: Path) -> Summary:
                 f"at least one video must be readable, got none of {len(videos)} "
                 f"[{config.source}]; see {run_folder}"
             )
-        sightings = Sightings()
-        # Tracks, intervals and what is drawn of them go in here: `writer.predictions()` gives
-        # all frames in order, of this run and those it resumes, and `finish` takes them back.
-        files = writer.finish(watch=sightings.see)
-    seconds = time.monotonic() - start
+        rate = (writer.frames - before) / max(time.monotonic() - start, 1e-9)
+        footage = finish_footage(writer, predictor, config, run_folder)
+    problems += footage.problems
     keep_problems(problems, run_folder)
-    sightings.say(len(videos))
-    _say_files(writer.frames, (writer.frames - before) / max(seconds, 1e-9), files)
+    footage.sightings.say(len(videos))
+    _say_made(writer.frames, rate, footage)
     return Summary(
         run_folder,
         {
             "videos": len(videos),
             "frames": writer.frames,
-            "finds": files.finds,
-            "frames_per_second": (writer.frames - before) / max(seconds, 1e-9),
+            "finds": footage.files.finds,
+            "frames_per_second": rate,
         },
         unread=len({problem.file for problem in problems if problem.level == "error"}),
     )
@@ -198,9 +196,11 @@ def _other(file: str) -> Problem:
     return Problem(file, None, "it is no video by its name; passed over", "warning")
 
 
-def _say_files(frames: int, rate: float, files: VideoFiles) -> None:
+def _say_made(frames: int, rate: float, footage: Footage) -> None:
+    files = footage.files
     say(
         f"{counted(files.finds, 'find')} in {counted(frames, 'frame')}, {rate:.1f} frames a second",
         f"  a row a find: {files.jsonl}",
         f"                {files.parquet}",
+        *(f"  {name}: {path}" for name, path in footage.made.items()),
     )

@@ -1,0 +1,144 @@
+"""What is made of the predictions of videos when all frames are seen: tracks, times, pictures."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+from visionkit.config import PredictVideoConfig
+from visionkit.data.problems import Problem
+from visionkit.inference.predictor import Predictor
+from visionkit.inference.video.annotate import annotate
+from visionkit.inference.video.crops import CropChooser, still_name, write_crops
+from visionkit.inference.video.frames import FramePrediction
+from visionkit.inference.video.intervals import Measuring
+from visionkit.inference.video.opening import is_stream
+from visionkit.inference.video.passes import TrackPass, frame_rows
+from visionkit.inference.video.presence import write_intervals
+from visionkit.inference.video.records import VideoFiles, VideoWriter
+from visionkit.inference.video.stills import read_stills
+from visionkit.inference.video.timeline import write_timeline
+from visionkit.inference.video.unsure import UnsureChooser, write_unsure
+from visionkit.inference.video.votes import Ballot, TrackKey
+from visionkit.jobs.sightings import Sightings
+from visionkit.jobs.terminal import progress, say
+
+INTERVALS_NAME, TIMELINE_NAME = "intervals.csv", "timeline.html"
+Frames = Callable[[], Iterable[FramePrediction]]
+"""Reads all frames anew, video by video, each by time: what is kept of a long video is on disk."""
+
+
+@dataclass(frozen=True)
+class Footage:
+    """What was made.
+
+    Attributes:
+        files: the rows.
+        sightings: when each item and class was seen.
+        made: name -> path of what else was written.
+        problems: what could not be drawn or copied.
+    """
+
+    files: VideoFiles
+    sightings: Sightings
+    made: Mapping[str, Path] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+
+
+def finish_footage(
+    writer: VideoWriter, predictor: Predictor, config: PredictVideoConfig, folder: Path
+) -> Footage:
+    """Tracks what was found, writes what the config asks for, and the rows last.
+
+    The rows say that a run is finished: one that is killed before goes on here.
+
+    Args:
+        writer: with the answers on all frames.
+        predictor: that gave them.
+        config: of the job.
+        folder: where everything is written.
+
+    Raises:
+        ModuleNotFoundError: tracks are asked for, and their package is not installed.
+        RuntimeError: the disk is full.
+    """
+    ballots: Mapping[TrackKey, Ballot] = {}
+    settled: Frames = writer.predictions
+    plain: Frames = writer.predictions
+    if _is_tracked(config, predictor):
+        passed = TrackPass(_shown("Tracking", writer.predictions(), writer.frames))
+        ballots = passed.ballots
+        settled = lambda: passed.settled(writer.predictions())  # noqa: E731
+        plain = lambda: passed.tracked(writer.predictions())  # noqa: E731
+    made: dict[str, Path] = {}
+    problems: list[Problem] = []
+    measuring = Measuring(gap_seconds=config.gap_seconds)
+    crops = CropChooser()
+    for frame in settled():
+        measuring.add(frame.video, frame.time, frame_rows(frame))
+        if config.crops:
+            crops.see(frame)
+    measured = measuring.finish()
+    made["intervals"] = write_intervals(folder / INTERVALS_NAME, measured.intervals)
+    if config.timeline:
+        created = time.strftime("%Y-%m-%d %H:%M")
+        made["timeline"] = write_timeline(
+            folder / TIMELINE_NAME, measured, read_stills, created=created
+        )
+    if config.crops:
+        write_crops(folder / "crops", crops.chosen(), read_stills)
+        made["crops"] = folder / "crops"
+    if config.unsure:
+        unsure = UnsureChooser(_thresholds(predictor), ballots, most=config.unsure)
+        for frame in plain():
+            unsure.see(frame)
+        made["unsure frames"] = write_unsure(folder / "unsure", unsure.chosen(), read_stills)
+    if config.annotate:
+        _annotate(settled, folder / "annotated", problems)
+        made["annotated videos"] = folder / "annotated"
+    sightings = Sightings()
+    files = writer.finish(settled(), watch=sightings.see)
+    return Footage(files, sightings, made, tuple(problems))
+
+
+def _is_tracked(config: PredictVideoConfig, predictor: Predictor) -> bool:
+    """Whether finds are tracked: as is asked, or else where that is possible."""
+    if not {"exemplar", "localization"} & {*(config.tasks or predictor.tasks)}:
+        return False
+    if config.track is None and importlib.util.find_spec("trackers") is None:
+        say("Finds are not tracked: the package `trackers` is missing (visionkit[video]).")
+        return False
+    return config.track is not False
+
+
+def _thresholds(predictor: Predictor) -> dict[str, Mapping[str, float]]:
+    """Task -> item or class -> score from which it is taken to be there."""
+    parts = {
+        "classification": predictor.classification,
+        "localization": predictor.localization,
+    }
+    known = {task: part.thresholds for task, part in parts.items() if part is not None}
+    return {"exemplar": predictor.thresholds, **known}
+
+
+def _annotate(frames: Frames, folder: Path, problems: list[Problem]) -> None:
+    """Draws each video's finds into a copy of it; streams are gone and left out."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for video, found in groupby(frames(), lambda frame: frame.video):
+        if is_stream(video):
+            problems.append(Problem(video, None, "a stream that has passed can't be drawn into"))
+            continue
+        name = Path(still_name(video, 0.0)).stem.rsplit("_", 1)[0]
+        say(f"Drawing into {video}")
+        annotate(video, found, folder / f"{name}.mp4", problems=problems)
+
+
+def _shown(title: str, frames: Iterable[FramePrediction], count: int) -> Iterable[FramePrediction]:
+    with progress(title, count) as step:
+        for frame in frames:
+            yield frame
+            step(1)
