@@ -120,6 +120,10 @@ class PredictVideoConfig:
     annotate: bool
     crops: bool
     unsure: Count
+    compute: Annotated[str, Limits(choices=("local", "ray"))]
+    workers: Annotated[int | None, Limits(minimum=1)]
+    piece_seconds: Annotated[float, Limits(minimum=1)]
+    address: str | None
     accelerator: Accelerator
     output: OptionalPath
     overwrite: bool

@@ -15,7 +15,9 @@ from visionkit.evaluation.summary import counted
 from visionkit.inference.part_files import is_finished
 from visionkit.inference.prediction import chosen_tasks
 from visionkit.inference.predictor import Predictor
+from visionkit.inference.video.many import Asking, watch_many
 from visionkit.inference.video.opening import VideoError, find_videos, is_stream, look
+from visionkit.inference.video.pieces import cut, unreadable
 from visionkit.inference.video.pipeline import Threads, predict_batches
 from visionkit.inference.video.reader import Reading
 from visionkit.inference.video.records import VideoWriter
@@ -129,17 +131,54 @@ def _watch(
 ) -> None:
     """Writes the answers on all frames of all videos that are not done yet."""
     left = [video for video in videos if video not in writer.done]
-    lengths = {video: _seconds(video, reading) for video in left}
-    with watching("Watching", sum(lengths.values())) as step:
+    with watching("Watching", sum(_seconds(video, reading) for video in left)) as step:
+        if config.compute == "ray":
+            _watch_on_ray(left, writer, tasks, reading, config, step)
+            return
         for video in left:
             own = replace(reading, after=writer.reached.get(video))
             problems: list[Problem] = []
             try:
                 _watch_one(predictor, video, writer, tasks, own, config, problems, step)
             except (VideoError, FileNotFoundError) as error:
-                reason = error.reason if isinstance(error, VideoError) else "it is gone"
-                problems.append(Problem(video, None, f"{reason}; nothing of it was used"))
+                problems.append(unreadable(video, error))
             writer.close_video(video, problems)
+
+
+def _watch_on_ray(
+    videos: Sequence[str],
+    writer: VideoWriter,
+    tasks: Sequence[str],
+    reading: Reading,
+    config: PredictVideoConfig,
+    step: Step,
+) -> None:
+    """The same with many processes, to which the videos go in pieces."""
+    if any(is_stream(video) for video in videos):
+        raise ValueError(f"compute must be local for a stream, got ray [{config.source}]")
+    pieces = [
+        piece
+        for video in videos
+        for piece in cut(
+            video, replace(reading, after=writer.reached.get(video)), config.piece_seconds
+        )
+    ]
+    asking = Asking(
+        str(Path(config.bundle).absolute()),
+        tasks,
+        config.score_threshold,
+        config.batch_size,
+        config.accelerator,
+    )
+    problems: list[Problem] = []
+    for seen in watch_many(pieces, asking, workers=config.workers, address=config.address):
+        writer.write_lines(seen.lines)
+        problems += seen.problems
+        if seen.lines:
+            step(seen.lines[-1]["time"] - seen.lines[0]["time"], len(seen.lines))
+        if seen.piece.is_last:
+            writer.close_video(seen.piece.video, list(dict.fromkeys(problems)))
+            problems = []
 
 
 def _watch_one(

@@ -115,18 +115,16 @@ class VideoWriter:
         Raises:
             RuntimeError: the disk is full.
         """
-        for frame in batch:
-            height, width = frame.size
-            line = {
-                "video": frame.video,
-                "frame": frame.index,
-                "time": frame.time,
-                "width": width,
-                "height": height,
-                "tasks": list(frame.prediction.tasks),
-                "finds": prediction_records(frame.prediction),
-            }
-            self._pending.append(line)
+        self.write_lines([frame_line(frame) for frame in batch])
+
+    def write_lines(self, lines: Sequence[dict[str, Any]]) -> None:
+        """Takes some frames as `frame_line` makes lines of them; all of them or none.
+
+        Raises:
+            RuntimeError: the disk is full.
+        """
+        self._pending += lines
+        for line in lines:
             self._take(line)
         late = time.monotonic() - self._saved > self._part_seconds
         if late or len(self._pending) >= self._part_frames:
@@ -242,6 +240,20 @@ class VideoWriter:
         height, width = size
         for find in finds:
             yield {**place, "width": width, "height": height, **find, "model": self._model}
+
+
+def frame_line(frame: FramePrediction) -> dict[str, Any]:
+    """A frame and what was said of it as plain JSON values."""
+    height, width = frame.size
+    return {
+        "video": frame.video,
+        "frame": frame.index,
+        "time": frame.time,
+        "width": width,
+        "height": height,
+        "tasks": list(frame.prediction.tasks),
+        "finds": prediction_records(frame.prediction),
+    }
 
 
 def _parquet_row(row: Row) -> dict[str, Any]:
