@@ -1,0 +1,345 @@
+"""Videos against their bars and baselines, on real pictures, in one run.
+
+    python benchmarks/video.py --check --bundle runs/mine/bundle --engine openvino_int8 \
+        --peer-python /path/to/peer/bin/python
+    python benchmarks/video.py --parts sampling --frames 300 --rounds 1
+
+Every figure is measured here and now; rows are appended to benchmarks/results/video.csv. Without
+--bundle the network is the starter backbone with heads at random, whose answers mean nothing but
+take as long. Times are of the clock: nothing else should run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from ledger import Ledger
+from sets import photos
+from video_clips import SIZES, encoded, repeated
+
+from visionkit.data.drawn import draw_mark
+from visionkit.data.framing import Framing
+from visionkit.heads.classification import ClassificationHead
+from visionkit.heads.localization import LocalizationHead
+from visionkit.inference.parts import ClassificationPart, LocalizationPart
+from visionkit.inference.prediction import Prediction
+from visionkit.inference.predictor import Predictor
+from visionkit.inference.video.frames import Frame
+from visionkit.inference.video.pipeline import predict_batches
+from visionkit.inference.video.reader import Reading, read_frames
+from visionkit.inference.video.sampling import EVERY_FRAME, KeyFrames, Rate, Sampling
+from visionkit.matching.gallery import make_view
+from visionkit.models.backbone import build_backbone
+
+RESULTS = Path(__file__).parent / "results" / "video.csv"
+SCRIPT = Path(__file__).parents[1] / "scripts" / "predict_video.py"
+PARTS = ("pipeline", "plain", "sampling", "memory", "gallery", "peer")
+BATCH = 8
+CLASSES = tuple(f"class {number}" for number in range(10))
+FRAMING = Framing((224, 224), "letterbox")
+BOX_FRAMING = Framing((320, 320), "letterbox")
+GIGABYTE = 1 << 30
+
+
+def main() -> int:
+    arguments = _arguments()
+    ledger = Ledger(RESULTS)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bundle = Path(arguments.bundle) if arguments.bundle else _bundle(folder / "bundle")
+        for part in arguments.parts:
+            print(f"\n{part}")
+            _MEASURES[part](folder, bundle, arguments, ledger)
+    if ledger.short:
+        print("\nshort:", *ledger.short, sep="\n  ")
+    return 1 if arguments.check and ledger.short else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--check", action="store_true", help="exit 1 when a bar falls short")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--bundle", help="of the network; one with heads at random by default")
+    parser.add_argument("--engine", help="as of predict_video; the bundle must be exported for it")
+    parser.add_argument("--frames", type=int, default=1000, help="of the clips")
+    parser.add_argument("--rounds", type=int, default=5, help="of every comparison")
+    parser.add_argument("--minutes", type=float, default=60, help="of the long clip for memory")
+    parser.add_argument("--views", type=int, default=10_000, help="of the large gallery")
+    parser.add_argument("--peer-python", help="python in whose environment ultralytics is")
+    return parser.parse_args()
+
+
+def _bundle(path: Path) -> Path:
+    """The starter backbone with two heads at random."""
+    torch.manual_seed(0)
+    backbone = build_backbone()
+    classes = ClassificationHead(backbone.pooled_channels, len(CLASSES))
+    torch.nn.init.normal_(classes.weight, std=2 * backbone.pooled_channels**-0.5)
+    boxes = LocalizationHead(backbone.full().channels, len(CLASSES))
+    none = dict.fromkeys(CLASSES, 0.0)
+    Predictor(
+        backbone.freeze().eval(),
+        None,
+        ClassificationPart(classes.eval(), CLASSES, FRAMING, none),
+        LocalizationPart(boxes.eval(), CLASSES, BOX_FRAMING, dict.fromkeys(CLASSES, 0.3)),
+    ).save(path)
+    return path
+
+
+def _predictor(bundle: Path, engine: str | None) -> Predictor:
+    options: dict[str, Any] = {} if engine is None else {"engine": engine}
+    return Predictor.load(bundle, device="cpu", **options)
+
+
+def _pipeline(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
+    """Frames a second against cores / (1 / d + 1 / m)."""
+    cores = len(os.sched_getaffinity(0))
+    predictor = _predictor(bundle, arguments.engine)
+    for name, size in SIZES.items():
+        clip = encoded(folder / f"{name}.mp4", size, arguments.frames)
+        rates = []
+        for _ in range(arguments.rounds):
+            decode, network = _decode_rate(clip), _network_rate(predictor, clip)
+            torch.set_num_threads(cores)
+            start = time.perf_counter()
+            count = sum(len(batch) for batch in _batches(predictor, clip))
+            rates.append((count / (time.perf_counter() - start), decode, network))
+        shares = [fps / (cores / (1 / d + 1 / m)) for fps, d, m in rates]
+        fps, d, m = (statistics.median(column) for column in zip(*rates, strict=True))
+        note = f"{fps:.0f} fps, decoding {d:.0f}, network {m:.0f} a core, {cores} cores"
+        share = statistics.median(shares)
+        ledger.add(f"{name}: share of the limit", share, at_least=0.85, goal=0.95, note=note)
+
+
+def _plain(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
+    """Against cv2.VideoCapture and torch, one frame at a time."""
+    predictor = _predictor(bundle, arguments.engine)
+    eager = _predictor(bundle, "torch" if arguments.engine else None)
+    for name, size in SIZES.items():
+        clip = encoded(folder / f"{name}.mp4", size, arguments.frames)
+        ratios, same = [], []
+        for _ in range(arguments.rounds):
+            torch.set_num_threads(len(os.sched_getaffinity(0)))
+            start = time.perf_counter()
+            ours = [answer for batch in _batches(predictor, clip) for answer in batch]
+            middle = time.perf_counter()
+            theirs = list(_one_at_a_time(eager, clip))
+            ratios.append((time.perf_counter() - middle) / (middle - start))
+            pairs = zip(ours, theirs, strict=True)
+            same.append(statistics.mean(mine.labels == its.labels for mine, its in pairs))
+        ratio = statistics.median(ratios)
+        note = f"same class on {statistics.mean(same):.1%} of the frames"
+        ledger.add(f"{name}: times the plain loop", ratio, at_least=4.0, goal=10.0, note=note)
+
+
+def _sampling(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
+    """Key frames and one frame a second against decoding every frame, one key frame in 250."""
+    clip = encoded(folder / "long_gop.mp4", SIZES["720p"], arguments.frames, gop=250)
+    bars: list[tuple[str, Sampling, float, float]] = [
+        ("keyframes", KeyFrames(), 10.0, 15.0),
+        ("fps=1", Rate(1), 1.3, 1.6),
+    ]
+    for name, sampling, bar, goal in bars:
+        ratios = []
+        for _ in range(arguments.rounds):
+            whole = _seconds(lambda: _count(clip, EVERY_FRAME))
+            ratios.append(whole / _seconds(lambda wanted=sampling: _count(clip, wanted)))
+        title = f"{name}: times as fast as decoding every frame"
+        note = f"{_count(clip, sampling)} of {arguments.frames} frames"
+        ledger.add(title, statistics.median(ratios), at_least=bar, goal=goal, note=note)
+
+
+def _memory(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
+    """Peak memory of the whole job on a long clip against a minute."""
+    # Small, so that an hour is affordable, and without frames that look ahead.
+    short = encoded(folder / "small.mp4", (180, 320), 250)
+    peaks = {}
+    for minutes in (1.0, arguments.minutes):
+        clip = repeated(short, folder / f"{minutes:g}.mp4", 60 * minutes)
+        peaks[minutes] = _peak(bundle, clip, folder / f"run_{minutes:g}")
+    long, minute = peaks[arguments.minutes], peaks[1.0]
+    ledger.add(
+        f"{arguments.minutes:g} minutes: times the peak memory of one", long / minute, at_most=1.1
+    )
+    ledger.add("peak memory in GB", long / GIGABYTE, at_most=1.5)
+
+
+def _peak(bundle: Path, clip: Path, run: Path) -> int:
+    """Bytes of memory that `predict_video` needed at most."""
+    words = [f"bundle={bundle}", f"source={clip}", f"output={run}", "accelerator=cpu", "every=5"]
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), *words, "tasks=[classification]"], stdout=subprocess.DEVNULL
+    )
+    usage: resource.struct_rusage
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"predict_video must succeed, got exit status {process.returncode}")
+    return usage.ru_maxrss * 1024
+
+
+def _gallery(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
+    """Time a frame of the search in a large gallery against an empty one."""
+    clip = encoded(folder / "few.mp4", SIZES["720p"], 16, gop=8)
+    scenes = [each.image for each in read_frames(clip)]
+    background = photos(24)
+    empty = Predictor.create(background=background, device="cpu")
+    large = Predictor.create(background=background, device="cpu")
+    rng = np.random.default_rng(0)
+    views = []
+    for number in range(arguments.views):
+        drawn = draw_mark(rng, size=64)
+        views.append(make_view(f"item {number}", drawn[..., :3], alpha=drawn[..., 3]))
+    large.finder.add(views)
+    ratios = []
+    for _ in range(arguments.rounds):
+        alone = _seconds(lambda: [empty.find(scene) for scene in scenes])
+        ratios.append(_seconds(lambda: [large.find(scene) for scene in scenes]) / alone)
+    ledger.add(
+        f"{arguments.views} views: times the time a frame of an empty gallery",
+        statistics.median(ratios),
+        at_most=1.2,
+    )
+
+
+def _peer(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
+    """Seconds a frame outside the network against Ultralytics, a thread each, not overlapped."""
+    if not arguments.peer_python:
+        print("needs --peer-python")
+        return
+    count = min(arguments.frames, 200)
+    clip = encoded(folder / "peer.mp4", SIZES["720p"], count + 1)
+    predictor = _predictor(bundle, arguments.engine)
+    ratios, notes = [], []
+    for _ in range(arguments.rounds):
+        script = Path(__file__).parent / "peers" / "yolo_video.py"
+        words = ["--video", str(clip), "--size", "320", "--frames", str(count)]
+        said = subprocess.run(
+            [arguments.peer_python, str(script), *words],
+            check=True, capture_output=True, text=True, cwd=folder,
+        )  # fmt: skip
+        peer = json.loads(said.stdout.splitlines()[-1])
+        theirs = (peer["seconds"] - peer["network"]) / peer["frames"]
+        ours = _outside_network(predictor, clip)
+        ratios.append(ours / theirs)
+        notes.append((ours * 1000, theirs * 1000))
+    ours_ms, theirs_ms = (statistics.median(column) for column in zip(*notes, strict=True))
+    ledger.add(
+        "outside the network: times Ultralytics' time a frame",
+        statistics.median(ratios),
+        at_most=1.0,
+        goal=0.5,
+        note=f"{ours_ms:.2f} against {theirs_ms:.2f} ms",
+    )
+
+
+def _outside_network(predictor: Predictor, clip: Path) -> float:
+    """Seconds a frame of decoding, framing, locating and naming boxes, without the network."""
+    torch.set_num_threads(1)
+    passed = 0.0
+    network = predictor.network  # type: ignore[attr-defined]
+    outputs = network.outputs
+
+    def timed(*args: Any, **options: Any) -> Any:
+        nonlocal passed
+        start = time.perf_counter()
+        result = outputs(*args, **options)
+        passed += time.perf_counter() - start
+        return result
+
+    network.outputs = timed
+    reading = Reading(framings=frozenset([BOX_FRAMING]))
+    count, start = 0, time.perf_counter()
+    for batch in _in_batches(read_frames(clip, reading)):
+        predictor.predict(batch, ["localization"], batch_size=BATCH)
+        count += len(batch)
+    seconds = time.perf_counter() - start - passed
+    del network.outputs
+    return seconds / count
+
+
+def _decode_rate(clip: Path) -> float:
+    """Frames a second of one core that decodes and scales to the network's size."""
+    reading = Reading(framings=frozenset([FRAMING]))
+    start = time.perf_counter()
+    count = sum(1 for _ in read_frames(clip, reading))
+    return count / (time.perf_counter() - start)
+
+
+def _network_rate(predictor: Predictor, clip: Path) -> float:
+    """Frames a second of one core that answers about frames that are decoded already."""
+    torch.set_num_threads(1)
+    reading = Reading(framings=frozenset([FRAMING]))
+    with closing(read_frames(clip, reading)) as frames:
+        batch = list(itertools.islice(frames, BATCH))
+    _answer(predictor, batch)
+    times = [_seconds(lambda: _answer(predictor, batch)) for _ in range(20)]
+    return len(batch) / statistics.median(times)
+
+
+def _answer(predictor: Predictor, frames: Sequence[Frame]) -> list[Prediction]:
+    return predictor.predict(frames, ["classification"], batch_size=BATCH)
+
+
+def _batches(predictor: Predictor, clip: Path) -> Iterator[list[Prediction]]:
+    problems: list[Any] = []
+    options: dict[str, Any] = {"batch_size": BATCH, "problems": problems}
+    for batch in predict_batches(predictor, clip, Reading(), ["classification"], **options):
+        yield [answer.prediction for _, answer in batch]
+
+
+def _one_at_a_time(predictor: Predictor, clip: Path) -> Iterator[Prediction]:
+    capture = cv2.VideoCapture(str(clip))
+    while True:
+        read, image = capture.read()
+        if not read:
+            break
+        rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+        yield from predictor.predict([rgb], ["classification"], batch_size=1)
+    capture.release()
+
+
+def _in_batches(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
+    while batch := list(itertools.islice(frames, BATCH)):
+        yield batch
+
+
+def _count(clip: Path, sampling: Sampling) -> int:
+    reading = Reading(sampling, framings=frozenset([FRAMING]))
+    return sum(1 for _ in read_frames(clip, reading))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+_MEASURES = {
+    "pipeline": _pipeline,
+    "plain": _plain,
+    "sampling": _sampling,
+    "memory": _memory,
+    "gallery": _gallery,
+    "peer": _peer,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
