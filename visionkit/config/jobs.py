@@ -11,6 +11,7 @@ from visionkit.config.limits import (
     Accelerator,
     Count,
     DataFormat,
+    Engine,
     IsPath,
     Limits,
     OptionalPath,
@@ -73,6 +74,7 @@ class EvaluateConfig:
     image_root: OptionalPath
     background: OptionalPath
     split: Annotated[str, Limits(choices=("all", "train", "val", "test"))]
+    engine: Engine
     accelerator: Accelerator
     seed: Count
     output: OptionalPath
@@ -90,6 +92,7 @@ class PredictConfig:
     batch_size: Positive
     score_threshold: Annotated[float | None, Limits(minimum=0, maximum=1)]
     draw: bool
+    engine: Engine
     accelerator: Accelerator
     output: OptionalPath
     overwrite: bool

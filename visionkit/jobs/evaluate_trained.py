@@ -12,6 +12,7 @@ from visionkit.config import EvaluateConfig
 from visionkit.data.formats import read
 from visionkit.data.problems import Problem
 from visionkit.data.table import to_samples
+from visionkit.inference.engines.network import Network
 from visionkit.inference.parts import ClassificationPart, LocalizationPart
 from visionkit.jobs.dividing import classes_of
 from visionkit.jobs.measure import versions
@@ -25,12 +26,11 @@ from visionkit.jobs.pictures import has_boxes
 from visionkit.jobs.sources import read_backgrounds, some_names
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
-from visionkit.models.backbone import Backbone
 from visionkit.types import Sample
 
 
 def evaluate_classification(
-    config: EvaluateConfig, part: ClassificationPart, backbone: Backbone, run_folder: Path
+    config: EvaluateConfig, part: ClassificationPart, network: Network, run_folder: Path
 ) -> Summary:
     """Measures a classification head; see `visionkit.jobs.evaluate`."""
     samples, problems = _read(config, run_folder)
@@ -39,7 +39,7 @@ def evaluate_classification(
     with progress("Naming", len(samples)) as step:
         measured = measure_classification(
             part,
-            backbone,
+            network,
             samples,
             thresholds=part.thresholds,
             seed=config.seed,
@@ -61,7 +61,7 @@ def evaluate_classification(
 
 
 def evaluate_localization(
-    config: EvaluateConfig, part: LocalizationPart, backbone: Backbone, run_folder: Path
+    config: EvaluateConfig, part: LocalizationPart, network: Network, run_folder: Path
 ) -> Summary:
     """Measures a localization head; see `visionkit.jobs.evaluate`."""
     samples, problems = _read(config, run_folder)
@@ -70,7 +70,7 @@ def evaluate_localization(
     with progress("Searching", len(samples)) as step:
         measured = measure_localization(
             part,
-            backbone,
+            network,
             samples,
             thresholds=part.thresholds,
             seed=config.seed,

@@ -63,7 +63,7 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
     is_new = not os.path.lexists(bundle)
     target = _beside(bundle, "problems.csv")
     with problems_kept(target.parent, name=target.name):
-        predictor, problems = _new(config.background) if is_new else (Predictor.load(bundle), [])
+        predictor, problems = _new(config.background) if is_new else (_load(bundle), [])
         if "exemplar" not in predictor.tasks:
             predictor.start_gallery()
         views, more = _read(config)
@@ -95,6 +95,11 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
         ["predict", f"bundle={bundle}", "source=PICTURE_OR_FOLDER"],
     )
     return Summary(bundle, {"views_added": len(fresh), "items": len(predictor.items)})
+
+
+def _load(bundle: str | Path) -> Predictor:
+    """A bundle as torch sees it: what is kept of views must not depend on an engine."""
+    return Predictor.load(bundle, engine="torch")
 
 
 def _new(background: str | None) -> tuple[Predictor, list[Problem]]:
@@ -149,7 +154,7 @@ def _say_shared(views: Sequence[View], items: set[str]) -> None:
 def _remove(config: GalleryConfig, bundle: Path) -> Summary:
     if config.item is None and not config.images:
         raise ValueError("what to remove must be said: item=NAME, or images=[...] of views")
-    predictor = Predictor.load(bundle)
+    predictor = _load(bundle)
     finder = predictor.finder
     before = len(finder.gallery.views)
     if config.images:
@@ -194,7 +199,7 @@ def _chosen(views: Sequence[View], item: str | None, words: Sequence[str]) -> se
 
 
 def _list(config: GalleryConfig, bundle: Path) -> Summary:
-    predictor = Predictor.load(bundle)
+    predictor = _load(bundle)
     views = predictor.finder.gallery.views
     if config.item is None:
         count = Counter(view.item for view in views)
@@ -222,7 +227,7 @@ def _size(view: View) -> str:
 
 
 def _audit(config: GalleryConfig, bundle: Path) -> Summary:
-    predictor = Predictor.load(bundle)
+    predictor = _load(bundle)
     views = predictor.finder.gallery.views
     with progress("Auditing", len(views)) as step:
         audit = audit_gallery(predictor.finder, progress=step)
@@ -241,7 +246,7 @@ def _audit(config: GalleryConfig, bundle: Path) -> Summary:
 
 
 def _promote(config: GalleryConfig, bundle: Path) -> Summary:
-    items = Predictor.load(bundle).finder.item_names
+    items = _load(bundle).finder.item_names
     target = _beside(bundle, "promoted") if config.output is None else Path(config.output)
     return promote(config, items, target)
 

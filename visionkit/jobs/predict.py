@@ -37,7 +37,7 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
         RuntimeError: the disk is full.
     """
     paths = find_images(config.source)
-    predictor = Predictor.load(config.bundle, device=config.accelerator)
+    predictor = Predictor.load(config.bundle, device=config.accelerator, engine=config.engine)
     tasks = chosen_tasks(config.tasks, predictor.tasks)
     if tasks == ("exemplar",) and not predictor.items:
         raise ValueError(
