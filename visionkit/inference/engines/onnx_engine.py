@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -14,15 +13,14 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 from torch import Tensor
 
-from visionkit.inference.engines.graph import Graph, raw_outputs
+from visionkit.inference.engines.graph import raw_outputs
 from visionkit.inference.engines.network import RawOutputs
+from visionkit.inference.engines.tracing import FRAMES
 from visionkit.types import Image
 
 SUFFIX = ".onnx"
 ERRORS = (states.InvalidProtobuf, states.InvalidGraph, states.Fail, states.NoSuchFile)
 """What reading a file that is no model raises."""
-_FRAMES = "frames"
-_OPSET = 18
 _SMALLEST = 64  # values; below, half precision saves nothing
 
 
@@ -44,7 +42,7 @@ class ExportedNetwork:
         self, frames: Sequence[Image] | NDArray[np.uint8], tasks: Collection[str]
     ) -> RawOutputs:
         """What the heads say, from one pass of the backbone; see `Network`."""
-        found = self._session.run(self._names, {_FRAMES: np.stack(frames)})
+        found = self._session.run(self._names, {FRAMES: np.stack(frames)})
         values = dict(zip(self._names, found, strict=True))
         return raw_outputs(values, tasks)
 
@@ -64,38 +62,22 @@ class ExportedLook:
 
     def __call__(self, image: Image) -> Tensor:
         """(C, h, w) float32 of a (H, W, 3) uint8 RGB picture."""
-        found = self._session.run(None, {_FRAMES: np.ascontiguousarray(image)[None]})
+        found = self._session.run(None, {FRAMES: np.ascontiguousarray(image)[None]})
         return torch.from_numpy(found[0])[0]
 
 
-def convert(graph: Graph, example: Tensor) -> onnx.ModelProto:
-    """The graph as ONNX, for any number and size of frames.
+def read(traced: bytes) -> onnx.ModelProto:
+    """A traced graph."""
+    return onnx.load_model_from_string(traced)
 
-    Args:
-        graph: in evaluation mode, on the CPU.
-        example: (B, H, W, 3) uint8, B at least 2, of sizes that are no multiples of the network's
-            strides, so that padding is recorded.
-    """
-    moving = torch.export.Dim.DYNAMIC
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the exporter, about its own parts
-        program = torch.onnx.export(
-            graph,
-            (example,),
-            dynamo=True,
-            dynamic_shapes=({0: moving, 1: moving, 2: moving},),
-            input_names=[_FRAMES],
-            output_names=list(graph.names),
-            opset_version=_OPSET,
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError("torch.onnx.export must give a program, got none")
-    return program.model_proto
+
+def feed(frames: NDArray[np.uint8]) -> dict[str, NDArray[np.uint8]]:
+    """(B, H, W, 3) frames as the model takes them."""
+    return {FRAMES: frames}
 
 
 def save(model: onnx.ModelProto, path: Path, *, half: bool) -> None:
-    """Writes the model, `half`: with weights in half precision, computed with as before."""
+    """Writes a model, `half`: with weights in half precision, computed with as before."""
     if half:
         _halve(model)
     onnx.save(model, path)

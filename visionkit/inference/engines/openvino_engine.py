@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from visionkit.inference.engines.graph import SEARCHED, Graph, raw_outputs
+from visionkit.inference.engines.graph import SEARCHED, raw_outputs
 from visionkit.inference.engines.network import RawOutputs
 from visionkit.types import Image
 
@@ -76,28 +75,18 @@ class ExportedLook:
         return torch.from_numpy(found[SEARCHED[0]])[0]
 
 
-def convert(graph: Graph, example: Tensor) -> ov.Model:
-    """The graph as OpenVINO's, for any number and size of frames.
+def read(traced: bytes) -> ov.Model:
+    """A traced graph as OpenVINO's."""
+    return ov.Core().read_model(traced, b"")
 
-    Args:
-        graph: in evaluation mode, on the CPU.
-        example: (B, H, W, 3) uint8, of sizes that are no multiples of the network's strides, so
-            that padding is recorded.
-    """
-    with warnings.catch_warnings(), torch.no_grad():
-        # Checks of shapes are not recorded, which is right: frames are made by our own code.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, which OpenVINO uses
-        model = ov.convert_model(
-            graph, example_input=example, input=[ov.PartialShape([-1, -1, -1, 3])]
-        )
-    for output, name in zip(model.outputs, graph.names, strict=True):
-        output.get_tensor().set_names({name})
-    return model
+
+def feed(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(B, H, W, 3) frames as the model takes them."""
+    return frames
 
 
 def save(model: ov.Model, path: Path, *, half: bool) -> None:
-    """Writes the model and its weights, `half`: in half precision, computed with as before."""
+    """Writes a model, `half`: with weights in half precision, computed with as before."""
     ov.save_model(model, path, compress_to_fp16=half)
 
 
