@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from visionkit.config import EvaluateConfig, GalleryConfig, PredictConfig, TrainConfig
+from visionkit.config import (
+    EvaluateConfig,
+    ExportConfig,
+    GalleryConfig,
+    PredictConfig,
+    TrainConfig,
+)
 
 
 class Summary(Protocol):
@@ -60,6 +66,12 @@ def _predict(config: PredictConfig, run_folder: Path) -> Summary:
     return predict(config, run_folder)
 
 
+def _export(config: ExportConfig, run_folder: Path) -> Summary:
+    from visionkit.jobs.export import export
+
+    return export(config, run_folder)
+
+
 def _gallery(config: GalleryConfig, run_folder: Path) -> Summary:
     from visionkit.jobs.gallery import gallery
 
@@ -72,6 +84,7 @@ COMMANDS = {
         Command("train", TrainConfig, _train, lambda config: str(config.task.name)),
         Command("evaluate", EvaluateConfig, _evaluate, lambda _: "evaluate"),
         Command("predict", PredictConfig, _predict, lambda _: "predict"),
+        Command("export", ExportConfig, _export, lambda _: "export"),
         Command("gallery", GalleryConfig, _gallery, None, positional="action"),
     )
 }

@@ -10,6 +10,7 @@ from visionkit.config.data import AugmentConfig, BackboneConfig, DataConfig
 from visionkit.config.exemplar import ExemplarConfig
 from visionkit.config.jobs import (
     EvaluateConfig,
+    ExportConfig,
     GalleryConfig,
     PredictConfig,
     TrainConfig,
@@ -28,6 +29,7 @@ __all__ = [
     "DataConfig",
     "EvaluateConfig",
     "ExemplarConfig",
+    "ExportConfig",
     "GalleryConfig",
     "LocalizationConfig",
     "PredictConfig",

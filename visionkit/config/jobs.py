@@ -8,10 +8,13 @@ from typing import Annotated
 from visionkit.config.data import AugmentConfig, BackboneConfig, DataConfig
 from visionkit.config.limits import (
     BUNDLE_TASKS,
+    EXPORTERS,
+    PRECISIONS,
     Accelerator,
     Count,
     DataFormat,
     Engine,
+    Fraction,
     IsPath,
     Limits,
     OptionalPath,
@@ -97,6 +100,28 @@ class PredictConfig:
     output: OptionalPath
     overwrite: bool
     resume: OptionalPath
+    debug: bool
+
+
+@dataclass
+class ExportConfig:
+    """What `visionkit export` is told (conf/export.yaml)."""
+
+    bundle: SomePath
+    engine: Annotated[str, Limits(choices=EXPORTERS)]
+    precision: Annotated[str, Limits(choices=PRECISIONS)]
+    images: OptionalPath
+    calibration: Positive
+    data: OptionalPath
+    task: Annotated[str | None, Limits(choices=BUNDLE_TASKS)]
+    format: DataFormat
+    image_root: OptionalPath
+    split: Annotated[str, Limits(choices=("all", "train", "val", "test"))]
+    max_loss: Fraction
+    force: bool
+    seed: Count
+    output: OptionalPath
+    overwrite: bool
     debug: bool
 
 

@@ -39,6 +39,7 @@ DataFormat = Annotated[
 ]
 Freeze = Annotated[str, Limits(choices=("none", "early", "all"))]
 BUNDLE_TASKS = ("exemplar", "classification", "localization")
+EXPORTERS = ("onnx", "openvino")
 PRECISIONS = ("int8", "fp32", "fp16")
 Accelerator = Annotated[str, Limits(choices=("auto", "cpu", "gpu", "mps"))]
 Engine = Annotated[
@@ -48,9 +49,8 @@ Engine = Annotated[
             "auto",
             "torch",
             "torch_compiled",
-            "onnx",
-            "openvino",
-            *(f"{engine}_{bits}" for engine in ("onnx", "openvino") for bits in PRECISIONS),
+            *EXPORTERS,
+            *(f"{engine}_{bits}" for engine in EXPORTERS for bits in PRECISIONS),
         )
     ),
 ]

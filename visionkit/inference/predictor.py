@@ -15,6 +15,7 @@ from visionkit.data.demo import stock_backgrounds
 from visionkit.data.framing import Framing
 from visionkit.inference.engines.choice import Started, chosen_export, start_export
 from visionkit.inference.engines.exported import EXPORTERS
+from visionkit.inference.engines.graph import Graph
 from visionkit.inference.engines.network import Network, TorchNetwork
 from visionkit.inference.parts import ClassificationPart, LocalizationPart
 from visionkit.inference.pictures import Picture, batches, checked, each_of, pixels_of, view_of
@@ -136,7 +137,7 @@ class Predictor:
     def _take_engine(self, engine: str, bundle: Path, device: torch.device) -> None:
         name = chosen_export(engine, bundle, device)
         if name is not None:
-            self.take(start_export(name, bundle, self._parts.graphs()))
+            self.take(start_export(name, bundle, self.graphs()))
         elif engine == "torch_compiled":
             self.engine, self.network = engine, self._torch_network(compiled=True)
 
@@ -176,6 +177,10 @@ class Predictor:
             self.metadata,
             self._exports,
         )
+
+    def graphs(self) -> dict[str, Graph]:
+        """The network as other engines take it, as of `Parts.graphs`."""
+        return self._parts.graphs()
 
     @property
     def tasks(self) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ def evaluate(config: EvaluateConfig, run_folder: Path) -> Summary:
             data can be used, or none of its labels is known to the head.
     """
     predictor = Predictor.load(config.bundle, device=config.accelerator, engine=config.engine)
-    task = _task(config, predictor.tasks)
+    task = asked_task(config, predictor.tasks)
     if task == "exemplar":
         return evaluate_exemplar(config, predictor, run_folder)
     if task == "classification" and predictor.classification is not None:
@@ -32,7 +32,7 @@ def evaluate(config: EvaluateConfig, run_folder: Path) -> Summary:
     raise RuntimeError(f"a bundle that lists {task} among its heads must have it, got none")
 
 
-def _task(config: EvaluateConfig, there: tuple[str, ...]) -> str:
+def asked_task(config: EvaluateConfig, there: tuple[str, ...]) -> str:
     """The head that is measured."""
     if config.task is None:
         if len(there) > 1:

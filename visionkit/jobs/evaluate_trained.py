@@ -33,9 +33,9 @@ def evaluate_classification(
     config: EvaluateConfig, part: ClassificationPart, network: Network, run_folder: Path
 ) -> Summary:
     """Measures a classification head; see `visionkit.jobs.evaluate`."""
-    samples, problems = _read(config, run_folder)
+    samples, problems = read_samples(config, run_folder)
     samples = [sample for sample in samples if sample.labels or part.multi_label]
-    _check_labels(samples, part.class_names, config.data, what="labels of pictures")
+    check_labels(samples, part.class_names, config.data, what="labels of pictures")
     with progress("Naming", len(samples)) as step:
         measured = measure_classification(
             part,
@@ -64,9 +64,9 @@ def evaluate_localization(
     config: EvaluateConfig, part: LocalizationPart, network: Network, run_folder: Path
 ) -> Summary:
     """Measures a localization head; see `visionkit.jobs.evaluate`."""
-    samples, problems = _read(config, run_folder)
+    samples, problems = read_samples(config, run_folder)
     samples = [sample for sample in samples if has_boxes(sample)]
-    _check_labels(samples, part.class_names, config.data, what="labelled boxes")
+    check_labels(samples, part.class_names, config.data, what="labelled boxes")
     with progress("Searching", len(samples)) as step:
         measured = measure_localization(
             part,
@@ -97,7 +97,7 @@ def bundle_name(bundle: str) -> str:
     return path.parent.name if path.name == "bundle" else path.name
 
 
-def _read(config: EvaluateConfig, run_folder: Path) -> tuple[list[Sample], list[Problem]]:
+def read_samples(config: EvaluateConfig, run_folder: Path) -> tuple[list[Sample], list[Problem]]:
     """The pictures of the split, those of the background behind them, and what was wrong."""
     with problems_kept(run_folder):
         found = read(config.data, config.format, image_root=config.image_root)
@@ -117,9 +117,14 @@ def _read(config: EvaluateConfig, run_folder: Path) -> tuple[list[Sample], list[
     return samples, problems
 
 
-def _check_labels(
+def check_labels(
     samples: Sequence[Sample], class_names: Sequence[str], source: str, *, what: str
 ) -> None:
+    """Passes if some label is one of the head's classes.
+
+    Raises:
+        ValueError: none is.
+    """
     labels = {name for sample in samples for name in classes_of(sample)}
     if not labels & set(class_names):
         raise ValueError(

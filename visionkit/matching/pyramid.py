@@ -110,7 +110,8 @@ def to_input(image: Image, device: torch.device) -> torch.Tensor:
 def _look(backbone: Backbone, stride: int, image: Image) -> torch.Tensor:
     device = next(backbone.parameters()).device
     with torch.no_grad():
-        return backbone(to_input(image, device)).maps[stride][0]
+        features: torch.Tensor = backbone(to_input(image, device)).maps[stride][0]
+    return features
 
 
 def _level(image: Image, scale: float, look: Look, stride: int) -> Level:

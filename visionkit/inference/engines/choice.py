@@ -126,8 +126,9 @@ def start(folder: Path, engine: str, graphs: Mapping[str, Graph]) -> Started:
             else:
                 look = module.ExportedLook(path)
         except module.ERRORS as error:
+            what = " ".join(str(error).split())
             raise ValueError(
-                f"an exported network must be a model of {engine}, got {error} [{path}]; export "
+                f"an exported network must be a model of {engine}, got {what} [{path}]; export "
                 "again with overwrite=true"
             ) from error
     return Started(folder.name, network, look)

@@ -20,6 +20,13 @@ from visionkit.inference.engines.tracing import traced
 from visionkit.matching.pyramid import PyramidSettings, looked_at
 from visionkit.types import Image
 
+KEPT = (
+    # The last sums are numbers that mean something: a side of 500 pixels in 256 steps is coarse.
+    (r"/localization/[^/]+", r"/localization/box_branch/[^/]+", r"/classification/.*"),
+    # All heads, and the first layer, whose few channels see raw pixels.
+    (r"/localization/.*", r"/classification/.*", r".*/conv_stem/.*"),
+)
+"""Layers that stay in floats, by names: what is tried first, and what where that loses too much."""
 _PACKAGES = ("visionkit", "torch", "openvino", "nncf", "onnx", "onnxruntime")
 
 

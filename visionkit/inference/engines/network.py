@@ -8,7 +8,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from visionkit.heads.classification import ClassificationHead
@@ -37,9 +36,7 @@ class Network(Protocol):
     same code for all.
     """
 
-    def outputs(
-        self, frames: Sequence[Image] | NDArray[np.uint8], tasks: Collection[str]
-    ) -> RawOutputs:
+    def outputs(self, frames: Sequence[Image], tasks: Collection[str]) -> RawOutputs:
         """What the heads say, from one pass of the backbone.
 
         Args:
@@ -71,9 +68,7 @@ class TorchNetwork:
         self._classification, self._localization = classification, localization
 
     @torch.no_grad()
-    def outputs(
-        self, frames: Sequence[Image] | NDArray[np.uint8], tasks: Collection[str]
-    ) -> RawOutputs:
+    def outputs(self, frames: Sequence[Image], tasks: Collection[str]) -> RawOutputs:
         """What the heads say, from one pass of the backbone; see `Network`."""
         classes = self._classification if "classification" in tasks else None
         objects = self._localization if "localization" in tasks else None

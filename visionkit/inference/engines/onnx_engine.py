@@ -38,9 +38,7 @@ class ExportedNetwork:
         self._session = _session(path)
         self._names = [output.name for output in self._session.get_outputs()]
 
-    def outputs(
-        self, frames: Sequence[Image] | NDArray[np.uint8], tasks: Collection[str]
-    ) -> RawOutputs:
+    def outputs(self, frames: Sequence[Image], tasks: Collection[str]) -> RawOutputs:
         """What the heads say, from one pass of the backbone; see `Network`."""
         found = self._session.run(self._names, {FRAMES: np.stack(frames)})
         values = dict(zip(self._names, found, strict=True))

@@ -9,6 +9,7 @@ import numpy as np
 import openvino as ov
 import torch
 from numpy.typing import NDArray
+from openvino.passes import ConstantFolding, Manager
 from torch import Tensor
 
 from visionkit.inference.engines.graph import SEARCHED, raw_outputs
@@ -34,9 +35,7 @@ class ExportedNetwork:
         self._model = ov.Core().read_model(path)
         self._compiled: dict[tuple[int, int], ov.CompiledModel] = {}
 
-    def outputs(
-        self, frames: Sequence[Image] | NDArray[np.uint8], tasks: Collection[str]
-    ) -> RawOutputs:
+    def outputs(self, frames: Sequence[Image], tasks: Collection[str]) -> RawOutputs:
         """What the heads say, from one pass of the backbone; see `Network`.
 
         The first frames of a size take half a second more: the graph is made for them.
@@ -77,7 +76,12 @@ class ExportedLook:
 
 def read(traced: bytes) -> ov.Model:
     """A traced graph as OpenVINO's."""
-    return ov.Core().read_model(traced, b"")
+    model = ov.Core().read_model(traced, b"")
+    # NNCF knows biases by their being constants, not constants that are reshaped.
+    folding = Manager()
+    folding.register_pass(ConstantFolding())
+    folding.run_passes(model)
+    return model
 
 
 def feed(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -15,14 +15,6 @@ os.environ.setdefault("NNCF_CI", "1")
 
 import nncf
 
-KEPT = (
-    # The last sums are numbers that mean something: a side of 500 pixels in 256 steps is coarse.
-    (r"/localization/[^/]+", r"/localization/box_branch/[^/]+", r"/classification/.*"),
-    # All heads, and the first layer, whose few channels see raw pixels.
-    (r"/localization/.*", r"/classification/.*", r".*/conv_stem/.*"),
-)
-"""Layers that stay in floats, by names: what is tried first, and what where that loses too much."""
-
 
 def quantised(
     model: Any,

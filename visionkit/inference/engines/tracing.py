@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 import warnings
+from pathlib import Path
 
 import torch
+from torch.jit._trace import TracerWarning  # where it is public it has no type
 
 from visionkit.inference.engines.graph import Graph
 
@@ -24,21 +26,21 @@ def traced(graph: Graph) -> bytes:
         graph: in evaluation mode, on the CPU.
     """
     example = torch.zeros(_EXAMPLE, dtype=torch.uint8)
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), torch.no_grad():
+        path = Path(folder) / "graph.onnx"
         # Checks of shapes are not recorded, which is right: frames are made by our own code.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", TracerWarning)
         # By tracing, which torch calls the old way: the new one takes 70 seconds instead of 2 where
         # sizes may be any.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             graph,
             (example,),
-            buffer,
+            path,
             dynamo=False,
             dynamic_axes={FRAMES: {0: "batch", 1: "height", 2: "width"}},
             input_names=[FRAMES],
             output_names=list(graph.names),
             opset_version=_OPSET,
         )
-    return buffer.getvalue()
+        return path.read_bytes()
