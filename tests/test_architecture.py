@@ -49,8 +49,14 @@ FORBIDDEN = {
     "evaluation": {"config"},
 }
 
+# Extras whose packages may be imported where they are asked for.
+EXTRAS = ("openvino", "onnx")
+
 # Packages that only one module or part may import.
 ONLY_IN = {
+    "nncf": "visionkit.inference.engines.quantising",
+    "onnxruntime": "visionkit.inference.engines.onnx_engine",
+    "openvino": "visionkit.inference.engines.openvino_engine",
     "hydra": "visionkit.cli.compose",
     "omegaconf": "visionkit.cli.compose",
     "albumentations": "visionkit.data.augment",
@@ -141,7 +147,10 @@ def test_every_package_that_is_imported_is_declared() -> None:
     if not declared_file.is_file():
         pytest.skip("needs a checkout: pyproject.toml is not part of the installed package")
     project = tomllib.loads(declared_file.read_text("utf-8"))["project"]
-    declared = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    extras = [text for name in EXTRAS for text in project["optional-dependencies"][name]]
+    declared = {
+        canonicalize_name(Requirement(text).name) for text in [*project["dependencies"], *extras]
+    }
     homes = packages_distributions()
     imported = {name.split(".")[0] for module in modules() for name in imports_of(module)}
     missing = {

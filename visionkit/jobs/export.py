@@ -34,9 +34,9 @@ from visionkit.models.bundle import put_into_bundle
 from visionkit.types import Image
 
 _COMPARED = 16
-"""Pictures whose answers are compared; more change the largest distances little."""
+"""Pictures that are compared; more change the largest distances little."""
 _LEAST_AGREEMENT = 0.9
-"""Of unlabelled pictures: below, numbers are wrong rather than rounded; above, nothing is promised."""
+"""Of unlabelled pictures: below, something is wrong; above, nothing is promised."""
 _SEARCHED = 50
 """Pictures that ranges of the searched map are fixed on: each is seen at three or four scales."""
 
