@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ from visionkit.types import Image
 SUFFIX = ".xml"
 ERRORS = (RuntimeError,)
 """What reading a file that is no model raises."""
+_SHAPES = 16
+"""Shapes of batches that graphs are kept for. One for any shape needs 1.2 times as long, and one
+shape must always have one graph, lest the last digits depend on what was seen before."""
 
 
 class ExportedNetwork:
@@ -33,26 +37,22 @@ class ExportedNetwork:
 
     def __init__(self, path: Path) -> None:
         self._model = ov.Core().read_model(path)
-        self._compiled: dict[tuple[int, int], ov.CompiledModel] = {}
+        self._names = [output.any_name for output in self._model.outputs]
+        self._for_shape = lru_cache(maxsize=_SHAPES)(self._compile_for)
 
     def outputs(self, frames: Sequence[Image], tasks: Collection[str]) -> RawOutputs:
         """What the heads say, from one pass of the backbone; see `Network`.
 
-        The first frames of a size take half a second more: the graph is made for them.
+        The first frames of a number and size take half a second more: the graph is made for them.
         """
         batch = np.stack(frames)
-        size = batch.shape[1], batch.shape[2]
-        if size not in self._compiled:
-            fixed = self._model.clone()
-            fixed.reshape([-1, *size, 3])  # 1.2 times as fast as with any size
-            self._compiled[size] = _compile(fixed)
-        found = self._compiled[size](batch, share_inputs=True)
-        values = {name: found[name] for name in self._names}
-        return raw_outputs(values, tasks)
+        found = self._for_shape(batch.shape)(batch, share_inputs=True)
+        return raw_outputs({name: found[name] for name in self._names}, tasks)
 
-    @property
-    def _names(self) -> list[str]:
-        return [output.any_name for output in self._model.outputs]
+    def _compile_for(self, shape: tuple[int, ...]) -> ov.CompiledModel:
+        fixed = self._model.clone()
+        fixed.reshape(shape)
+        return _compile(fixed)
 
 
 class ExportedLook:
