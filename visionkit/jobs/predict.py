@@ -47,6 +47,7 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
     settings = {
         "bundle": bundle_hash(config.bundle),
         "tasks": tasks,
+        "engine": predictor.engine,
         "score_threshold": config.score_threshold,
         "draw": config.draw,
     }
