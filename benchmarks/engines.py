@@ -154,11 +154,11 @@ def _localization(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -
     known = replace(given, test=tuple(_evenly(given.train, CHOSEN_ON)))
     before, test = ap50(own, known), replace(given, test=given.test[:: arguments.every])
     # As export does: more floats where too much is lost, but told by pictures to learn from.
-    for rung, kept in enumerate(KEPT):
+    for kept in KEPT:
         eight = _made(graphs, "openvino", "int8", folder, frames, kept).network
         if before - ap50(eight, known) <= LOST:
             break
-    name = f"BCCD, {arguments.minutes:g} minutes, floats {rung}: AP50"
+    name = f"BCCD, {arguments.minutes:g} minutes, floats {KEPT.index(kept)}: AP50"
     _lost(ledger, name, ap50(own, test), ap50(eight, test))
 
 
