@@ -42,6 +42,7 @@ from visionkit.data.images import read_image
 from visionkit.evaluation.localization import LocalizationMetrics, evaluate_localization
 from visionkit.heads.classification import ClassificationHead
 from visionkit.heads.localization import BoxTargets, LocalizationHead
+from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.locate import locate
 from visionkit.inference.parts import ClassificationPart, LocalizationPart
 from visionkit.inference.predictor import Predictor
@@ -139,7 +140,7 @@ def _own(name: str, given: BoxSet, arguments: argparse.Namespace) -> Localizatio
         f"{fitted.epochs} epochs, {fitted.steps} steps, {spent:.1f} minutes, frame {framing.size}"
     )
     images = [read_image(sample.uri) for sample in given.test]
-    found = locate(backbone, head, images, framing)
+    found = locate(TorchNetwork(backbone, localization=head), head, images, framing)
     return evaluate_localization(given.truths(), found, given.class_names)
 
 

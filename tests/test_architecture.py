@@ -51,6 +51,9 @@ FORBIDDEN = {
 
 # Packages that only one module or part may import.
 ONLY_IN = {
+    "nncf": "visionkit.inference.engines.quantising",
+    "onnxruntime": "visionkit.inference.engines.onnx_engine",
+    "openvino": "visionkit.inference.engines.openvino_engine",
     "hydra": "visionkit.cli.compose",
     "omegaconf": "visionkit.cli.compose",
     "albumentations": "visionkit.data.augment",

@@ -308,7 +308,7 @@ def test_large_pictures_are_also_seen_in_tiles(tmp_path: Path) -> None:
         answers = predictor.predict([large, small])
     # Both in one pass for their classes; then both whole, and the large one in 3 x 3 tiles.
     assert [shape[0] for shape in shapes] == [2, 8, 3]
-    expected = locate(predictor.backbone, plain.head, [large, small], plain.framing, tiles=tiles)
+    expected = locate(predictor.network, plain.head, [large, small], plain.framing, tiles=tiles)
     for answer, boxes in zip(answers, expected, strict=True):
         assert answer.localization is not None
         np.testing.assert_array_equal(answer.localization.xyxy, boxes.xyxy)

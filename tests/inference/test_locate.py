@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from tests.worlds import photo
 from visionkit.data.framing import Framing
 from visionkit.heads.dense import cells_of
 from visionkit.heads.localization import DenseOutputs, LocalizationHead
+from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.locate import Tiles, locate
 from visionkit.models.backbone import Backbone
 from visionkit.types import Features, Image
@@ -62,7 +64,14 @@ def with_red(height: int, width: int, *boxes: tuple[int, int, int, int]) -> Imag
 
 
 def found(images: list[Image], tiles: Tiles | None = None, **options: int) -> list[sv.Detections]:
-    return locate(Reds(), BoxOfReds(), images, FRAMING, tiles=tiles, **options)
+    return found_by(Reds(), images, FRAMING, tiles=tiles, **options)
+
+
+def found_by(
+    backbone: Reds, images: list[Image], framing: Framing, **options: Any
+) -> list[sv.Detections]:
+    head = BoxOfReds()
+    return locate(TorchNetwork(backbone, localization=head), head, images, framing, **options)
 
 
 # Whole pictures.
@@ -101,9 +110,10 @@ def test_batched_equals_one_by_one() -> None:
     backbone, head = new_network()
     head.score_threshold = 0.0
     images = [photo(1, 100, 50), photo(2, 64, 96), photo(3, 300, 400)]
-    together = locate(backbone.eval(), head.eval(), images, FRAMING)
+    network = TorchNetwork(backbone.eval(), localization=head.eval())
+    together = locate(network, head, images, FRAMING)
     for image, expected in zip(images, together, strict=True):
-        (alone,) = locate(backbone, head, [image], FRAMING, batch_size=1)
+        (alone,) = locate(network, head, [image], FRAMING, batch_size=1)
         np.testing.assert_allclose(alone.xyxy, expected.xyxy, rtol=1e-3, atol=1e-2)
         np.testing.assert_allclose(alone.confidence, expected.confidence, rtol=1e-4)
         height, width = image.shape[:2]
@@ -113,7 +123,7 @@ def test_batched_equals_one_by_one() -> None:
 
 def test_the_backbone_sees_batches_of_all_pictures_together() -> None:
     backbone = Reds()
-    locate(backbone, BoxOfReds(), [with_red(64, 96)] * 5, FRAMING, batch_size=2)
+    found_by(backbone, [with_red(64, 96)] * 5, FRAMING, batch_size=2)
     assert backbone.seen == [2, 2, 1]
 
 
@@ -138,7 +148,7 @@ def test_tiles_out_of_range(wrong: Callable[[], Tiles]) -> None:
 @pytest.mark.parametrize("size", [(64, 96), (64, 10), (20, 20)])
 def test_a_picture_that_fits_has_no_tiles(size: tuple[int, int]) -> None:
     backbone = Reds()
-    locate(backbone, BoxOfReds(), [with_red(*size)], FRAMING, tiles=Tiles())
+    found_by(backbone, [with_red(*size)], FRAMING, tiles=Tiles())
     assert backbone.seen == [1]
 
 
@@ -173,13 +183,13 @@ def test_objects_at_the_rim_of_the_picture_stay() -> None:
 def test_tiles_are_no_more_than_allowed(most: int, expected: int) -> None:
     """A frame covers 96 x 64 of 960 x 640 in steps of 72 x 48: 13 each way."""
     backbone = Reds()
-    locate(backbone, BoxOfReds(), [with_red(640, 960)], FRAMING, tiles=Tiles(most=most))
+    found_by(backbone, [with_red(640, 960)], FRAMING, tiles=Tiles(most=most))
     assert sum(backbone.seen) == 1 + expected
 
 
 def test_where_tiles_would_be_too_many_they_are_larger() -> None:
     backbone = Reds()
-    locate(backbone, BoxOfReds(), [with_red(640, 960)], FRAMING, tiles=Tiles(most=20))
+    found_by(backbone, [with_red(640, 960)], FRAMING, tiles=Tiles(most=20))
     assert 4 <= sum(backbone.seen) - 1 <= 20
 
 

@@ -107,7 +107,13 @@ def scenes(tmp_path: Path) -> Scenes:
 def predict_config(bundle: Path, source: Path | str, **changes: object) -> PredictConfig:
     values: dict[str, object] = {"bundle": str(bundle), "source": str(source)}
     values |= {"tasks": None, "batch_size": 8}
-    values |= {"score_threshold": None, "draw": True, "accelerator": "cpu", "output": None}
+    values |= {
+        "score_threshold": None,
+        "draw": True,
+        "engine": "auto",
+        "accelerator": "cpu",
+        "output": None,
+    }
     values |= {"overwrite": False, "resume": None, "debug": False}
     return PredictConfig(**(values | changes))  # type: ignore[arg-type]
 
@@ -116,6 +122,7 @@ def evaluate_config(bundle: Path, data: Path, **changes: object) -> EvaluateConf
     values: dict[str, object] = {"bundle": str(bundle), "data": str(data), "format": "auto"}
     values |= {"image_root": None, "background": None, "split": "all", "accelerator": "cpu"}
     values |= {"seed": 0, "output": None, "overwrite": False, "debug": False, "task": None}
+    values |= {"engine": "auto"}
     return EvaluateConfig(**(values | changes))  # type: ignore[arg-type]
 
 

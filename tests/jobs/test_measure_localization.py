@@ -16,7 +16,9 @@ from tests.worlds import localization_part, photo, whole_backbone
 from visionkit.data.formats import read
 from visionkit.data.images import ImageError, content_hash, read_image
 from visionkit.data.table import load_table, to_samples
+from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.locate import Tiles
+from visionkit.inference.parts import LocalizationPart
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.measure_localization import (
     MeasuredLocalization,
@@ -57,6 +59,11 @@ def finds(*found: tuple[int, float, tuple[float, ...]]) -> sv.Detections:
         class_id=np.array([class_id for class_id, _, _ in found], np.int64),
         confidence=np.array([score for _, score, _ in found], np.float32),
     )
+
+
+def network_of(part: LocalizationPart) -> TorchNetwork:
+    """The network that a predictor with this head has."""
+    return TorchNetwork(whole_backbone().full(), localization=part.head)
 
 
 def locate(uri: str) -> sv.Detections:
@@ -172,7 +179,7 @@ def test_a_manifest_whose_pictures_lie_elsewhere_says_how_to_find_them(
 def test_a_head_is_measured_as_it_predicts(street: list[Sample], tiles: Tiles | None) -> None:
     part = replace(localization_part(threshold=0.0), tiles=tiles)
     backbone = whole_backbone().full()
-    measured = measure_localization(part, backbone, street, thresholds=part.thresholds)
+    measured = measure_localization(part, network_of(part), street, thresholds=part.thresholds)
     predictor = Predictor(backbone, localization=part)
     for picture, found in zip(measured.samples, measured.predictions, strict=True):
         (prediction,) = predictor.predict([picture.uri], score_threshold=0.0)
@@ -185,17 +192,17 @@ def test_a_head_is_measured_as_it_predicts(street: list[Sample], tiles: Tiles | 
 
 def test_the_thresholds_of_a_head_do_not_hide_finds_from_the_curves(street: list[Sample]) -> None:
     low, high = localization_part(threshold=0.0), localization_part(threshold=1.0)
-    found = [located_by(part, whole_backbone().full())(street[0].uri) for part in (low, high)]
+    found = [located_by(part, network_of(part))(street[0].uri) for part in (low, high)]
     assert len(found[0]) == len(found[1]) > 0
 
 
 @pytest.mark.parametrize("tiles", [None, Tiles(scale=1.0)])
 def test_pictures_above_the_limit_are_left_out(street: list[Sample], tiles: Tiles | None) -> None:
     part = replace(localization_part(), tiles=tiles)
-    find = located_by(part, whole_backbone().full(), max_pixels=192 * 144 - 1)
+    find = located_by(part, network_of(part), max_pixels=192 * 144 - 1)
     with pytest.raises(ImageError):
         find(street[0].uri)
     measured = measure_localization(
-        part, whole_backbone().full(), street, thresholds=0.5, max_pixels=192 * 144 - 1
+        part, network_of(part), street, thresholds=0.5, max_pixels=192 * 144 - 1
     )
     assert len(measured.problems) == 5

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from visionkit.config import (
     EvaluateConfig,
+    ExportConfig,
     GalleryConfig,
     PredictConfig,
     PredictVideoConfig,
@@ -79,6 +80,12 @@ def _predict_video(config: PredictVideoConfig, run_folder: Path) -> Summary:
     return predict_video(config, run_folder)
 
 
+def _export(config: ExportConfig, run_folder: Path) -> Summary:
+    from visionkit.jobs.export import export
+
+    return export(config, run_folder)
+
+
 def _gallery(config: GalleryConfig, run_folder: Path) -> Summary:
     from visionkit.jobs.gallery import gallery
 
@@ -98,6 +105,7 @@ COMMANDS = {
             lambda _: "predict_video",
             goes_on=True,
         ),
+        Command("export", ExportConfig, _export, lambda _: "export"),
         Command("gallery", GalleryConfig, _gallery, None, positional="action"),
     )
 }

@@ -10,6 +10,7 @@ from visionkit.config.data import AugmentConfig, BackboneConfig, DataConfig
 from visionkit.config.exemplar import ExemplarConfig
 from visionkit.config.jobs import (
     EvaluateConfig,
+    ExportConfig,
     GalleryConfig,
     PredictConfig,
     PredictVideoConfig,
@@ -29,6 +30,7 @@ __all__ = [
     "DataConfig",
     "EvaluateConfig",
     "ExemplarConfig",
+    "ExportConfig",
     "GalleryConfig",
     "LocalizationConfig",
     "PredictConfig",

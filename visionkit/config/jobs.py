@@ -8,9 +8,13 @@ from typing import Annotated
 from visionkit.config.data import AugmentConfig, BackboneConfig, DataConfig
 from visionkit.config.limits import (
     BUNDLE_TASKS,
+    EXPORTERS,
+    PRECISIONS,
     Accelerator,
     Count,
     DataFormat,
+    Engine,
+    Fraction,
     IsPath,
     Limits,
     OptionalPath,
@@ -74,6 +78,7 @@ class EvaluateConfig:
     image_root: OptionalPath
     background: OptionalPath
     split: Annotated[str, Limits(choices=("all", "train", "val", "test"))]
+    engine: Engine
     accelerator: Accelerator
     seed: Count
     output: OptionalPath
@@ -91,6 +96,7 @@ class PredictConfig:
     batch_size: Positive
     score_threshold: Annotated[float | None, Limits(minimum=0, maximum=1)]
     draw: bool
+    engine: Engine
     accelerator: Accelerator
     output: OptionalPath
     overwrite: bool
@@ -124,10 +130,33 @@ class PredictVideoConfig:
     workers: Annotated[int | None, Limits(minimum=1)]
     piece_seconds: Annotated[float, Limits(minimum=1)]
     address: str | None
+    engine: Engine
     accelerator: Accelerator
     output: OptionalPath
     overwrite: bool
     resume: OptionalPath
+    debug: bool
+
+
+@dataclass
+class ExportConfig:
+    """What `visionkit export` is told (conf/export.yaml)."""
+
+    bundle: SomePath
+    engine: Annotated[str, Limits(choices=EXPORTERS)]
+    precision: Annotated[str, Limits(choices=PRECISIONS)]
+    images: OptionalPath
+    calibration: Positive
+    data: OptionalPath
+    task: Annotated[str | None, Limits(choices=BUNDLE_TASKS)]
+    format: DataFormat
+    image_root: OptionalPath
+    split: Annotated[str, Limits(choices=("all", "train", "val", "test"))]
+    max_loss: Fraction
+    force: bool
+    seed: Count
+    output: OptionalPath
+    overwrite: bool
     debug: bool
 
 

@@ -39,4 +39,18 @@ DataFormat = Annotated[
 ]
 Freeze = Annotated[str, Limits(choices=("none", "early", "all"))]
 BUNDLE_TASKS = ("exemplar", "classification", "localization")
+EXPORTERS = ("onnx", "openvino")
+PRECISIONS = ("int8", "fp32", "fp16")
 Accelerator = Annotated[str, Limits(choices=("auto", "cpu", "gpu", "mps"))]
+Engine = Annotated[
+    str,
+    Limits(
+        choices=(
+            "auto",
+            "torch",
+            "torch_compiled",
+            *EXPORTERS,
+            *(f"{engine}_{bits}" for engine in EXPORTERS for bits in PRECISIONS),
+        )
+    ),
+]

@@ -11,12 +11,11 @@ from typing import cast
 import numpy as np
 import supervision as sv
 import torch
-from torch import Tensor
 from torchvision.ops import batched_nms
 
 from visionkit.data.framing import Framing, Placement, frame
 from visionkit.heads.localization import LocalizationHead
-from visionkit.models.backbone import Backbone
+from visionkit.inference.engines.network import Network
 from visionkit.types import Image
 
 _RIM = 1.0  # pixels of the frame; a box that comes so near to a tile's rim is cut there
@@ -52,7 +51,7 @@ class Tiles:
 
 @torch.no_grad()
 def locate(
-    backbone: Backbone,
+    network: Network,
     head: LocalizationHead,
     images: Sequence[Image],
     framing: Framing,
@@ -63,20 +62,21 @@ def locate(
     """The objects in each picture, best first, in pixels of the picture.
 
     Args:
-        backbone: with the maps that the head was made for; both in evaluation mode, on one device.
-        head: trained; its own `score_threshold`, `iou_threshold` and `max_detections` count, the
-            last one for a picture as for each of its tiles.
+        network: with this head, in evaluation mode.
+        head: decodes what the network says; its own `score_threshold`, `iou_threshold` and
+            `max_detections` count, the last one for a picture as for each of its tiles.
         images: (H, W, 3) uint8 RGB of any size.
         framing: as the head was trained with.
         tiles: how large pictures are also seen in parts; None sees each picture whole only.
-        batch_size: frames that the backbone sees at once.
+        batch_size: frames that the network sees at once.
     """
     found: list[list[sv.Detections]] = [[] for _ in images]
     views = _views(images, framing, tiles)
     while batch := list(islice(views, batch_size)):
         frames, placements = zip(*(frame(view.image, framing) for view in batch), strict=True)
-        pictures = _pixels(frames).to(head.box_branch.scales.device)
-        outputs = head(backbone(pictures))
+        outputs = network.outputs(frames, ("localization",)).localization
+        if outputs is None:
+            raise RuntimeError("the network must have a localization head, got none")
         decoded = head.decode(outputs, [placement.inner for placement in placements])
         for view, placement, seen in zip(batch, placements, decoded, strict=True):
             found[view.picture].append(view.in_picture(seen, placement))
@@ -152,11 +152,6 @@ def _starts(length: int, side: int, overlap: float) -> list[int]:
     step = max(1.0, side * (1 - overlap))
     count = math.ceil((length - side) / step) + 1
     return [round(start) for start in np.linspace(0, length - side, count)]
-
-
-def _pixels(frames: Sequence[Image]) -> Tensor:
-    """(B, 3, H, W) float32 in 0..1, channels last in memory."""
-    return torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 255
 
 
 def _merged(head: LocalizationHead, parts: Sequence[sv.Detections]) -> sv.Detections:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import supervision as sv
@@ -14,6 +14,7 @@ from torch import Tensor
 from visionkit.data.framing import Framing, Placement
 from visionkit.heads.classification import ClassificationHead
 from visionkit.heads.localization import LocalizationHead
+from visionkit.inference.engines.network import Network
 from visionkit.inference.locate import Tiles, locate
 from visionkit.inference.prediction import Prediction, above_threshold
 from visionkit.inference.seen import Seen
@@ -42,6 +43,7 @@ class ClassificationPart:
     class_names: tuple[str, ...]
     framing: Framing
     thresholds: Mapping[str, float]
+    task: ClassVar[str] = "classification"
 
     def __post_init__(self) -> None:
         _check_names("classification", self.class_names, self.head.class_count, self.thresholds)
@@ -62,11 +64,14 @@ class ClassificationPart:
         """The predictions `into` with what this head says of each picture.
 
         Args:
-            seen: B pictures, in this part's framing.
+            seen: B pictures, in this part's framing, of which the head was asked.
             into: B predictions.
             score_threshold: 0..1, one for all classes; None takes each class's own.
         """
-        answers = self.head.decode(self.head(seen.features.pooled), None)
+        logits = seen.outputs.classification
+        if logits is None:
+            raise RuntimeError("the classification head must have been asked, got no logits")
+        answers = self.head.decode(logits, None)
         return [
             replace(
                 prediction,
@@ -126,6 +131,7 @@ class LocalizationPart:
     framing: Framing
     thresholds: Mapping[str, float]
     tiles: Tiles | None = None
+    task: ClassVar[str] = "localization"
 
     def __post_init__(self) -> None:
         sizes: Mapping[str, Any] = self.head.sizes
@@ -143,20 +149,21 @@ class LocalizationPart:
         """The predictions `into` with the boxes that this head sees in each picture.
 
         Args:
-            seen: B pictures, in this part's framing.
+            seen: B pictures, in this part's framing, of which the head was asked.
             into: B predictions.
             score_threshold: 0..1, one for all classes; None takes each class's own.
         """
         inner = [placement.inner for placement in seen.placements]
-        with torch.no_grad():
-            found = self.head.decode(self.head(seen.features), inner)
+        if seen.outputs.localization is None:
+            raise RuntimeError("the localization head must have been asked, got no outputs")
+        found = self.head.decode(seen.outputs.localization, inner)
         for boxes, placement in zip(found, seen.placements, strict=True):
             boxes.xyxy = _in_picture(np.asarray(boxes.xyxy, np.float32), placement)
         return self._put(found, into, score_threshold)
 
     def answer_in_tiles(
         self,
-        backbone: Backbone,
+        network: Network,
         images: Sequence[Image],
         into: Sequence[Prediction],
         score_threshold: float | None = None,
@@ -164,12 +171,12 @@ class LocalizationPart:
         """As `answer`, by passes of its own over the pictures and their tiles.
 
         Args:
-            backbone: the predictor's.
+            network: the predictor's.
             images: B pictures, (H, W, 3) uint8 RGB.
             into: B predictions.
             score_threshold: as of `answer`.
         """
-        found = locate(backbone, self.head, images, self.framing, tiles=self.tiles)
+        found = locate(network, self.head, images, self.framing, tiles=self.tiles)
         return self._put(found, into, score_threshold)
 
     def _put(

@@ -12,6 +12,11 @@ import supervision as sv
 import torch
 
 from visionkit.data.demo import stock_backgrounds
+from visionkit.data.framing import Framing
+from visionkit.inference.engines.choice import Started, chosen_export, start_export
+from visionkit.inference.engines.exported import EXPORTERS
+from visionkit.inference.engines.graph import Graph
+from visionkit.inference.engines.network import Network, TorchNetwork
 from visionkit.inference.parts import ClassificationPart, LocalizationPart
 from visionkit.inference.pictures import Picture, batches, checked, each_of, pixels_of, view_of
 from visionkit.inference.prediction import Prediction, above_threshold, chosen_tasks
@@ -43,9 +48,12 @@ class Predictor:
         classification: a trained head that says what whole pictures show.
         localization: a trained head that says which objects are where.
         metadata: JSON values that travel with the bundle (metrics, data, versions).
+        exports: as of `Parts`.
 
     Attributes:
         backbone: a view of the one given, with every map that a head may want, in evaluation mode.
+        network: what runs it with the trained heads.
+        engine: the name of what runs the network, such as "torch" or "openvino_int8".
 
     Raises:
         ValueError: there is no head, or one is of another backbone.
@@ -59,17 +67,21 @@ class Predictor:
         localization: LocalizationPart | None = None,
         *,
         metadata: Mapping[str, Any] | None = None,
+        exports: Sequence[Path] = (),
     ) -> None:
         # Set here whatever heads there are, since convolutions differ in the last digit by it.
         self.backbone = backbone.to(memory_format=torch.channels_last).full().eval()
         self._finder = finder
         self.classification, self.localization = classification, localization
         self.metadata = dict(metadata or {})
+        self._exports = tuple(exports)
         self._parts.check()
         device = next(backbone.parameters()).device
         for part in (classification, localization):
             if part is not None:
                 part.head.to(device).to(memory_format=torch.channels_last).eval()
+        self.engine = "torch"
+        self.network: Network = self._torch_network()
 
     @classmethod
     def create(
@@ -95,24 +107,59 @@ class Predictor:
         return cls(backbone, new_finder(backbone, background or stock_backgrounds(), settings))
 
     @classmethod
-    def load(cls, bundle: str | Path, *, device: str = "auto") -> Predictor:
+    def load(cls, bundle: str | Path, *, device: str = "auto", engine: str = "auto") -> Predictor:
         """The predictor of a bundle.
 
         Args:
             bundle: folder that training or `save` wrote.
             device: "auto", "cpu", "cuda" and so on.
+            engine: what runs the network: "auto", "torch", "torch_compiled", or one for which it
+                was exported, "openvino" or "onnx", with "_fp32", "_fp16" or "_int8" where a
+                precision is meant. "auto" is OpenVINO on a CPU, where it is installed and
+                the bundle has a network for it, else torch.
 
         Raises:
             FileNotFoundError: there is no bundle.
-            ValueError: it is of another version, or damaged; names the file.
+            ValueError: it is of another version, or damaged; names the file. Or there is no such
+                engine, or nothing was exported for it.
+            ModuleNotFoundError: the engine is not installed.
         """
-        parts = load_parts(bundle, pick_device(device))
-        return cls(
+        exported = engine.startswith(EXPORTERS)
+        place = pick_device("cpu" if exported and device == "auto" else device)
+        parts = load_parts(bundle, place)
+        predictor = cls(
             parts.backbone,
             parts.finder,
             parts.classification,
             parts.localization,
             metadata=parts.metadata,
+            exports=parts.exports,
+        )
+        predictor._take_engine(engine, Path(bundle), place)
+        return predictor
+
+    def _take_engine(self, engine: str, bundle: Path, device: torch.device) -> None:
+        name = chosen_export(engine, bundle, device)
+        if name is not None:
+            self.take(start_export(name, bundle, self.graphs()))
+        elif engine == "torch_compiled":
+            self.engine, self.network = engine, self._torch_network(compiled=True)
+
+    def take(self, started: Started) -> None:
+        """Sees by an exported network from now on; views of items are still seen by torch."""
+        self.engine = started.name
+        if started.network is not None:
+            self.network = started.network
+        if self._finder is not None:
+            self._finder.look = started.look
+
+    def _torch_network(self, *, compiled: bool = False) -> TorchNetwork:
+        classes, boxes = self.classification, self.localization
+        return TorchNetwork(
+            self.backbone,
+            None if classes is None else classes.head,
+            None if boxes is None else boxes.head,
+            compiled=compiled,
         )
 
     def save(self, bundle: str | Path, *, overwrite: bool = False) -> None:
@@ -127,8 +174,17 @@ class Predictor:
     @property
     def _parts(self) -> Parts:
         return Parts(
-            self.backbone, self._finder, self.classification, self.localization, self.metadata
+            self.backbone,
+            self._finder,
+            self.classification,
+            self.localization,
+            self.metadata,
+            self._exports,
         )
+
+    def graphs(self) -> dict[str, Graph]:
+        """The network as other engines take it, as of `Parts.graphs`."""
+        return self._parts.graphs()
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -314,14 +370,19 @@ class Predictor:
         objects = self.localization if "localization" in asked else None
         tiled = objects if objects is not None and objects.tiles is not None else None
         sharing = [part for part in (classes, objects) if part is not None and part is not tiled]
-        framings = {part.framing for part in sharing}
-        seen = {framing: see(self.backbone, pictures, framing) for framing in framings}
+        tasks: dict[Framing, list[str]] = {}
+        for part in sharing:
+            tasks.setdefault(part.framing, []).append(part.task)
+        seen = {
+            framing: see(self.network, pictures, framing, asked_here)
+            for framing, asked_here in tasks.items()
+        }
         predictions = [Prediction()] * len(pictures)
         for part in sharing:
             predictions = part.answer(seen[part.framing], predictions, score_threshold)
         if tiled is not None:
             images = [pixels_of(picture) for picture in pictures]
-            predictions = tiled.answer_in_tiles(self.backbone, images, predictions, score_threshold)
+            predictions = tiled.answer_in_tiles(self.network, images, predictions, score_threshold)
         if "exemplar" in asked:
             predictions = [
                 replace(into, exemplar=self.find(picture, score_threshold=score_threshold))

@@ -1,48 +1,49 @@
-"""Pictures as heads see them: one pass of the backbone over framed pictures."""
+"""Pictures as heads see them: one pass of the network over framed pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from visionkit.data.framing import Framing, Placement, frame, read_framed
 from visionkit.data.images import MAX_PIXELS
+from visionkit.inference.engines.network import Network, RawOutputs
 from visionkit.inference.pictures import Picture
 from visionkit.inference.video.frames import Frame
-from visionkit.models.backbone import Backbone
-from visionkit.types import Features, Image
+from visionkit.types import Image
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the backbone saw of B pictures.
+    """What trained heads say of B pictures, before it is decoded.
 
     Attributes:
-        features: of the frames, on the backbone's device, without gradients.
+        outputs: of the frames.
         placements: where each picture lies in its frame.
     """
 
-    features: Features
+    outputs: RawOutputs
     placements: tuple[Placement, ...]
 
 
 def see(
-    backbone: Backbone,
+    network: Network,
     pictures: Sequence[Picture],
     framing: Framing,
+    tasks: Collection[str],
     *,
     max_pixels: int = MAX_PIXELS,
 ) -> Seen:
-    """One pass of the backbone over all pictures, each in its frame.
+    """One pass of the network over all pictures, each in its frame.
 
     Args:
-        backbone: in evaluation mode.
+        network: backbone and trained heads.
         pictures: at least one; paths, (H, W, 3) uint8 RGB, or frames of videos. A file is decoded
             no larger than the frame needs.
         framing: the frame.
+        tasks: which heads are asked.
         max_pixels: larger files are refused.
 
     Raises:
@@ -50,12 +51,8 @@ def see(
         FileNotFoundError: there is no such file.
     """
     framed = [_framed(picture, framing, max_pixels) for picture in pictures]
-    device = next(backbone.parameters()).device
-    pixels = torch.from_numpy(np.stack([image for image, _ in framed])).to(device)
-    with torch.no_grad():
-        # The channels lie last in memory, as in pictures: see `to_input` of matching/pyramid.py.
-        features = backbone(pixels.permute(0, 3, 1, 2).float() / 255)
-    return Seen(features, tuple(placement for _, placement in framed))
+    outputs = network.outputs([image for image, _ in framed], tasks)
+    return Seen(outputs, tuple(placement for _, placement in framed))
 
 
 def _framed(picture: Picture, framing: Framing, max_pixels: int) -> tuple[Image, Placement]:

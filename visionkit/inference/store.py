@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import visionkit
+from visionkit.inference.engines.exported import FOLDER, exports_in, read_export
+from visionkit.inference.engines.graph import Graph, HeadsGraph, SearchGraph, weights_id
 from visionkit.inference.parts import ClassificationPart, LocalizationPart, Part
 from visionkit.inference.prediction import TASKS
 from visionkit.matching.finder import Finder
@@ -32,6 +35,8 @@ class Parts:
         finder: the exemplar head and its gallery, or None.
         classification, localization: the other heads, or None.
         metadata: JSON values that travel with the bundle (metrics, data, versions).
+        exports: folders of networks that were exported for other engines. Those that are of these
+            very weights travel with the bundle.
     """
 
     backbone: Backbone
@@ -39,6 +44,7 @@ class Parts:
     classification: ClassificationPart | None = None
     localization: LocalizationPart | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    exports: tuple[Path, ...] = ()
 
     @property
     def trained(self) -> dict[str, Part]:
@@ -51,6 +57,21 @@ class Parts:
         """The heads that are there, in the order of `TASKS`."""
         exemplar = () if self.finder is None else (TASKS[0],)
         return (*exemplar, *self.trained)
+
+    def graphs(self) -> dict[str, Graph]:
+        """The network as other engines take it: "heads", "search", those that are there."""
+        found: dict[str, Graph] = {}
+        if self.trained:
+            classes, boxes = self.classification, self.localization
+            found["heads"] = HeadsGraph(
+                self.backbone.full(),
+                None if classes is None else classes.head,
+                None if boxes is None else boxes.head,
+            ).eval()
+        if self.finder is not None:
+            stride = self.finder.settings.pyramid.stride
+            found["search"] = SearchGraph(self.finder.backbone, stride).eval()
+        return found
 
     def check(self) -> None:
         """Passes if there is a head, and all are of this backbone.
@@ -134,6 +155,18 @@ def _write(parts: Parts, folder: Path) -> None:
         for key, value in state.items()
     }
     save_file(weights, folder / WEIGHTS_NAME)
+    _keep_exports(parts, folder)
+
+
+def _keep_exports(parts: Parts, folder: Path) -> None:
+    """Copies the exported networks that are of these weights; an item more changes none."""
+    there = [export for export in parts.exports if export.is_dir()]
+    if not there:
+        return
+    own = {name: weights_id(graph) for name, graph in parts.graphs().items()}
+    for export in there:
+        if dict(read_export(export).weights) == own:
+            shutil.copytree(export, folder / FOLDER / export.name)
 
 
 def _read(folder: Path, manifest: Mapping[str, Any], device: torch.device) -> Parts:
@@ -155,7 +188,8 @@ def _read(folder: Path, manifest: Mapping[str, Any], device: torch.device) -> Pa
         state = _part(weights, "localization")
         localization = LocalizationPart.restore(heads["localization"], state)
     metadata = manifest.get("metadata", {})
-    return Parts(backbone, finder, classification, localization, metadata)
+    exports = tuple(exports_in(folder).values())
+    return Parts(backbone, finder, classification, localization, metadata, exports)
 
 
 def _part(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

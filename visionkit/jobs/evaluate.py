@@ -19,20 +19,20 @@ def evaluate(config: EvaluateConfig, run_folder: Path) -> Summary:
         ValueError: the bundle is damaged, it has several heads and none is named, nothing of the
             data can be used, or none of its labels is known to the head.
     """
-    predictor = Predictor.load(config.bundle, device=config.accelerator)
-    task = _task(config, predictor.tasks)
+    predictor = Predictor.load(config.bundle, device=config.accelerator, engine=config.engine)
+    task = asked_task(config, predictor.tasks)
     if task == "exemplar":
         return evaluate_exemplar(config, predictor, run_folder)
     if task == "classification" and predictor.classification is not None:
         return evaluate_classification(
-            config, predictor.classification, predictor.backbone, run_folder
+            config, predictor.classification, predictor.network, run_folder
         )
     if task == "localization" and predictor.localization is not None:
-        return evaluate_localization(config, predictor.localization, predictor.backbone, run_folder)
+        return evaluate_localization(config, predictor.localization, predictor.network, run_folder)
     raise RuntimeError(f"a bundle that lists {task} among its heads must have it, got none")
 
 
-def _task(config: EvaluateConfig, there: tuple[str, ...]) -> str:
+def asked_task(config: EvaluateConfig, there: tuple[str, ...]) -> str:
     """The head that is measured."""
     if config.task is None:
         if len(there) > 1:

@@ -35,7 +35,7 @@ def evaluate_exemplar(config: EvaluateConfig, predictor: Predictor, run_folder: 
             f"visionkit gallery add bundle={config.bundle} item=NAME images=FOLDER"
         )
     with problems_kept(run_folder):
-        scenes, problems = _read(config, predictor.items)
+        scenes, problems = read_known(config, predictor.items)
     keep_problems(problems, run_folder)
     scenes = scenes.hiding(predictor.finder.gallery.views)
     _say_reuse(scenes)
@@ -63,7 +63,7 @@ def evaluate_exemplar(config: EvaluateConfig, predictor: Predictor, run_folder: 
     return Summary(run_folder, measured.figures)
 
 
-def _read(config: EvaluateConfig, items: list[str]) -> tuple[Scenes, list[Problem]]:
+def read_known(config: EvaluateConfig, items: list[str]) -> tuple[Scenes, list[Problem]]:
     """The pictures to measure on, and what was wrong with others."""
     scenes, problems = read_scenes(config.data, format=config.format, image_root=config.image_root)
     if config.split != "all":

@@ -12,6 +12,7 @@ from visionkit.config import EvaluateConfig
 from visionkit.data.formats import read
 from visionkit.data.problems import Problem
 from visionkit.data.table import to_samples
+from visionkit.inference.engines.network import Network
 from visionkit.inference.parts import ClassificationPart, LocalizationPart
 from visionkit.jobs.dividing import classes_of
 from visionkit.jobs.measure import versions
@@ -25,21 +26,20 @@ from visionkit.jobs.pictures import has_boxes
 from visionkit.jobs.sources import read_backgrounds, some_names
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
-from visionkit.models.backbone import Backbone
 from visionkit.types import Sample
 
 
 def evaluate_classification(
-    config: EvaluateConfig, part: ClassificationPart, backbone: Backbone, run_folder: Path
+    config: EvaluateConfig, part: ClassificationPart, network: Network, run_folder: Path
 ) -> Summary:
     """Measures a classification head; see `visionkit.jobs.evaluate`."""
-    samples, problems = _read(config, run_folder)
+    samples, problems = read_samples(config, run_folder)
     samples = [sample for sample in samples if sample.labels or part.multi_label]
-    _check_labels(samples, part.class_names, config.data, what="labels of pictures")
+    check_labels(samples, part.class_names, config.data, what="labels of pictures")
     with progress("Naming", len(samples)) as step:
         measured = measure_classification(
             part,
-            backbone,
+            network,
             samples,
             thresholds=part.thresholds,
             seed=config.seed,
@@ -61,16 +61,16 @@ def evaluate_classification(
 
 
 def evaluate_localization(
-    config: EvaluateConfig, part: LocalizationPart, backbone: Backbone, run_folder: Path
+    config: EvaluateConfig, part: LocalizationPart, network: Network, run_folder: Path
 ) -> Summary:
     """Measures a localization head; see `visionkit.jobs.evaluate`."""
-    samples, problems = _read(config, run_folder)
+    samples, problems = read_samples(config, run_folder)
     samples = [sample for sample in samples if has_boxes(sample)]
-    _check_labels(samples, part.class_names, config.data, what="labelled boxes")
+    check_labels(samples, part.class_names, config.data, what="labelled boxes")
     with progress("Searching", len(samples)) as step:
         measured = measure_localization(
             part,
-            backbone,
+            network,
             samples,
             thresholds=part.thresholds,
             seed=config.seed,
@@ -97,7 +97,7 @@ def bundle_name(bundle: str) -> str:
     return path.parent.name if path.name == "bundle" else path.name
 
 
-def _read(config: EvaluateConfig, run_folder: Path) -> tuple[list[Sample], list[Problem]]:
+def read_samples(config: EvaluateConfig, run_folder: Path) -> tuple[list[Sample], list[Problem]]:
     """The pictures of the split, those of the background behind them, and what was wrong."""
     with problems_kept(run_folder):
         found = read(config.data, config.format, image_root=config.image_root)
@@ -117,9 +117,14 @@ def _read(config: EvaluateConfig, run_folder: Path) -> tuple[list[Sample], list[
     return samples, problems
 
 
-def _check_labels(
+def check_labels(
     samples: Sequence[Sample], class_names: Sequence[str], source: str, *, what: str
 ) -> None:
+    """Passes if some label is one of the head's classes.
+
+    Raises:
+        ValueError: none is.
+    """
     labels = {name for sample in samples for name in classes_of(sample)}
     if not labels & set(class_names):
         raise ValueError(

@@ -101,7 +101,7 @@ def _opened(config: GalleryConfig, bundle: Path) -> tuple[Predictor, list[Proble
         ValueError: the bundle is damaged, no picture of the background can be used, or the gallery
             was begun on others.
     """
-    predictor = Predictor.load(bundle) if os.path.lexists(bundle) else None
+    predictor = _load(bundle) if os.path.lexists(bundle) else None
     if predictor is not None and "exemplar" in predictor.tasks:
         if config.background is not None:
             raise _needless_background(config, bundle)
@@ -123,6 +123,11 @@ def _needless_background(config: GalleryConfig, bundle: Path) -> ValueError:
         f"{config.action} and the bundle {bundle}, which keeps the pictures its gallery was begun "
         "with; leave it out, or add to another bundle"
     )
+
+
+def _load(bundle: str | Path) -> Predictor:
+    """A bundle as torch sees it: what is kept of views must not depend on an engine."""
+    return Predictor.load(bundle, engine="torch")
 
 
 def _read(config: GalleryConfig) -> tuple[list[View], list[Problem]]:
@@ -169,7 +174,7 @@ def _say_shared(views: Sequence[View], items: set[str]) -> None:
 def _remove(config: GalleryConfig, bundle: Path) -> Summary:
     if config.item is None and not config.images:
         raise ValueError("what to remove must be said: item=NAME, or images=[...] of views")
-    predictor = Predictor.load(bundle)
+    predictor = _load(bundle)
     finder = predictor.finder
     before = len(finder.gallery.views)
     if config.images:
@@ -214,7 +219,7 @@ def _chosen(views: Sequence[View], item: str | None, words: Sequence[str]) -> se
 
 
 def _list(config: GalleryConfig, bundle: Path) -> Summary:
-    predictor = Predictor.load(bundle)
+    predictor = _load(bundle)
     views = predictor.finder.gallery.views
     if config.item is None:
         count = Counter(view.item for view in views)
@@ -242,7 +247,7 @@ def _size(view: View) -> str:
 
 
 def _audit(config: GalleryConfig, bundle: Path) -> Summary:
-    predictor = Predictor.load(bundle)
+    predictor = _load(bundle)
     views = predictor.finder.gallery.views
     with progress("Auditing", len(views)) as step:
         audit = audit_gallery(predictor.finder, progress=step)
@@ -261,7 +266,7 @@ def _audit(config: GalleryConfig, bundle: Path) -> Summary:
 
 
 def _promote(config: GalleryConfig, bundle: Path) -> Summary:
-    items = Predictor.load(bundle).finder.item_names
+    items = _load(bundle).finder.item_names
     target = _beside(bundle, "promoted") if config.output is None else Path(config.output)
     return promote(config, items, target)
 

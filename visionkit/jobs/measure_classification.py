@@ -34,6 +34,7 @@ from visionkit.evaluation.report import LearningCurve
 from visionkit.evaluation.summary import metrics_json
 from visionkit.evaluation.thresholds import Thresholds
 from visionkit.files import write_json
+from visionkit.inference.engines.network import Network
 from visionkit.inference.parts import ClassificationPart
 from visionkit.inference.prediction import Prediction
 from visionkit.inference.seen import see
@@ -47,7 +48,6 @@ from visionkit.jobs.measure import (
     TABLE_NAME,
 )
 from visionkit.jobs.terminal import say, say_table
-from visionkit.models.backbone import Backbone
 from visionkit.training.classed import classed
 from visionkit.types import Sample
 
@@ -91,7 +91,7 @@ class MeasuredClassification:
 
 def measure_classification(
     part: ClassificationPart,
-    backbone: Backbone,
+    network: Network,
     samples: Sequence[Sample],
     *,
     thresholds: Thresholds,
@@ -104,7 +104,7 @@ def measure_classification(
 
     Args:
         part: the head; its own thresholds don't count here.
-        backbone: that it sees through, in evaluation mode.
+        network: that it is a head of.
         samples: pictures with labels.
         thresholds: as of `evaluate_classes`, for instance `part.thresholds`.
         precision_goal: 0..1, what the second threshold of each class must reach.
@@ -117,7 +117,7 @@ def measure_classification(
     """
     known = classed(samples, part.class_names, multi_label=part.multi_label)
     asked = ask_each(
-        known.samples, lambda uri: _scores(part, backbone, uri, max_pixels), progress=progress
+        known.samples, lambda uri: _scores(part, network, uri, max_pixels), progress=progress
     )
     part_of = known.part(asked.kept)
     targets = part_of.targets.numpy()
@@ -235,10 +235,10 @@ def _pool(samples: Sequence[Sample]) -> Pool | None:
 
 
 def _scores(
-    part: ClassificationPart, backbone: Backbone, uri: str, max_pixels: int
+    part: ClassificationPart, network: Network, uri: str, max_pixels: int
 ) -> NDArray[np.floating]:
     """(K,) probabilities of one picture."""
-    seen = see(backbone, [uri], part.framing, max_pixels=max_pixels)
+    seen = see(network, [uri], part.framing, [part.task], max_pixels=max_pixels)
     answer = part.answer(seen, [Prediction()])[0].classification
     if answer is None or answer.confidence is None:
         raise RuntimeError("a classification head must give confidences, got none")

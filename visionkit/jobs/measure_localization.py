@@ -32,6 +32,7 @@ from visionkit.evaluation.summary import (
 from visionkit.evaluation.thresholds import Thresholds
 from visionkit.evaluation.wording import CLASSES
 from visionkit.files import write_json
+from visionkit.inference.engines.network import Network
 from visionkit.inference.parts import LocalizationPart
 from visionkit.inference.prediction import Prediction
 from visionkit.inference.seen import see
@@ -46,7 +47,6 @@ from visionkit.jobs.measure import (
     TABLE_NAME,
 )
 from visionkit.jobs.terminal import say, say_table
-from visionkit.models.backbone import Backbone
 from visionkit.types import Sample
 
 Locate = Callable[[str], sv.Detections]
@@ -95,7 +95,7 @@ class MeasuredLocalization:
 
 def measure_localization(
     part: LocalizationPart,
-    backbone: Backbone,
+    network: Network,
     samples: Sequence[Sample],
     *,
     thresholds: Thresholds,
@@ -107,7 +107,7 @@ def measure_localization(
 
     Args:
         part: the head; its own thresholds don't count here.
-        backbone: that it sees through, in evaluation mode.
+        network: that it is a head of.
         samples: pictures with all their boxes; none is a normal value.
         thresholds: as of `evaluate_localization`, for instance `part.thresholds`.
         seed: of the bootstrap intervals.
@@ -118,7 +118,7 @@ def measure_localization(
         ValueError: a class has no threshold.
     """
     return measure_located(
-        located_by(part, backbone, max_pixels=max_pixels),
+        located_by(part, network, max_pixels=max_pixels),
         samples,
         part.class_names,
         thresholds=thresholds,
@@ -157,17 +157,15 @@ def measure_located(
     )
 
 
-def located_by(
-    part: LocalizationPart, backbone: Backbone, *, max_pixels: int = MAX_PIXELS
-) -> Locate:
+def located_by(part: LocalizationPart, network: Network, *, max_pixels: int = MAX_PIXELS) -> Locate:
     """A function that locates objects as the predictor does, one picture at a time."""
 
     def locate(uri: str) -> sv.Detections:
         if part.tiles is not None:
             image = read_image(uri, max_pixels=max_pixels)
-            answers = part.answer_in_tiles(backbone, [image], [Prediction()], score_threshold=0.0)
+            answers = part.answer_in_tiles(network, [image], [Prediction()], score_threshold=0.0)
         else:
-            seen = see(backbone, [uri], part.framing, max_pixels=max_pixels)
+            seen = see(network, [uri], part.framing, [part.task], max_pixels=max_pixels)
             answers = part.answer(seen, [Prediction()], score_threshold=0.0)
         found = answers[0].localization
         return sv.Detections.empty() if found is None else found

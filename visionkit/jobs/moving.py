@@ -11,6 +11,7 @@ from visionkit.config import DataConfig, TrainConfig
 from visionkit.data.demo import demo_photos
 from visionkit.evaluation.summary import counted, number
 from visionkit.files import write_json
+from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.predictor import new_finder
 from visionkit.inference.store import Parts
 from visionkit.jobs.labelled import Kind, LabelledSet, read_labelled
@@ -164,7 +165,7 @@ def _examination(
             if task == "classification" and parts.classification is not None:
                 named = measure_classification(
                     parts.classification,
-                    parts.backbone,
+                    TorchNetwork(parts.backbone, parts.classification.head),
                     tested.samples,
                     thresholds=parts.classification.thresholds,
                     seed=seed,
@@ -176,7 +177,7 @@ def _examination(
                 raise RuntimeError(f"a bundle that lists {task} must have it, got none")
             located = measure_localization(
                 parts.localization,
-                parts.backbone,
+                TorchNetwork(parts.backbone, localization=parts.localization.head),
                 tested.samples,
                 thresholds=parts.localization.thresholds,
                 seed=seed,

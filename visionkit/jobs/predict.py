@@ -37,12 +37,13 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
         RuntimeError: the disk is full.
     """
     paths = find_images(config.source)
-    predictor = Predictor.load(config.bundle, device=config.accelerator)
+    predictor = Predictor.load(config.bundle, device=config.accelerator, engine=config.engine)
     tasks = chosen_tasks(config.tasks, predictor.tasks)
     check_items(predictor, tasks, config.bundle)
     settings = {
         "bundle": bundle_hash(config.bundle),
         "tasks": tasks,
+        "engine": predictor.engine,
         "score_threshold": config.score_threshold,
         "draw": config.draw,
     }

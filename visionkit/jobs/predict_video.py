@@ -49,13 +49,13 @@ def predict_video(config: PredictVideoConfig, run_folder: Path) -> Summary:
         return Summary(run_folder)
     videos, others = find_videos(config.source)
     reading = Reading(sampling_of(config), config.start, config.end, timeout=config.timeout)
-    predictor = Predictor.load(config.bundle, device=config.accelerator)
+    predictor = Predictor.load(config.bundle, device=config.accelerator, engine=config.engine)
     tasks = chosen_tasks(config.tasks, predictor.tasks)
     check_items(predictor, tasks, config.bundle)
     digest = bundle_hash(config.bundle)
     writer = VideoWriter(
         run_folder,
-        settings=_settings(config, digest, tasks),
+        settings={**_settings(config, digest, tasks), "engine": predictor.engine},
         model=digest[:_MODEL_DIGITS],
         overwrite=config.overwrite,
     )
@@ -133,7 +133,7 @@ def _watch(
     left = [video for video in videos if video not in writer.done]
     with watching("Watching", sum(_seconds(video, reading) for video in left)) as step:
         if config.compute == "ray":
-            _watch_on_ray(left, writer, tasks, reading, config, step)
+            _watch_on_ray(predictor.engine, left, writer, tasks, reading, config, step)
             return
         for video in left:
             own = replace(reading, after=writer.reached.get(video))
@@ -146,6 +146,7 @@ def _watch(
 
 
 def _watch_on_ray(
+    engine: str,
     videos: Sequence[str],
     writer: VideoWriter,
     tasks: Sequence[str],
@@ -169,6 +170,7 @@ def _watch_on_ray(
         config.score_threshold,
         config.batch_size,
         config.accelerator,
+        engine,
     )
     problems: list[Problem] = []
     for seen in watch_many(pieces, asking, workers=config.workers, address=config.address):

@@ -16,6 +16,7 @@ from visionkit.evaluation.label_errors import label_doubts
 from visionkit.evaluation.near_copies import near_copies
 from visionkit.evaluation.summary import counted, percent
 from visionkit.heads.classification import ClassificationHead
+from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.parts import ClassificationPart
 from visionkit.jobs.labelled import LabelledSet
 from visionkit.jobs.measure import versions
@@ -168,7 +169,7 @@ def finish_classification(
     with progress("test pictures", len(tested.samples)) as step:
         measured = measure_classification(
             part,
-            backbone,
+            TorchNetwork(backbone, part.head),
             tested.samples,
             thresholds=part.thresholds,
             precision_goal=task.precision_goal,
@@ -215,7 +216,12 @@ def with_thresholds(
     """
     with progress("validation pictures", len(samples)) as step:
         judged = measure_classification(
-            part, backbone, samples, thresholds=None, max_pixels=max_pixels, progress=step
+            part,
+            TorchNetwork(backbone, part.head),
+            samples,
+            thresholds=None,
+            max_pixels=max_pixels,
+            progress=step,
         )
     best = {one.name: one.assumed_threshold for one in judged.metrics.per_class}
     known = {name: float(value) for name, value in best.items() if math.isfinite(value)}

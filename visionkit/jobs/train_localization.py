@@ -13,6 +13,7 @@ from visionkit.config import LocalizationConfig, TrainConfig
 from visionkit.data.framing import Framing
 from visionkit.data.problems import Problem
 from visionkit.heads.localization import LocalizationHead
+from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.parts import LocalizationPart
 from visionkit.jobs.labelled import LabelledSet
 from visionkit.jobs.measure import versions
@@ -119,7 +120,7 @@ def finish_localization(
     with progress("test pictures", len(tested.samples)) as step:
         measured = measure_localization(
             part,
-            backbone,
+            TorchNetwork(backbone, localization=part.head),
             tested.samples,
             thresholds=part.thresholds,
             seed=config.seed,
@@ -194,7 +195,12 @@ def with_thresholds(
         return part
     with progress("validation pictures", len(val)) as step:
         judged = measure_localization(
-            part, backbone, val, thresholds=None, max_pixels=max_pixels, progress=step
+            part,
+            TorchNetwork(backbone, localization=part.head),
+            val,
+            thresholds=None,
+            max_pixels=max_pixels,
+            progress=step,
         )
     best = {one.name: one.assumed_threshold for one in judged.metrics.boxes.per_class}
     known = {name: float(value) for name, value in best.items() if math.isfinite(value)}

@@ -16,7 +16,13 @@ from visionkit.matching.evidence import Proposals, add_geometry, as_candidates, 
 from visionkit.matching.gallery import Gallery, View
 from visionkit.matching.geometry import GeometryIndex, GeometrySettings, Points, Verified
 from visionkit.matching.pairs import gather_pairs
-from visionkit.matching.pyramid import PyramidSettings, ScenePyramid, scene_pyramid
+from visionkit.matching.pyramid import (
+    Look,
+    PyramidSettings,
+    ScenePyramid,
+    looked_at,
+    scene_pyramid,
+)
 from visionkit.matching.reference import search_reference, sizes_against
 from visionkit.matching.results import (
     best_of_each_place,
@@ -77,6 +83,9 @@ class Finder:
             size of the picture: scores allow for it.
         learned: item -> row of its own scorer in the head. A removed item's is forgotten: what
             is added under its name later is another thing.
+        look: what sees scenes in the backbone's place, such as a quicker engine; None is the
+            backbone. Views are always seen by the backbone: what is kept of them does not depend
+            on who searches.
     """
 
     def __init__(
@@ -93,6 +102,7 @@ class Finder:
         self.settings = settings
         self.reference = tuple(reference)
         self.learned: dict[str, int] = {}
+        self.look: Look | None = None
         self._known_points: dict[View, Points] = {}
         nothing = BackgroundStatistics(np.zeros(0, np.float32), np.ones(0, np.float32))
         self.restore(Gallery(), [], nothing, {})
@@ -234,7 +244,9 @@ class Finder:
         return self._item_names
 
     def pyramid(self, image: Image) -> ScenePyramid:
-        """The scene as the backbone sees it."""
+        """The scene as the backbone sees it, or who looks in its place."""
+        if self.look is not None:
+            return looked_at(image, self.look, self.settings.pyramid)
         return scene_pyramid(image, self.backbone, self.settings.pyramid)
 
     def propose(self, image: Image, *, without: Collection[int] = ()) -> Proposals:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -10,6 +12,10 @@ import torch
 
 from visionkit.models.backbone import Backbone
 from visionkit.types import Image
+
+Look = Callable[[Image], torch.Tensor]
+"""(C, ceil(H / stride), ceil(W / stride)) float32 map of a (H, W, 3) uint8 RGB picture of any size,
+without gradients."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +83,18 @@ def scene_pyramid(image: Image, backbone: Backbone, settings: PyramidSettings) -
     Returns:
         Maps on the backbone's device, computed without gradients.
     """
+    return looked_at(image, partial(_look, backbone, settings.stride), settings)
+
+
+def looked_at(image: Image, look: Look, settings: PyramidSettings) -> ScenePyramid:
+    """As `scene_pyramid`, by whatever engine gives the map of `settings.stride`."""
     height, width = image.shape[:2]
     longest = max(height, width)
     side = min(longest * settings.max_upscale, settings.max_side)
     sides = [side]
     while sides[-1] / 2 >= settings.min_side:
         sides.append(sides[-1] / 2)
-    levels = tuple(_level(image, side / longest, backbone, settings.stride) for side in sides)
+    levels = tuple(_level(image, side / longest, look, settings.stride) for side in sides)
     return ScenePyramid(levels, (height, width), settings.stride)
 
 
@@ -96,7 +107,14 @@ def to_input(image: Image, device: torch.device) -> torch.Tensor:
     return torch.from_numpy(image).to(device).permute(2, 0, 1)[None].float() / 255
 
 
-def _level(image: Image, scale: float, backbone: Backbone, stride: int) -> Level:
+def _look(backbone: Backbone, stride: int, image: Image) -> torch.Tensor:
+    device = next(backbone.parameters()).device
+    with torch.no_grad():
+        features: torch.Tensor = backbone(to_input(image, device)).maps[stride][0]
+    return features
+
+
+def _level(image: Image, scale: float, look: Look, stride: int) -> Level:
     height, width = image.shape[:2]
     # A strip of 4000x1 px must not vanish: no side under two cells.
     new_height = max(2 * stride, round(height * scale))
@@ -104,7 +122,4 @@ def _level(image: Image, scale: float, backbone: Backbone, stride: int) -> Level
     shrinks = new_height * new_width < height * width
     kind = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     resized = np.asarray(cv2.resize(image, (new_width, new_height), interpolation=kind), np.uint8)
-    device = next(backbone.parameters()).device
-    with torch.no_grad():
-        features = backbone(to_input(resized, device)).maps[stride][0]
-    return Level(features, new_width / width, new_height / height)
+    return Level(look(resized), new_width / width, new_height / height)

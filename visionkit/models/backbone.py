@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -105,7 +104,8 @@ class Backbone(nn.Module):
         _check_images(images)
         height, width = images.shape[-2:]
         pixels = (images - self._mean) / self._std
-        right, bottom = -width % self._multiple, -height % self._multiple
+        # Of positive numbers only: a tracer of another engine rounds negative ones to zero.
+        right, bottom = _rest(width, self._multiple), _rest(height, self._multiple)
         if right or bottom:
             pixels = F.pad(pixels, (0, right, 0, bottom))  # 0 is the mean colour by now
         maps = cast(Any, self.network).forward_intermediates(
@@ -117,7 +117,7 @@ class Backbone(nn.Module):
             intermediates_only=True,
         )
         found = {
-            stride: feature_map[..., : math.ceil(height / stride), : math.ceil(width / stride)]
+            stride: feature_map[..., : _cells(height, stride), : _cells(width, stride)]
             for stride, feature_map in zip(self._taken, maps, strict=True)
         }
         pooled = found[self.pool_stride].mean(dim=(-2, -1))
@@ -272,6 +272,16 @@ class Backbone(nn.Module):
             for name, gradient in zip(named, cast(Any, gradients), strict=True)
             if gradient is not None
         )
+
+
+def _cells(length: int, stride: int) -> int:
+    """How many cells begin within a length: the quotient, rounded up."""
+    return (length + stride - 1) // stride
+
+
+def _rest(length: int, multiple: int) -> int:
+    """What is missing to the next multiple."""
+    return (multiple - length % multiple) % multiple
 
 
 def build_backbone(

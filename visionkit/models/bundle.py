@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,45 @@ def write_bundle(
         }
         content = {"format_version": FORMAT_VERSION, **manifest, "files": hashes}
         write_json(partial / MANIFEST, content)
+
+
+def put_into_bundle(
+    folder: str | Path,
+    name: str,
+    write_parts: Callable[[Path], None],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Adds a folder of files to a bundle, whole or not at all; the rest stays as it is.
+
+    Args:
+        folder: of the bundle.
+        name: of the folder in it, with slashes.
+        write_parts: writes the files into the folder that it is given.
+        overwrite: whether one of that name may be replaced.
+
+    Raises:
+        FileNotFoundError: there is no bundle.
+        FileExistsError: there is a folder of that name and `overwrite` is False.
+        ValueError: the bundle is damaged; names the file.
+        RuntimeError: the disk is full.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    files = [str(file) for file in manifest["files"]]
+    others = [file for file in files if not file.startswith(f"{name}/")]
+    if len(others) < len(files) and not overwrite:
+        raise FileExistsError(f"{folder / name} is already there; choose another or overwrite=true")
+
+    def write(partial: Path) -> None:
+        for file in others:
+            (partial / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / file, partial / file)
+        (partial / name).mkdir(parents=True)
+        write_parts(partial / name)
+
+    kept = {key: manifest[key] for key in manifest if key not in ("format_version", "files")}
+    write_bundle(folder, kept, write, overwrite=True)
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Asking:
         bundle: path of the bundle, the same on every machine.
         tasks: heads; None asks all.
         score_threshold, batch_size: as of `Predictor.video`.
-        device: as of `Predictor.load`.
+        device, engine: as of `Predictor.load`.
     """
 
     bundle: str
@@ -35,6 +35,7 @@ class Asking:
     score_threshold: float | None = None
     batch_size: int | None = None
     device: str = "auto"
+    engine: str = "auto"
 
 
 class Watcher:
@@ -47,7 +48,7 @@ class Watcher:
 
     def __init__(self, pieces: Sequence[Piece], asking: Asking) -> None:
         self._pieces, self._asking = pieces, asking
-        self._predictor = Predictor.load(asking.bundle, device=asking.device)
+        self._predictor = Predictor.load(asking.bundle, device=asking.device, engine=asking.engine)
 
     def __call__(self, batch: Mapping[str, Iterable[Any]]) -> dict[str, list[Any]]:
         """The answers on the pieces at some places, as JSON: what Ray carries is text."""

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.conftest import write_broken, write_picture
+from tests.worlds import classification_part, localization_part, photo, whole_backbone
+from visionkit.config import ExportConfig
+from visionkit.inference.engines.choice import is_installed
+from visionkit.inference.engines.exported import exports_in, read_export
+from visionkit.inference.predictor import Predictor
+from visionkit.jobs import export as export_module
+from visionkit.jobs.export import export
+from visionkit.jobs.losses import Losses
+from visionkit.models.bundle import MANIFEST, bundle_hash, read_manifest
+
+pytestmark = pytest.mark.skipif(
+    not is_installed("openvino"), reason="needs the extra: pip install 'visionkit[openvino]'"
+)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    for seed in range(4):
+        write_picture(folder / f"{seed}.png", photo(seed))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with a classification head; not to be changed."""
+    folder = tmp_path_factory.mktemp("plain") / "bundle"
+    Predictor(whole_backbone(), None, classification_part()).save(folder)
+    return folder
+
+
+@pytest.fixture
+def bundle(plain: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(plain, tmp_path / "bundle"))
+
+
+def export_config(bundle: Path, pictures: Path | None, **changes: object) -> ExportConfig:
+    values: dict[str, object] = {"bundle": str(bundle), "engine": "openvino", "precision": "fp32"}
+    values |= {"images": None if pictures is None else str(pictures), "calibration": 300}
+    values |= {"data": None, "task": None, "format": "auto", "image_root": None, "split": "all"}
+    values |= {"max_loss": 0.01, "force": False, "seed": 0, "output": None, "overwrite": False}
+    return ExportConfig(**(values | {"debug": False} | changes))  # type: ignore[arg-type]
+
+
+def run_in(folder: Path) -> Path:
+    run = folder / "run"
+    run.mkdir(exist_ok=True)
+    return run
+
+
+def floats_for_bytes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """Lets what is called int8 be made in floats, which is quicker; which layers were kept."""
+    tried: list[tuple[str, ...]] = []
+    make = export_module.write_graphs
+
+    def write(graphs: object, engine: str, _: str, folder: Path, **options: object) -> None:
+        tried.append(tuple(options["kept"]))  # type: ignore[arg-type]
+        make(graphs, engine, "fp32", folder, frames={})  # type: ignore[arg-type]
+
+    monkeypatch.setattr(export_module, "write_graphs", write)
+    return tried
+
+
+def loses(monkeypatch: pytest.MonkeyPatch, *accuracies: float) -> None:
+    """Torch has the first accuracy, what is exported those after it, in turn."""
+    given = iter(accuracies)
+
+    def figures(_: Predictor) -> Mapping[str, float]:
+        return {"accuracy": next(given), "nll": 0.5, "seconds_per_picture": 1.0}
+
+    monkeypatch.setattr(export_module, "examination", lambda *_: ("classification", figures))
+
+
+def test_an_export_is_a_part_of_the_bundle_and_used_by_itself(
+    bundle: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = read_manifest(bundle)
+    summary = export(export_config(bundle, pictures), run_in(tmp_path))
+    after = read_manifest(bundle)
+    added = {"engines/openvino_fp32/" + name for name in ("export.json", "heads.bin", "heads.xml")}
+    assert set(after["files"]) - set(before["files"]) == added
+    assert {key: after[key] for key in before if key != "files"} == {
+        key: before[key] for key in before if key != "files"
+    }
+    described = read_export(exports_in(bundle)["openvino_fp32"])
+    assert described.measured["confidence"] <= described.measured["tolerance"]["confidence"]
+    assert summary.metrics["confidence"] == described.measured["confidence"]
+    assert described.versions["openvino"]
+    assert "engine=openvino_fp32" in capsys.readouterr().out
+    assert Predictor.load(bundle, device="cpu").engine == "openvino_fp32"
+    assert Predictor.load(bundle, device="cpu", engine="torch").engine == "torch"
+    with pytest.raises(FileExistsError, match="engines/openvino_fp32 is already there"):
+        export(export_config(bundle, pictures), run_in(tmp_path))
+    export(export_config(bundle, pictures, overwrite=True), run_in(tmp_path))
+    assert read_manifest(bundle)["files"].keys() == after["files"].keys()
+
+
+def test_a_changed_export_is_named(bundle: Path, pictures: Path, tmp_path: Path) -> None:
+    export(export_config(bundle, pictures), run_in(tmp_path))
+    weights = bundle / "engines" / "openvino_fp32" / "heads.bin"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(ValueError, match=r"heads\.bin was changed or damaged"):
+        Predictor.load(bundle)
+
+
+def test_answers_beyond_the_tolerance_are_refused(
+    bundle: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = bundle_hash(bundle)
+    monkeypatch.setitem(export_module.TOLERANCE, "fp32", dict.fromkeys(("confidence", "score"), -1))  # type: ignore[misc]
+    monkeypatch.setattr(
+        "visionkit.inference.agreement.Distances.beyond", lambda *_: {"confidence": 0.25}
+    )
+    with pytest.raises(RuntimeError, match=r"tolerance of fp32, got confidence 0\.25"):
+        export(export_config(bundle, pictures), run_in(tmp_path))
+    assert bundle_hash(bundle) == before
+
+
+@pytest.mark.skipif(importlib.util.find_spec("nncf") is None, reason="needs NNCF")
+def test_eight_bits_without_labels_are_compared_with_torch(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "bundle"
+    Predictor(whole_backbone(), None, classification_part(), localization_part()).save(bundle)
+    export(export_config(bundle, pictures, precision="int8", force=True), run_in(tmp_path))
+    said = capsys.readouterr().out
+    assert "says nothing of how many are right" in said
+    described = read_export(exports_in(bundle)["openvino_int8"])
+    assert set(described.measured["agreement"]) == {"classification", "localization"}
+    predictor = Predictor.load(bundle, device="cpu")
+    assert predictor.engine == "openvino_int8"
+    (answer,) = predictor.predict([photo(1)])
+    assert answer.tasks == ("classification", "localization")
+    graph = (bundle / "engines" / "openvino_int8" / "heads.xml").read_text("utf-8")
+    assert 'type="FakeQuantize"' in graph
+
+
+def test_eight_bits_that_lose_too_much_are_tried_with_more_floats_and_refused(
+    bundle: Path,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    tried, before = floats_for_bytes(monkeypatch), bundle_hash(bundle)
+    loses(monkeypatch, 0.9, 0.6, 0.85)
+    config = export_config(bundle, pictures, precision="int8", data="labelled")
+    with pytest.raises(RuntimeError, match=r"max_loss=0\.01 of accuracy, got 0\.0500"):
+        export(config, run_in(tmp_path))
+    assert tried == list(export_module.KEPT)
+    assert bundle_hash(bundle) == before
+    assert "got 0.3000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("after", "changes", "floats"),
+    [
+        ((0.895,), {}, 0),
+        ((0.95,), {}, 0),
+        ((0.6, 0.9), {}, 1),
+        ((0.6,), {"max_loss": 0.4}, 0),
+        ((0.6, 0.6), {"force": True}, 1),
+    ],
+)
+def test_eight_bits_that_are_kept(
+    after: tuple[float, ...],
+    changes: dict[str, object],
+    floats: int,
+    bundle: Path,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    floats_for_bytes(monkeypatch)
+    loses(monkeypatch, 0.9, *after)
+    config = export_config(bundle, pictures, precision="int8", data="labelled", **changes)
+    export(config, run_in(tmp_path))
+    measured = read_export(exports_in(bundle)["openvino_int8"]).measured
+    assert measured["lost"] == pytest.approx(0.9 - after[-1])
+    assert (measured["figure"], measured["floats"]) == (
+        "accuracy",
+        list(export_module.KEPT[floats]),
+    )
+    assert measured["before"]["accuracy"] == 0.9
+
+
+def test_labelled_pictures_are_measured(
+    bundle: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    floats_for_bytes(monkeypatch)
+    for seed in range(4):
+        name = ("cat", "dog")[seed % 2]
+        (tmp_path / "classes" / name).mkdir(parents=True, exist_ok=True)
+        write_picture(tmp_path / "classes" / name / f"{seed}.png", photo(seed))
+    config = export_config(
+        bundle, pictures, precision="int8", data=str(tmp_path / "classes"), format="folders"
+    )
+    export(config, run_in(tmp_path))
+    measured = json.loads((bundle / "engines/openvino_int8/export.json").read_text())["measured"]
+    assert measured["lost"] == 0
+    assert measured["before"].keys() == measured["after"].keys()
+    assert {"accuracy", "macro_f1"} <= measured["before"].keys()
+
+
+def test_pictures_that_can_not_be_read(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    write_broken(tmp_path / "broken" / "a.png")
+    with pytest.raises(ValueError, match="at least one picture must be readable"):
+        export(export_config(bundle, tmp_path / "broken"), run_in(tmp_path))
+    assert exports_in(bundle) == {}
+    assert (bundle / MANIFEST).is_file()
+
+
+def test_a_loss_is_above_zero_whichever_way_a_figure_goes() -> None:
+    losses = Losses(
+        "localization",
+        {"ap50": 0.8, "false_alarms": 0.1, "seconds_per_picture": 2.0, "ar_100": 0.5},
+        {"ap50": 0.7, "false_alarms": 0.3, "seconds_per_picture": 1.0},
+    )
+    assert losses.lost == pytest.approx({"ap50": 0.1, "false_alarms": 0.2})
+    assert losses.main == ("ap50", pytest.approx(0.1))
+    with pytest.raises(ValueError, match="must tell accuracy or mean_ap of classification"):
+        _ = Losses("classification", {}, {}).main

@@ -1,0 +1,1 @@
+"""What runs the network: torch, ONNX Runtime or OpenVINO, behind one interface."""

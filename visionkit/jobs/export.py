@@ -1,0 +1,267 @@
+"""Exporting a bundle's network for another engine, and looking whether its answers hold."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from visionkit.config import EvaluateConfig, ExportConfig
+from visionkit.data.demo import stock_backgrounds
+from visionkit.data.images import ImageError, find_images, read_image
+from visionkit.data.problems import Problem
+from visionkit.evaluation.summary import counted
+from visionkit.inference.agreement import TOLERANCE, agreement, distances
+from visionkit.inference.engines.choice import Started, engine_module, start
+from visionkit.inference.engines.exported import FOLDER, Export, exports_in
+from visionkit.inference.engines.exporting import (
+    KEPT,
+    framed,
+    package_versions,
+    scaled,
+    write_graphs,
+)
+from visionkit.inference.engines.graph import Graph, weights_id
+from visionkit.inference.predictor import Predictor
+from visionkit.jobs.losses import Losses, examination
+from visionkit.jobs.summary import Summary
+from visionkit.jobs.terminal import keep_problems, say, say_next, say_table
+from visionkit.models.bundle import put_into_bundle
+from visionkit.types import Image
+
+_COMPARED = 16
+"""Pictures that are compared; more change the largest distances little."""
+_LEAST_AGREEMENT = 0.9
+"""Of unlabelled pictures: below, something is wrong; above, nothing is promised."""
+_SEARCHED = 50
+"""Pictures that ranges of the searched map are fixed on: each is seen at three or four scales."""
+
+
+def export(config: ExportConfig, run_folder: Path) -> Summary:
+    """Where the exported network lies, in the bundle, once its answers were found to hold.
+
+    Raises:
+        FileNotFoundError: there is no such bundle, picture or data.
+        FileExistsError: it was exported before and `overwrite` is false.
+        ModuleNotFoundError: the engine is not installed.
+        ValueError: the bundle is damaged, or no picture can be read.
+        RuntimeError: its answers are further from torch's than is allowed; the bundle is left
+            as it was.
+    """
+    engine_module(config.engine)
+    predictor = Predictor.load(config.bundle, device="cpu", engine="torch")
+    name = f"{config.engine}_{config.precision}"
+    if name in exports_in(config.bundle) and not config.overwrite:
+        raise FileExistsError(
+            f"{Path(config.bundle) / FOLDER / name} is already there; take another precision or "
+            "overwrite=true"
+        )
+    pictures = _Pictures(config, run_folder)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / name
+        judge = _in_eight_bits if config.precision == "int8" else _within_tolerance
+        measured = judge(config, predictor, pictures, made, run_folder)
+        _put(config, predictor.graphs(), made, measured)
+    say_next(["predict", f"bundle={config.bundle}", "source=PICTURE_OR_FOLDER", f"engine={name}"])
+    numbers = {key: value for key, value in measured.items() if isinstance(value, float)}
+    return Summary(run_folder, numbers)
+
+
+class _Pictures:
+    """The pictures that an export is made and judged on, read when they are asked for."""
+
+    def __init__(self, config: ExportConfig, run_folder: Path) -> None:
+        self._photos = stock_backgrounds() if config.images is None else []
+        paths = find_images(config.images) if config.images is not None else []
+        self._paths = _evenly(paths, config.calibration)
+        self._folder = run_folder
+        self.words = config.images or "the photos that come with visionkit"
+
+    def some(self, count: int) -> Iterator[Image]:
+        """At most so many, evenly; what can't be read is said and left out."""
+        yield from _evenly(self._photos, count)
+        problems, read = [], 0
+        for path in _evenly(self._paths, count):
+            try:
+                yield read_image(path)
+                read += 1
+            except ImageError as error:
+                reason = f"{error.reason}; {error.way_out}; skipped"
+                problems.append(Problem(path.as_posix(), None, reason))
+        keep_problems(problems, self._folder)
+        if self._paths and not read:
+            raise ValueError(f"at least one picture must be readable, got none [{self.words}]")
+
+
+def _within_tolerance(
+    config: ExportConfig, predictor: Predictor, pictures: _Pictures, made: Path, _: Path
+) -> dict[str, Any]:
+    """What was measured of a network in floats, if it is within the tolerance."""
+    graphs = predictor.graphs()
+    write_graphs(graphs, config.engine, config.precision, made, frames={})
+    found = distances(predictor, start(made, config.engine, graphs), pictures.some(_COMPARED))
+    tolerance = dict(TOLERANCE[config.precision])
+    rows = [[key, f"{vars(found)[key]:.2g}", f"{tolerance[key]:g}"] for key in tolerance]
+    say("", f"The largest distances from torch on {pictures.words}:")
+    say_table("", _COLUMNS, rows)
+    wrong = found.beyond(config.precision)
+    if wrong:
+        words = ", ".join(f"{key} {value:.3g}" for key, value in wrong.items())
+        raise RuntimeError(
+            f"answers must be within the tolerance of {config.precision}, got {words}; the bundle "
+            "is left as it was: take another engine or precision"
+        )
+    return {"tolerance": tolerance, "pictures": pictures.words, **vars(found)}
+
+
+_COLUMNS = ["what", "distance", "allowed"]
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What was found of a network in eight bits.
+
+    Attributes:
+        good: whether it may be kept.
+        words: what it should be and what it is.
+        measured: plain JSON values.
+    """
+
+    good: bool
+    words: str
+    measured: dict[str, Any]
+
+
+def _in_eight_bits(
+    config: ExportConfig,
+    predictor: Predictor,
+    pictures: _Pictures,
+    made: Path,
+    run_folder: Path,
+) -> dict[str, Any]:
+    """What was measured of a network in eight bits, if it loses no more than it may.
+
+    Where it loses too much, it is made again with more of its layers in floats.
+    """
+    graphs = predictor.graphs()
+    frames = _calibration(predictor, pictures, config.calibration)
+    judge = _judge(config, predictor, pictures, run_folder)
+    for kept in KEPT:
+        write_graphs(graphs, config.engine, "int8", made, frames=frames, kept=kept)
+        judged = judge(start(made, config.engine, graphs))
+        if judged.good:
+            break
+        say(f"{judged.words[0].upper()}{judged.words[1:]}.")
+    if not judged.good and not config.force:
+        raise RuntimeError(
+            f"{judged.words} [{pictures.words}]; the bundle is left as it was: name more pictures "
+            "like those it will see (images=), take precision=fp32, allow more (max_loss=), or "
+            "force=true"
+        )
+    return {**judged.measured, "max_loss": config.max_loss, "floats": list(kept)}
+
+
+def _calibration(
+    predictor: Predictor, pictures: _Pictures, most: int
+) -> dict[str, Sequence[np.ndarray[Any, np.dtype[np.uint8]]]]:
+    """Graph -> frames that its ranges are fixed on."""
+    frames: dict[str, Sequence[np.ndarray[Any, np.dtype[np.uint8]]]] = {}
+    parts = [part for part in (predictor.classification, predictor.localization) if part]
+    if parts:
+        frames["heads"] = framed(pictures.some(most), [part.framing for part in parts])
+    if "exemplar" in predictor.tasks:
+        settings = predictor.finder.settings.pyramid
+        frames["search"] = scaled(pictures.some(min(most, _SEARCHED)), settings)
+    return frames
+
+
+def _judge(
+    config: ExportConfig, predictor: Predictor, pictures: _Pictures, run_folder: Path
+) -> Callable[[Started], _Judged]:
+    """What says whether a network is as good as torch's."""
+    other = Predictor.load(config.bundle, device="cpu", engine="torch")
+    if config.data is None:
+        say(
+            f"No labelled pictures are named (data=): answers on {pictures.words} are compared, "
+            "which says nothing of how many are right."
+        )
+        return lambda started: _by_agreement(predictor, other, started, pictures)
+    task, figures = examination(_as_evaluation(config, config.data), predictor, run_folder)
+    before = figures(predictor)
+
+    def by_figures(started: Started) -> _Judged:
+        other.take(started)
+        losses = Losses(task, before, figures(other))
+        losses.say(started.name)
+        name, lost = losses.main
+        words = f"int8 must lose at most max_loss={config.max_loss:g} of {name}, got {lost:.4f}"
+        found = {"figure": name, "lost": lost, **asdict(losses), "pictures": config.data}
+        return _Judged(lost <= config.max_loss, words, found)
+
+    return by_figures
+
+
+def _by_agreement(
+    predictor: Predictor, other: Predictor, started: Started, pictures: _Pictures
+) -> _Judged:
+    other.take(started)
+    shares = agreement(predictor, other, pictures.some(_COMPARED))
+    rows = [[task, f"{share:.3f}"] for task, share in shares.items()]
+    say_table("Answers as by torch", ["head", "share"], rows)
+    least = min(shares.values())
+    words = f"at least {_LEAST_AGREEMENT:g} of int8's answers must be torch's, got {least:.3f}"
+    found = {"agreement": shares, "pictures": pictures.words}
+    return _Judged(least >= _LEAST_AGREEMENT, words, found)
+
+
+def _as_evaluation(config: ExportConfig, data: str) -> EvaluateConfig:
+    """How the labelled pictures are read: as `visionkit evaluate` does."""
+    return EvaluateConfig(
+        bundle=config.bundle,
+        data=data,
+        task=config.task,
+        format=config.format,
+        image_root=config.image_root,
+        background=None,
+        split=config.split,
+        engine="torch",
+        accelerator="cpu",
+        seed=config.seed,
+        output=None,
+        overwrite=False,
+        debug=config.debug,
+    )
+
+
+def _put(
+    config: ExportConfig, graphs: dict[str, Graph], made: Path, measured: dict[str, Any]
+) -> None:
+    """Puts the files and what was measured of them into the bundle."""
+    export = Export(
+        config.engine,
+        config.precision,
+        {name: weights_id(graph) for name, graph in graphs.items()},
+        measured,
+        package_versions(),
+    )
+
+    def write(folder: Path) -> None:
+        for path in made.iterdir():
+            (folder / path.name).write_bytes(path.read_bytes())
+        export.write(folder)
+
+    place = f"{FOLDER}/{export.name}"
+    put_into_bundle(config.bundle, place, write, overwrite=config.overwrite)
+    size = sum(path.stat().st_size for path in made.iterdir()) / 1e6
+    say(f"{Path(config.bundle) / place}: {counted(len(graphs), 'graph')}, {size:.1f} MB")
+
+
+def _evenly(things: Sequence[Any], count: int) -> list[Any]:
+    """At most so many, evenly spread."""
+    if len(things) <= count:
+        return list(things)
+    return [things[round(place)] for place in np.linspace(0, len(things) - 1, count)]

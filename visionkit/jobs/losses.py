@@ -1,0 +1,137 @@
+"""What an engine loses of a head's figures, on pictures of which it is known what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from visionkit.config import EvaluateConfig
+from visionkit.evaluation.summary import number
+from visionkit.inference.predictor import Predictor
+from visionkit.jobs.evaluate import asked_task
+from visionkit.jobs.evaluate_exemplar import read_known
+from visionkit.jobs.evaluate_trained import check_labels, read_samples
+from visionkit.jobs.measure import measure
+from visionkit.jobs.measure_classification import measure_classification
+from visionkit.jobs.measure_localization import measure_localization
+from visionkit.jobs.pictures import has_boxes
+from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say_table
+
+Figures = Mapping[str, float]
+_MAIN = {
+    "classification": ("accuracy", "mean_ap"),
+    "localization": ("ap50",),
+    "exemplar": ("ap50", "presence_f1"),
+}
+"""Head -> the figure that counts; the next where one is not defined."""
+_SMALLER_IS_BETTER = ("calibration_error", "nll", "false_alarms")
+_OF_TIME = "seconds_per_picture"
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Figures of a head by torch and by another engine.
+
+    Attributes:
+        task: the head.
+        before, after: figure -> value.
+    """
+
+    task: str
+    before: Figures
+    after: Figures
+
+    @property
+    def lost(self) -> dict[str, float]:
+        """Figure -> what it is worse by; below 0 where it is better."""
+        both = [name for name in self.before if name in self.after and name != _OF_TIME]
+        return {
+            name: (self.before[name] - self.after[name])
+            * (-1.0 if name in _SMALLER_IS_BETTER else 1.0)
+            for name in both
+        }
+
+    @property
+    def main(self) -> tuple[str, float]:
+        """The figure that counts, and what it lost.
+
+        Raises:
+            ValueError: the data say nothing of it.
+        """
+        lost = self.lost
+        for name in _MAIN[self.task]:
+            if name in lost:
+                return name, lost[name]
+        raise ValueError(
+            f"the data must tell {' or '.join(_MAIN[self.task])} of {self.task}, got "
+            f"{', '.join(lost) or 'nothing'}"
+        )
+
+    def say(self, engine: str) -> None:
+        """Prints a row a figure."""
+        rows = [
+            [name, number(self.before[name]), number(self.after[name]), f"{lost:+.4f}"]
+            for name, lost in self.lost.items()
+        ]
+        say_table(f"{self.task}: what {engine} loses", ["figure", "torch", engine, "lost"], rows)
+
+
+def examination(
+    config: EvaluateConfig, predictor: Predictor, run_folder: Path
+) -> tuple[str, Callable[[Predictor], Figures]]:
+    """The head that is measured, and what gives a predictor's figures; data are read once.
+
+    Args:
+        config: which data, and how they are read.
+        predictor: of the bundle.
+        run_folder: where problems of the data are written.
+
+    Raises:
+        FileNotFoundError: there are no such data.
+        ValueError: the bundle has several heads and none is named, or nothing of the data can be
+            used for the head.
+    """
+    task = asked_task(config, predictor.tasks)
+    if task == "exemplar":
+        return task, _of_items(config, predictor, run_folder)
+    part = predictor.classification if task == "classification" else predictor.localization
+    if part is None:
+        raise RuntimeError(f"a bundle that lists {task} among its heads must have it, got none")
+    samples, problems = read_samples(config, run_folder)
+    keep_problems(problems, run_folder)
+    if task == "localization":
+        samples = [sample for sample in samples if has_boxes(sample)]
+    what = "labelled boxes" if task == "localization" else "labels of pictures"
+    check_labels(samples, part.class_names, config.data, what=what)
+
+    def figures(of: Predictor) -> Figures:
+        with progress(f"pictures by {of.engine}", len(samples)) as step:
+            if task == "classification" and of.classification is not None:
+                head = of.classification
+                return measure_classification(
+                    head, of.network, samples, thresholds=head.thresholds, progress=step
+                ).figures
+            if of.localization is None:
+                raise RuntimeError(f"predictors must have the same heads, but {task} is missing")
+            boxes = of.localization
+            return measure_localization(
+                boxes, of.network, samples, thresholds=boxes.thresholds, progress=step
+            ).figures
+
+    return task, figures
+
+
+def _of_items(
+    config: EvaluateConfig, predictor: Predictor, run_folder: Path
+) -> Callable[[Predictor], Figures]:
+    with problems_kept(run_folder):
+        scenes, problems = read_known(config, predictor.items)
+    keep_problems(problems, run_folder)
+    scenes = scenes.hiding(predictor.finder.gallery.views)
+
+    def figures(of: Predictor) -> Figures:
+        with progress(f"scenes by {of.engine}", len(scenes)) as step:
+            return measure(of.finder, scenes, seed=config.seed, progress=step).figures
+
+    return figures
