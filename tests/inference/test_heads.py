@@ -452,7 +452,7 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], object]] = {
     "a threshold above 1": lambda content: _head("classification")(content)["thresholds"].update(
         cat=2
     ),
-    "another fit": lambda content: _head("localization")(content)["framing"].update(fit="stretch"),
+    "another fit": lambda content: _head("localization")(content)["framing"].update(fit="fill"),
     "no size": lambda content: _head("localization")(content)["framing"].update(size=[0, 0]),
     "more classes": lambda content: _head("classification")(content)["head"].update(class_count=4),
     "another kind": lambda content: _head("classification")(content)["head"].update(kind="os"),
