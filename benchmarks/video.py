@@ -1,12 +1,13 @@
 """Videos against their bars and baselines, on real pictures, in one run.
 
-    python benchmarks/video.py --check --bundle runs/mine/bundle --engine openvino_int8 \
-        --peer-python /path/to/peer/bin/python
+    python benchmarks/video.py --check --peer-python /path/to/peer/bin/python
+    python benchmarks/video.py --bundle runs/mine/bundle --engine openvino_int8
     python benchmarks/video.py --parts sampling --frames 300 --rounds 1
 
 Every figure is measured here and now; rows are appended to benchmarks/results/video.csv. Without
 --bundle the network is the starter backbone with heads at random, whose answers mean nothing but
-take as long. Times are of the clock: nothing else should run.
+take as long, exported for OpenVINO in single precision. Times are of the clock: nothing else
+should run.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import ray
 import torch
 from ledger import Ledger
 from sets import photos
@@ -41,6 +43,8 @@ from visionkit.inference.parts import ClassificationPart, LocalizationPart
 from visionkit.inference.prediction import Prediction
 from visionkit.inference.predictor import Predictor
 from visionkit.inference.video.frames import Frame
+from visionkit.inference.video.many import Asking, watch_many
+from visionkit.inference.video.pieces import cut
 from visionkit.inference.video.pipeline import predict_batches
 from visionkit.inference.video.reader import Reading, read_frames
 from visionkit.inference.video.sampling import EVERY_FRAME, KeyFrames, Rate, Sampling
@@ -49,7 +53,8 @@ from visionkit.models.backbone import build_backbone
 
 RESULTS = Path(__file__).parent / "results" / "video.csv"
 SCRIPT = Path(__file__).parents[1] / "scripts" / "predict_video.py"
-PARTS = ("pipeline", "plain", "sampling", "memory", "gallery", "peer")
+EXPORT = Path(__file__).parents[1] / "scripts" / "export.py"
+PARTS = ("pipeline", "plain", "sampling", "memory", "ray", "gallery", "peer")
 BATCH = 8
 CLASSES = tuple(f"class {number}" for number in range(10))
 FRAMING = Framing((224, 224), "letterbox")
@@ -63,6 +68,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bundle = Path(arguments.bundle) if arguments.bundle else _bundle(folder / "bundle")
+        if not arguments.bundle and arguments.engine.startswith("openvino"):
+            words = [f"bundle={bundle}", "engine=openvino", f"output={folder / 'export'}"]
+            subprocess.run([sys.executable, str(EXPORT), *words], check=True)
         for part in arguments.parts:
             print(f"\n{part}")
             _MEASURES[part](folder, bundle, arguments, ledger)
@@ -76,7 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="exit 1 when a bar falls short")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--bundle", help="of the network; one with heads at random by default")
-    parser.add_argument("--engine", help="as of predict_video; the bundle must be exported for it")
+    parser.add_argument("--engine", default="openvino", help="as of predict_video")
     parser.add_argument("--frames", type=int, default=1000, help="of the clips")
     parser.add_argument("--rounds", type=int, default=5, help="of every comparison")
     parser.add_argument("--minutes", type=float, default=60, help="of the long clip for memory")
@@ -102,15 +110,10 @@ def _bundle(path: Path) -> Path:
     return path
 
 
-def _predictor(bundle: Path, engine: str | None) -> Predictor:
-    options: dict[str, Any] = {} if engine is None else {"engine": engine}
-    return Predictor.load(bundle, device="cpu", **options)
-
-
 def _pipeline(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
     """Frames a second against cores / (1 / d + 1 / m)."""
     cores = len(os.sched_getaffinity(0))
-    predictor = _predictor(bundle, arguments.engine)
+    predictor = Predictor.load(bundle, device="cpu", engine=arguments.engine)
     for name, size in SIZES.items():
         clip = encoded(folder / f"{name}.mp4", size, arguments.frames)
         rates = []
@@ -129,8 +132,8 @@ def _pipeline(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger:
 
 def _plain(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
     """Against cv2.VideoCapture and torch, one frame at a time."""
-    predictor = _predictor(bundle, arguments.engine)
-    eager = _predictor(bundle, "torch" if arguments.engine else None)
+    predictor = Predictor.load(bundle, device="cpu", engine=arguments.engine)
+    eager = Predictor.load(bundle, device="cpu", engine="torch")
     for name, size in SIZES.items():
         clip = encoded(folder / f"{name}.mp4", size, arguments.frames)
         ratios, same = [], []
@@ -194,6 +197,37 @@ def _peak(bundle: Path, clip: Path, run: Path) -> int:
     return usage.ru_maxrss * 1024
 
 
+def _ray(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
+    """Two processes on two cores against the local pipeline, once they have started."""
+    clip = encoded(folder / "shared.mp4", SIZES["720p"], 2 * arguments.frames, gop=25)
+    predictor = Predictor.load(bundle, device="cpu", engine=arguments.engine)
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    start = time.perf_counter()
+    local = sum(len(batch) for batch in _batches(predictor, clip)) / (time.perf_counter() - start)
+    asking = Asking(
+        str(bundle), ["classification"], batch_size=BATCH, device="cpu", engine=arguments.engine
+    )
+    for workers in (1, 2):
+        frames, first, last = 0, 0.0, 0.0
+        # What a process saw while the other started is not counted, nor that time.
+        pieces = cut(str(clip), Reading(), 2 * arguments.frames / 25 / 16)
+        for place, seen in enumerate(watch_many(pieces, asking, workers=workers, address=None)):
+            last = time.perf_counter()
+            if place < 2 * workers:
+                first = last
+            else:
+                frames += len(seen.lines)
+        rate = frames / (last - first)
+        ray.shutdown()
+        ledger.add(
+            f"Ray, {workers} workers: times the throughput of the local pipeline",
+            rate / local,
+            at_least=0.7 if workers == 2 else None,
+            goal=0.9 if workers == 2 else None,
+            note=f"{rate:.0f} and {local:.0f} frames a second",
+        )
+
+
 def _gallery(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
     """Time a frame of the search in a large gallery against an empty one."""
     clip = encoded(folder / "few.mp4", SIZES["720p"], 16, gop=8)
@@ -225,7 +259,7 @@ def _peer(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Led
         return
     count = min(arguments.frames, 200)
     clip = encoded(folder / "peer.mp4", SIZES["720p"], count + 1)
-    predictor = _predictor(bundle, arguments.engine)
+    predictor = Predictor.load(bundle, device="cpu", engine=arguments.engine)
     ratios, notes = [], []
     for _ in range(arguments.rounds):
         script = Path(__file__).parent / "peers" / "yolo_video.py"
@@ -253,7 +287,7 @@ def _outside_network(predictor: Predictor, clip: Path) -> float:
     """Seconds a frame of decoding, framing, locating and naming boxes, without the network."""
     torch.set_num_threads(1)
     passed = 0.0
-    network = predictor.network  # type: ignore[attr-defined]
+    network = predictor.network
     outputs = network.outputs
 
     def timed(*args: Any, **options: Any) -> Any:
@@ -336,6 +370,7 @@ _MEASURES = {
     "plain": _plain,
     "sampling": _sampling,
     "memory": _memory,
+    "ray": _ray,
     "gallery": _gallery,
     "peer": _peer,
 }

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 from PIL import Image as PillowImage
 
 from tests.clips import number_of, numbered_image, write_clip
@@ -31,6 +32,7 @@ from visionkit.inference.video.frames import Frame
 from visionkit.inference.video.opening import VideoError, find_videos, look
 from visionkit.inference.video.pipeline import Threads, predict_batches, split_threads
 from visionkit.inference.video.reader import Place, Reading, read_frames
+from visionkit.inference.video.reuse import Reusing
 from visionkit.inference.video.sampling import (
     Every,
     KeyFrames,
@@ -489,3 +491,27 @@ def test_batches_are_held_no_longer_than_needed(predictor: Predictor, tmp_path: 
         most = max(most, sum(each() is not None for each in seen))
     assert len(seen) == 200
     assert most <= 4 * 2
+
+
+@pytest.mark.parametrize(("threshold", "asked"), [(0.5, [0, 3, 4]), (250.0, [0])])
+def test_frames_that_hardly_changed_get_the_answer_before(
+    tmp_path: Path, threshold: float, asked: list[int]
+) -> None:
+    """Frames 0 to 2 are alike, 3 has another number, 4 again; frames 5 and 6 are as 4."""
+    numbers = [7, 7, 7, 8, 9, 9, 9]
+    frames = [
+        Frame(place, place / 10, VideoFrame.from_ndarray(numbered_image(number), format="rgb24"))
+        for place, number in enumerate(numbers)
+    ]
+    seen: list[int] = []
+
+    def answer(batch: Sequence[Frame]) -> list[Prediction]:
+        seen.extend(frame.index for frame in batch)
+        return [Prediction(labels=(str(frame.index),)) for frame in batch]
+
+    reusing = Reusing(answer, threshold)
+    said = [one for batch in (frames[:2], frames[2:6], frames[6:]) for one in reusing(batch)]
+    assert seen == asked
+    expected = [max(each for each in asked if each <= place) for place in range(7)]
+    assert [one.labels for one in said] == [(str(place),) for place in expected]
+    assert reusing.reused == 7 - len(asked)

@@ -57,7 +57,7 @@ def config_of(bundle: Path, source: Path | str, **changes: object) -> PredictVid
     values |= {"track": False, "gap_seconds": 1.0, "timeline": False, "annotate": False}
     values |= {"crops": False, "unsure": 0}
     values |= {"compute": "local", "workers": None, "piece_seconds": 60.0, "address": None}
-    values |= {"engine": "auto"}
+    values |= {"engine": "auto", "reuse": 0.0}
     values |= {"accelerator": "cpu", "output": None, "overwrite": False, "resume": None}
     return PredictVideoConfig(**({**values, "debug": False} | changes))  # type: ignore[arg-type]
 

@@ -118,6 +118,7 @@ class PredictVideoConfig:
     end: Annotated[float | None, Limits(minimum=0)]
     batch_size: Annotated[int | None, Limits(minimum=1)]
     score_threshold: Annotated[float | None, Limits(minimum=0, maximum=1)]
+    reuse: Annotated[float, Limits(minimum=0, maximum=255)]
     decoder_threads: Annotated[int | None, Limits(minimum=1)]
     timeout: Annotated[float | None, Limits(minimum=0)]
     track: bool | None

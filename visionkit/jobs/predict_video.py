@@ -118,6 +118,7 @@ def _settings(config: PredictVideoConfig, digest: str, tasks: Sequence[str]) -> 
         "start": config.start,
         "end": config.end,
         "batch_size": config.batch_size,
+        "reuse": config.reuse,
     }
 
 
@@ -169,6 +170,7 @@ def _watch_on_ray(
         tasks,
         config.score_threshold,
         config.batch_size,
+        config.reuse,
         config.accelerator,
         engine,
     )
@@ -207,6 +209,7 @@ def _watch_one(
         score_threshold=config.score_threshold,
         batch_size=config.batch_size,
         threads=None if count is None else Threads(count, None),
+        reuse=config.reuse,
         problems=problems,
     )
     reached = reading.after.time if reading.after is not None else reading.start or 0.0

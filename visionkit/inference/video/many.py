@@ -27,6 +27,7 @@ class Asking:
         bundle: path of the bundle, the same on every machine.
         tasks: heads; None asks all.
         score_threshold, batch_size: as of `Predictor.video`.
+        reuse: as of `predict_batches`.
         device, engine: as of `Predictor.load`.
     """
 
@@ -34,6 +35,7 @@ class Asking:
     tasks: Sequence[str] | None = None
     score_threshold: float | None = None
     batch_size: int | None = None
+    reuse: float = 0.0
     device: str = "auto"
     engine: str = "auto"
 
@@ -62,6 +64,7 @@ class Watcher:
                 asking.tasks,
                 score_threshold=asking.score_threshold,
                 batch_size=asking.batch_size,
+                reuse=asking.reuse,
             )
             problems = [asdict(problem) for problem in seen.problems]
             texts.append(json.dumps({"lines": seen.lines, "problems": problems}))

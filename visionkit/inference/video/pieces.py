@@ -86,6 +86,7 @@ def watch(
     *,
     score_threshold: float | None = None,
     batch_size: int | None = None,
+    reuse: float = 0.0,
 ) -> Seen:
     """What the predictor says of a piece; what can't be read of it is among the problems."""
     lines: list[dict[str, Any]] = []
@@ -99,6 +100,7 @@ def watch(
             score_threshold=score_threshold,
             batch_size=batch_size,
             threads=Threads(1, 1),
+            reuse=reuse,
             problems=problems,
         )
         with closing(batches):

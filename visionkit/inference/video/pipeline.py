@@ -25,6 +25,7 @@ from visionkit.inference.video.ahead import ahead
 from visionkit.inference.video.frames import Frame, FramePrediction
 from visionkit.inference.video.opening import VideoInfo, is_stream, look
 from visionkit.inference.video.reader import Reading, read_frames
+from visionkit.inference.video.reuse import THUMBNAIL, Reusing
 from visionkit.models.backbone import Backbone
 
 _BATCH = {"cpu": 8}
@@ -112,6 +113,7 @@ def predict_batches(
     score_threshold: float | None = None,
     batch_size: int | None = None,
     threads: Threads | None = None,
+    reuse: float = 0.0,
     problems: list[Problem],
 ) -> Generator[list[tuple[Frame, FramePrediction]], None, None]:
     """Frames of a video and what is said of them, a batch after the other, with constant memory.
@@ -124,6 +126,8 @@ def predict_batches(
         score_threshold: 0..1, one for all items and classes; None takes each one's own.
         batch_size: frames seen at once; None chooses.
         threads: None measures at the start which are best.
+        reuse: a frame of which no part changed by so much, of 255, gets the answer of the frame
+            before; 0 asks about every frame.
         problems: what was lost of the video is added here.
 
     Raises:
@@ -132,6 +136,8 @@ def predict_batches(
     """
     asked = chosen_tasks(tasks, predictor.tasks)
     reading = _with_needs(predictor, asked, reading)
+    if reuse:
+        reading = replace(reading, framings=reading.framings | {THUMBNAIL})
     info = look(source, timeout=reading.timeout)
     size = batch_size or fitting_batch(predictor, info, asked)
 
@@ -141,11 +147,12 @@ def predict_batches(
     if threads is None:
         threads = _best_threads(_device(predictor), source, reading, info, answer, size)
     frames = read_frames(source, replace(reading, threads=threads.decoder), problems=problems)
+    ask = Reusing(answer, reuse) if reuse else answer
     with _network_threads(threads.network), closing(ahead(_batches(frames, size))) as batches:
         for batch in batches:
             yield [
                 (frame, FramePrediction(str(source), frame.index, frame.time, frame.size, said))
-                for frame, said in zip(batch, answer(batch), strict=True)
+                for frame, said in zip(batch, ask(batch), strict=True)
             ]
 
 
