@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,11 @@ from visionkit.inference.predictor import Predictor
 from visionkit.jobs.evaluate import asked_task
 from visionkit.jobs.evaluate_exemplar import read_known
 from visionkit.jobs.evaluate_trained import check_labels, read_samples
+from visionkit.jobs.figures import Figures, part_figures
 from visionkit.jobs.measure import measure
-from visionkit.jobs.measure_classification import measure_classification
-from visionkit.jobs.measure_localization import measure_localization
 from visionkit.jobs.pictures import has_boxes
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say_table
 
-Figures = Mapping[str, float]
 _MAIN = {
     "classification": ("accuracy", "mean_ap"),
     "localization": ("ap50",),
@@ -107,17 +105,10 @@ def examination(
 
     def figures(of: Predictor) -> Figures:
         with progress(f"pictures by {of.engine}", len(samples)) as step:
-            if task == "classification" and of.classification is not None:
-                head = of.classification
-                return measure_classification(
-                    head, of.network, samples, thresholds=head.thresholds, progress=step
-                ).figures
-            if of.localization is None:
+            own = of.classification if task == "classification" else of.localization
+            if own is None:
                 raise RuntimeError(f"predictors must have the same heads, but {task} is missing")
-            boxes = of.localization
-            return measure_localization(
-                boxes, of.network, samples, thresholds=boxes.thresholds, progress=step
-            ).figures
+            return part_figures(own, of.network, samples, progress=step)
 
     return task, figures
 

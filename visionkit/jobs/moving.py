@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,9 @@ from visionkit.files import write_json
 from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.predictor import new_finder
 from visionkit.inference.store import Parts
+from visionkit.jobs.figures import Figures, part_figures
 from visionkit.jobs.labelled import Kind, LabelledSet, read_labelled
 from visionkit.jobs.measure import measure
-from visionkit.jobs.measure_classification import measure_classification
-from visionkit.jobs.measure_localization import measure_localization
 from visionkit.jobs.pictures import reference_pictures
 from visionkit.jobs.sources import read_backgrounds, read_scenes
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_table
@@ -28,8 +27,6 @@ from visionkit.types import Image
 OTHERS_NAME = "others.json"
 _SETS = {"exemplar": "scenes", "classification": "labels", "localization": "boxes"}
 """Head -> the key of `others` that names the set it is measured on."""
-
-Figures = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -161,30 +158,17 @@ def _examination(
     tested = found.tested
 
     def figures(parts: Parts) -> Figures:
+        part = parts.trained[task]
+        named, located = parts.classification, parts.localization
+        network = TorchNetwork(
+            parts.backbone,
+            None if named is None else named.head,
+            None if located is None else located.head,
+        )
         with progress(f"pictures of {task}", len(tested.samples)) as step:
-            if task == "classification" and parts.classification is not None:
-                named = measure_classification(
-                    parts.classification,
-                    TorchNetwork(parts.backbone, parts.classification.head),
-                    tested.samples,
-                    thresholds=parts.classification.thresholds,
-                    seed=seed,
-                    max_pixels=pixels,
-                    progress=step,
-                )
-                return named.figures
-            if parts.localization is None:
-                raise RuntimeError(f"a bundle that lists {task} must have it, got none")
-            located = measure_localization(
-                parts.localization,
-                TorchNetwork(parts.backbone, localization=parts.localization.head),
-                tested.samples,
-                thresholds=parts.localization.thresholds,
-                seed=seed,
-                max_pixels=pixels,
-                progress=step,
+            return part_figures(
+                part, network, tested.samples, seed=seed, max_pixels=pixels, progress=step
             )
-            return located.figures
 
     return figures, tested.words
 
