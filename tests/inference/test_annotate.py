@@ -3,18 +3,16 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import supervision as sv
 from numpy.typing import NDArray
 
 from visionkit.inference.prediction import Prediction
+from visionkit.inference.video.annotate import annotate
 from visionkit.inference.video.frames import FramePrediction
-
-av = pytest.importorskip("av", reason="video needs visionkit[video]")
-
-from visionkit.inference.video.annotate import annotate  # noqa: E402
-from visionkit.inference.video.stills import read_stills  # noqa: E402
+from visionkit.inference.video.stills import read_stills
 
 CLIP = Path("../shared/data/video/car-detection.mp4")
 

@@ -16,7 +16,7 @@ from visionkit.inference.video.records import VideoWriter
 from visionkit.inference.video.tracks import Tracks
 from visionkit.inference.video.votes import count_votes, settled_rows
 
-pytest.importorskip("trackers", reason="tracking needs visionkit[video]")
+pytest.importorskip("trackers", reason="tracking needs the package trackers")
 
 Box = tuple[float, float, float, float]
 

@@ -109,7 +109,7 @@ def test_a_row_a_find_with_frame_and_time(
 def test_what_is_made_of_the_frames_when_all_are_seen(
     bundle: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("trackers", reason="tracks need the extra `video`")
+    pytest.importorskip("trackers", reason="tracks need the package trackers")
     plain, folder = tmp_path / "plain", tmp_path / "run"
     predict_video(config_of(bundle, clips), plain)
     made = {"track": None, "timeline": True, "annotate": True, "crops": True, "unsure": 3}
@@ -142,7 +142,7 @@ def test_without_the_package_finds_are_not_tracked_and_that_is_said(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     predict_video(config_of(bundle, clips / "b.mkv", track=None), tmp_path / "run")
-    assert "visionkit[video]" in capsys.readouterr().out
+    assert "pip install --no-deps trackers" in capsys.readouterr().out
     assert {row["track"] for row in rows_of(tmp_path / "run")} == {None}
 
 

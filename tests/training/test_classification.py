@@ -119,6 +119,20 @@ def test_fine_tuning_goes_on_from_there(tmp_path: Path, validated: int) -> None:
         assert backbone.weights_id != new_backbone().weights_id
 
 
+def test_fine_tuning_is_not_compared_with_what_knew_the_answers(tmp_path: Path) -> None:
+    """Labels that mean nothing can be learned by heart, and are no better than chance elsewhere."""
+    pictures = samples(tmp_path / "train", 200)
+    drawn = np.random.default_rng(3).integers(0, 2, len(pictures))
+    train = [replace(one, labels=(NAMES[k],)) for one, k in zip(pictures, drawn, strict=True)]
+    settings = replace(SETTINGS, finetune=replace(TUNED, max_epochs=0))
+    head, _, fit = fitted(tmp_path, train, [], settings)
+    assert fit.finetuned is not None
+    assert 0.25 < fit.finetuned.start_error < 0.75
+    # Nothing was gained, so the head is the one of all pictures after all.
+    whole, _, _ = fitted(tmp_path, train, [])
+    torch.testing.assert_close(head.weight, whole.weight)
+
+
 def test_nothing_to_learn_from(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one picture, got none of 1"):
         fitted(tmp_path, [sample(tmp_path, 0, 1, labels=("blue",))], [])

@@ -110,7 +110,7 @@ def _is_tracked(config: PredictVideoConfig, predictor: Predictor) -> bool:
     if not {"exemplar", "localization"} & {*(config.tasks or predictor.tasks)}:
         return False
     if config.track is None and importlib.util.find_spec("trackers") is None:
-        say("Finds are not tracked: the package `trackers` is missing (visionkit[video]).")
+        say("Finds are not tracked; pip install --no-deps trackers for that.")
         return False
     return config.track is not False
 

@@ -40,7 +40,9 @@ class ClassificationSettings:
         view: how they differ.
         frozen: what is tried on frozen features.
         finetune: how the backbone is trained afterwards; None leaves it as it is.
-        batch_size: pictures that the frozen backbone sees at once.
+        hold_back: whether the head is left without the pictures that `held_back` judges on, for
+            a training that goes on from it; fine-tuning here always is.
+        batch_size: pictures that the frozen backbone sees at once; more only cost memory on a CPU.
         seed: of the views.
     """
 
@@ -50,7 +52,8 @@ class ClassificationSettings:
     )
     frozen: FrozenSettings = field(default_factory=FrozenSettings)
     finetune: FinetuneSettings | None = None
-    batch_size: int = 32
+    hold_back: bool = False
+    batch_size: int = 8
     seed: int = 0
 
 
@@ -137,12 +140,18 @@ def fit_classification(
     )
     head.to(device).eval()
     fitting = time.monotonic() - clock
+    whole = {name: value.clone() for name, value in head.state_dict().items()}
+    held_places = places_held_back(validated, frozen.folds)
+    if held_places and (settings.finetune is not None or settings.hold_back):
+        _learn_without(held_places, head, features, learned.targets, settings.frozen)
     finetuned = None
     if settings.finetune is not None:
         rest, judged = held_back(learned, validated, frozen.folds)
         finetuned = fit_finetuned(
             backbone, head, rest, judged, framing, folder, settings.finetune, max_pixels=max_pixels
         )
+        if held_places and not finetuned.best_error < finetuned.start_error:
+            head.load_state_dict(whole)  # nothing was gained: all pictures count again
         more += list(finetuned.problems)
     return ClassificationFit(
         frozen=frozen,
@@ -184,6 +193,17 @@ class _Sight:
         return pictures.part(found.kept), found.features, [*pictures.problems, *found.problems]
 
 
+def places_held_back(validated: Classed, folds: NDArray[np.int64]) -> list[int]:
+    """Which of the pictures to learn from are judged on instead; none where others are for that.
+
+    Args:
+        validated: pictures to judge on; from 20 on they are enough.
+        folds: (N,) the fold of each picture learned from; look-alikes are in one.
+    """
+    held: list[int] = np.flatnonzero(folds == 0).tolist()
+    return held if len(validated) < _FEWEST <= len(held) else []
+
+
 def held_back(
     learned: Classed, validated: Classed, folds: NDArray[np.int64]
 ) -> tuple[Classed, Classed]:
@@ -193,11 +213,28 @@ def held_back(
         learned: pictures to learn from.
         validated: those to judge on; where they are fewer than 20, a fold of the others is taken
             instead, or none where that is fewer, too.
-        folds: (N,) the fold of each picture learned from; look-alikes are in one.
+        folds: (N,) the fold of each picture learned from.
     """
-    held = np.flatnonzero(folds == 0).tolist()
-    if len(validated) >= _FEWEST:
-        return learned, validated
-    if len(held) < _FEWEST:
-        return learned, learned.part([])
-    return learned.part(np.flatnonzero(folds != 0).tolist()), learned.part(held)
+    held = places_held_back(validated, folds)
+    if not held:
+        return learned, validated if len(validated) >= _FEWEST else learned.part([])
+    return learned.part(_others(held, len(learned))), learned.part(held)
+
+
+def _learn_without(
+    held: Sequence[int],
+    head: ClassificationHead,
+    features: Tensor,
+    targets: Tensor,
+    settings: FrozenSettings,
+) -> None:
+    """Learns the head anew without what it is judged on, lest its start look perfect there."""
+    device, rest = head.bias.device, _others(held, len(targets))
+    head.cpu()
+    on = features[0, list(held)], targets[list(held)]
+    fit_frozen(head, features[:, rest], targets[rest], settings, val=on)
+    head.to(device).eval()
+
+
+def _others(places: Sequence[int], count: int) -> list[int]:
+    return sorted({*range(count)} - {*places})

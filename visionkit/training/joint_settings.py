@@ -70,7 +70,7 @@ class JointSettings:
     @property
     def start(self) -> ClassificationSettings:
         """How the classification head begins."""
-        return replace(self.classification, finetune=None)
+        return replace(self.classification, finetune=None, hold_back=True)
 
     @property
     def naming(self) -> FinetuneSettings:

@@ -142,8 +142,9 @@ class Tracks:
             from trackers import BIoU, ByteTrackTracker, IoU
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
-                "tracking needs the package `trackers`, which is not installed; "
-                "pip install 'visionkit[video]', or turn tracking off with track=false."
+                "tracking needs the package `trackers`, which is not installed; pip install "
+                "--no-deps trackers (its dependencies would put another OpenCV over the headless "
+                "one), or turn tracking off with track=false"
             ) from error
         dense = self._frame_rate >= _DENSE_RATE
         return ByteTrackTracker(
