@@ -48,7 +48,7 @@ from visionkit.inference.parts import ClassificationPart, LocalizationPart
 from visionkit.inference.predictor import Predictor
 from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.models.weights import starter_boxes
-from visionkit.training.boxed import frame_size
+from visionkit.training.boxed import fitting_side, frame_size
 from visionkit.training.localization import fit_localization, start_boxes
 from visionkit.training.localization_module import Localizer
 from visionkit.training.localization_settings import AUGMENT, LocalizationSettings
@@ -83,7 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="exit 1 when a bar falls short")
     parser.add_argument("--sets", nargs="+", choices=names, default=names, help="what to measure")
     parser.add_argument("--minutes", type=float, default=20.0, help="of each training")
-    parser.add_argument("--size", type=int, default=416, help="longest side in pixels")
+    parser.add_argument("--size", type=int, help="longest side in pixels; as training by default")
     parser.add_argument("--weights", choices=["starter", "file"], default="starter")
     parser.add_argument("--freeze", choices=["none", "early", "all"], default="none")
     parser.add_argument("--boxes", default="starter", help="starter, none, or a file of weights")
@@ -121,7 +121,7 @@ def _own(name: str, given: BoxSet, arguments: argparse.Namespace) -> Localizatio
         head.load_class_agnostic(starter_boxes()[0])
     elif arguments.boxes not in ("starter", "none"):
         start_boxes(head, Path(arguments.boxes))
-    framing = Framing(frame_size(given.train, arguments.size), "letterbox")
+    framing = Framing(frame_size(given.train, _side(given, arguments)), "letterbox")
     settings = LocalizationSettings(
         max_epochs=None,
         minutes=arguments.minutes,
@@ -155,7 +155,7 @@ def _peer(given: BoxSet, arguments: argparse.Namespace) -> LocalizationMetrics:
             "--data": described,
             "--pictures": listed,
             "--minutes": arguments.minutes,
-            "--size": arguments.size,
+            "--size": _side(given, arguments),
             "--threads": arguments.threads,
             "--output": output,
         }
@@ -174,6 +174,11 @@ def _peer(given: BoxSet, arguments: argparse.Namespace) -> LocalizationMetrics:
         for line in lines
     ]
     return evaluate_localization(given.truths(), found, given.class_names)
+
+
+def _side(given: BoxSet, arguments: argparse.Namespace) -> int:
+    """Longest side of the frames, of both."""
+    return arguments.size or fitting_side(given.train)
 
 
 def _report(

@@ -15,6 +15,7 @@ from visionkit.training.boxed import (
     TrainingPictures,
     Turn,
     Turns,
+    fitting_side,
     frame_size,
     join,
 )
@@ -193,3 +194,21 @@ def test_a_batch_holds_its_pictures_and_sums_their_counts(tmp_path: Path) -> Non
         np.testing.assert_array_equal(batch.labels[index], shown[index].labels)
     assert batch.given.tolist() == sum(each.given for each in shown).tolist()  # type: ignore[union-attr]
     assert batch.inner == tuple(each.inner for each in shown)
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [
+        ([], 416),
+        ([200, 300], 416),  # large already
+        ([20, 20, 20, 20], 640),  # 1,024 would be needed
+        ([40, 40, 40, 400], 512),  # 40 of 640 become 32 at 512
+        ([1, 80, 80, 80, 80], 416),  # one of five may stay small
+    ],
+)
+def test_the_frame_is_large_enough_for_three_of_four_objects(
+    sides: list[int], expected: int
+) -> None:
+    objects = tuple(ObjectBox("a", (0.0, 0.0, float(side), float(side))) for side in sides)
+    pictures = [Sample("1", "1.png", 640, 480, "hash", objects=objects)]
+    assert fitting_side(pictures) == expected

@@ -24,7 +24,7 @@ class TilesConfig:
 class LocalizationConfig(TaskConfig):
     """Locating objects of known classes (conf/task/localization.yaml)."""
 
-    image_size: Annotated[int, Limits(minimum=32)]
+    image_size: Annotated[int | None, Limits(minimum=32)]
     max_epochs: Annotated[int | None, Limits(minimum=0)]
     minutes: Annotated[float | None, Limits(minimum=0.01)]
     batch_size: Positive

@@ -38,7 +38,7 @@ from visionkit.jobs.training import (
 )
 from visionkit.models.backbone import Backbone
 from visionkit.models.weights import starter_boxes
-from visionkit.training.boxed import frame_size
+from visionkit.training.boxed import fitting_side, frame_size
 from visionkit.training.localization import LocalizationFit, fit_localization, start_boxes
 from visionkit.types import Sample
 
@@ -144,7 +144,9 @@ def finish_localization(
 
 def localization_framing(task: LocalizationConfig, found: LabelledSet, *, demo: bool) -> Framing:
     """How pictures are seen: whole, at the size that the config says, in their middle aspect."""
-    side = min(task.image_size, DEMO_SIDE) if demo else task.image_size
+    side = task.image_size or fitting_side(found.train)
+    if demo:
+        side = min(side, DEMO_SIDE)
     return Framing(frame_size(found.train, side), "letterbox")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ from visionkit.types import BoxArray, Image, Sample
 MEMORY = 1 << 30
 """Bytes of framed pictures that stay in memory: 2,600 of 320 x 416 pixels."""
 _TRIES = 20
+_SMALL = 32.0  # pixels
 _GRID = 32  # pixels; the largest stride of most backbones
 
 
@@ -268,6 +270,27 @@ def frame_size(samples: Sequence[Sample], longest: int) -> tuple[int, int]:
     aspect = float(np.median([sample.width / sample.height for sample in samples]))
     shorter = max(_GRID, round(longest * min(aspect, 1 / aspect) / _GRID) * _GRID)
     return (shorter, longest) if aspect >= 1 else (longest, shorter)
+
+
+def fitting_side(samples: Sequence[Sample], *, least: int = 416, most: int = 640) -> int:
+    """The longest side of a frame in which three of four objects are no longer small.
+
+    Small is below 32 pixels, as COCO says it: the square root of a box's area. Larger frames take
+    longer, so none is larger than it must be.
+
+    Args:
+        samples: pictures with their boxes; none says nothing, and gives `least`.
+        least, most: bounds in pixels, multiples of 32.
+    """
+    sides = [
+        math.sqrt((x_max - x_min) * (y_max - y_min)) / max(sample.width, sample.height)
+        for sample in samples
+        for x_min, y_min, x_max, y_max in (entry.box for entry in sample.objects)
+    ]
+    if not sides:
+        return least
+    wanted = _SMALL / max(float(np.quantile(sides, 0.25)), 1e-6)
+    return min(max(math.ceil(wanted / _GRID) * _GRID, least), most)
 
 
 def join(shown: Sequence[ShownPicture]) -> BoxBatch:
