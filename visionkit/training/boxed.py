@@ -280,7 +280,8 @@ def fitting_side(samples: Sequence[Sample], *, least: int = 416, most: int = 640
 
     Args:
         samples: pictures with their boxes; none says nothing, and gives `least`.
-        least, most: bounds in pixels, multiples of 32.
+        least: bound in pixels, a multiple of 32.
+        most: likewise.
     """
     sides = [
         math.sqrt((x_max - x_min) * (y_max - y_min)) / max(sample.width, sample.height)
