@@ -25,6 +25,9 @@ FLAGS = {
 }
 
 
+_NAMES = 14  # characters of the column of commands
+
+
 def overview() -> str:
     """The text of `visionkit --help`: the commands with a sentence each."""
     lines = [
@@ -33,8 +36,8 @@ def overview() -> str:
         "Commands:",
     ]
     for name in COMMANDS:
-        lines += _row(name, headline(f"{name}.yaml", None), indent=2, width=12)
-    lines += _row("check", CHECK_SENTENCE, indent=2, width=12)
+        lines += _row(name, headline(f"{name}.yaml", None), indent=2, width=_NAMES)
+    lines += _row("check", CHECK_SENTENCE, indent=2, width=_NAMES)
     lines += ["", "visionkit COMMAND --help lists what a command can be told."]
     return "\n".join(lines)
 

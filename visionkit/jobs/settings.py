@@ -111,7 +111,8 @@ def classification_settings(
         view=view,
         frozen=_settings(FrozenSettings, task.frozen, seed=seed),
         finetune=tuned,
-        batch_size=task.finetune.batch_size,
+        hold_back=False,
+        batch_size=ClassificationSettings.batch_size,
         seed=seed,
     )
 
