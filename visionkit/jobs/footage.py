@@ -130,10 +130,10 @@ def _annotate(frames: Frames, folder: Path, problems: list[Problem]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for video, found in groupby(frames(), lambda frame: frame.video):
         if is_stream(video):
-            problems.append(Problem(video, None, "a stream that has passed can't be drawn into"))
+            problems.append(Problem(video, None, "a stream that has passed can't be drawn into; not done"))
             continue
         name = Path(still_name(video, 0.0)).stem.rsplit("_", 1)[0]
-        say(f"Drawing into {video}")
+        say(f"Drawing what was found in {video}")
         annotate(video, found, folder / f"{name}.mp4", problems=problems)
 
 
