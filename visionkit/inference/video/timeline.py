@@ -105,7 +105,7 @@ def write_timeline(
         by_video[presence.video].append(presence)
     footage = _shown_videos(measured.footage, by_video, limits.videos)
     lanes = {one.video: by_video[one.video][: limits.lanes] for one in footage}
-    shown = _in_turn((one for each in lanes.values() for one in each), limits.intervals)
+    shown = {*_in_turn((one for each in lanes.values() for one in each), limits.intervals)}
     pictures = _pictures(_in_turn(_only(lanes, shown), limits.pictures), stills, limits.bytes)
     content = {
         "created": created,
@@ -183,7 +183,7 @@ def _shown_videos(
     return [one for one in footage if one.video in longest]
 
 
-def _in_turn(presences: Iterable[Presence], count: int) -> set[Interval]:
+def _in_turn(presences: Iterable[Presence], count: int) -> list[Interval]:
     """The longest interval of each presence, then the second of each, and so on up to a count."""
     ranked = [
         (rank, -interval.seconds, place, interval)
@@ -191,7 +191,7 @@ def _in_turn(presences: Iterable[Presence], count: int) -> set[Interval]:
         for rank, interval in enumerate(sorted(presence.intervals, key=lambda one: -one.seconds))
     ]
     ranked.sort(key=lambda each: each[:3])
-    return {interval for *_, interval in ranked[:count]}
+    return [interval for *_, interval in ranked[:count]]
 
 
 def _only(lanes: Mapping[str, Sequence[Presence]], shown: set[Interval]) -> Iterator[Presence]:
