@@ -130,7 +130,9 @@ def _annotate(frames: Frames, folder: Path, problems: list[Problem]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for video, found in groupby(frames(), lambda frame: frame.video):
         if is_stream(video):
-            problems.append(Problem(video, None, "a stream that has passed can't be drawn into; not done"))
+            problems.append(
+                Problem(video, None, "a stream that has passed can't be drawn into; not done")
+            )
             continue
         name = Path(still_name(video, 0.0)).stem.rsplit("_", 1)[0]
         say(f"Drawing what was found in {video}")
