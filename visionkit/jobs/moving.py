@@ -18,6 +18,7 @@ from visionkit.jobs.figures import Figures, part_figures
 from visionkit.jobs.labelled import Kind, LabelledSet, read_labelled
 from visionkit.jobs.measure import measure
 from visionkit.jobs.pictures import reference_pictures
+from visionkit.jobs.sets import data_of
 from visionkit.jobs.sources import read_backgrounds, read_scenes
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_table
 from visionkit.matching.finder import Finder
@@ -175,28 +176,11 @@ def _examination(
 
 def _read(config: TrainConfig, kind: Kind) -> LabelledSet:
     """The set of a trained head, divided as its own training would."""
-    own = replace(
-        _own_data(config.data),
-        root=getattr(config.others, _SETS[kind]),
-        background=config.data.background if kind == "localization" else None,
-    )
+    others = config.others
+    data = replace(config.data, labels=others.labels, boxes=others.boxes)
+    # The form of the set that is learned from says nothing of this one.
+    own = data_of(replace(data, format="auto", image_root=None), kind)
     return read_labelled(own, kind, seed=config.seed)
-
-
-def _own_data(data: DataConfig) -> DataConfig:
-    """The config without any set, and without the form of the set that is learned from."""
-    return replace(
-        data,
-        items=None,
-        scenes=None,
-        root=None,
-        labels=None,
-        boxes=None,
-        val=None,
-        test=None,
-        image_root=None,
-        format="auto",
-    )
 
 
 def _scenes_examination(
