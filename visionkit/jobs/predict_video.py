@@ -16,7 +16,7 @@ from visionkit.inference.part_files import is_finished
 from visionkit.inference.prediction import chosen_tasks
 from visionkit.inference.predictor import Predictor
 from visionkit.inference.video.many import Asking, watch_many
-from visionkit.inference.video.opening import VideoError, find_videos, is_stream, look
+from visionkit.inference.video.opening import VideoError, find_videos, is_stream, length_of
 from visionkit.inference.video.pieces import cut, unreadable
 from visionkit.inference.video.pipeline import Threads, predict_batches
 from visionkit.inference.video.reader import Reading
@@ -229,11 +229,8 @@ def _seconds(video: str, reading: Reading) -> float:
     """How much of a video is watched, in seconds; 0 where it can't be known."""
     if is_stream(video):
         return reading.end or 0.0
-    try:
-        info = look(video)
-    except (VideoError, FileNotFoundError):
-        return 0.0  # reported when its turn comes
-    return max(0.0, min(info.seconds or 0.0, reading.end or float("inf")) - (reading.start or 0.0))
+    seconds = length_of(video) or 0.0  # what can't be opened is reported when its turn comes
+    return max(0.0, min(seconds, reading.end or float("inf")) - (reading.start or 0.0))
 
 
 def _other(file: str) -> Problem:

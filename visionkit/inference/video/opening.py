@@ -129,6 +129,16 @@ def look(source: str | Path, *, timeout: float | None = None) -> VideoInfo:
         return info_of(container, stream)
 
 
+def length_of(source: str | Path) -> float | None:
+    """Seconds that a video lasts; None of a stream, and where the video can't be opened."""
+    if is_stream(source):
+        return None
+    try:
+        return look(source).seconds
+    except (VideoError, FileNotFoundError):
+        return None
+
+
 def info_of(container: InputContainer, stream: VideoStream) -> VideoInfo:
     """What an opened video says of itself."""
     seconds = None

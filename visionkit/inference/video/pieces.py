@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from visionkit.data.problems import Problem
-from visionkit.inference.video.opening import VideoError, is_stream, look
+from visionkit.inference.video.opening import VideoError, length_of
 from visionkit.inference.video.pipeline import Asked, Threads, predict_batches
 from visionkit.inference.video.reader import Reading
 from visionkit.inference.video.records import frame_line
@@ -64,7 +64,7 @@ def cut(video: str, reading: Reading, seconds: float) -> list[Piece]:
     first = reading.after.time if reading.after is not None else reading.start or 0.0
     last = reading.end
     if last is None:
-        last = _length(video)
+        last = length_of(video)
     if last is None or not math.isfinite(last) or last <= first:
         return [Piece(video, reading, is_last=True)]
     # Cut at whole multiples, so that a run that goes on cuts as the one that was stopped.
@@ -115,12 +115,3 @@ def unreadable(video: str, error: VideoError | FileNotFoundError) -> Problem:
     """The problem of a video of which nothing can be read."""
     reason = error.reason if isinstance(error, VideoError) else "it is gone"
     return Problem(video, None, f"{reason}; nothing of it was used")
-
-
-def _length(video: str) -> float | None:
-    if is_stream(video):
-        return None
-    try:
-        return look(video).seconds
-    except (VideoError, FileNotFoundError):
-        return None
