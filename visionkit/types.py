@@ -7,11 +7,13 @@ Results are not here: every part that finds something gives and takes
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # the review page reads tables without a network
+    import torch
 
 Split = Literal["", "train", "val", "test"]
 
