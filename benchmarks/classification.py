@@ -28,6 +28,7 @@ from ledger import Ledger
 from probe import features_of, probe
 from torch import Tensor
 
+from visionkit.allocator import keep_freed_memory
 from visionkit.data.demo_digits import make_demo_digits
 from visionkit.data.framing import Framing, frame
 from visionkit.data.images import content_hash, find_images, read_image
@@ -87,6 +88,7 @@ class Tested:
 def main() -> int:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()  # as the command does
     ledger = Ledger(RESULTS)
     with tempfile.TemporaryDirectory() as scratch:
         for name in arguments.only:
@@ -284,7 +286,7 @@ def _tuned_note(tested: Tested) -> str:
 def _photos(name: str, folder: Path) -> Task:
     """A set of labelled.py with MobileNetV2, its pictures written as files."""
     given: LabelledSet = LABELLED[name]()
-    backbone = lambda: mobilenetv2((8, 16, 32)).freeze().eval()  # noqa: E731
+    backbone = lambda: mobilenetv2((8, 16, 32), pooling="both").freeze().eval()  # noqa: E731
     count = 1 + int(max(given.train.labels.max(), given.test.labels.max()))
     return Task(
         name=name,

@@ -18,7 +18,7 @@ from visionkit.evaluation.metrics import BoxMetrics
 from visionkit.jobs.chain import Chain
 from visionkit.matching.finder import Finder, FinderSettings, new_head
 from visionkit.matching.pyramid import scene_pyramid
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone, Pooling, build_backbone
 from visionkit.training.composed import ComposedScenes
 from visionkit.training.fit import FitSettings, fit
 from visionkit.training.pairs import LabelledScene
@@ -41,7 +41,7 @@ class Shown(Protocol):
         """(H, W, 3) uint8 RGB."""
 
 
-def mobilenetv2(strides: Sequence[int]) -> Backbone:
+def mobilenetv2(strides: Sequence[int], *, pooling: Pooling = "map") -> Backbone:
     """MobileNetV2 with ImageNet weights, which stops at the last of these maps."""
     return build_backbone(
         "mobilenetv2_100",
@@ -49,6 +49,7 @@ def mobilenetv2(strides: Sequence[int]) -> Backbone:
         file=MOBILENETV2,
         strides=tuple(strides),
         pool_stride=strides[-1],
+        pooling=pooling,
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         options={"pad_type": "same"},

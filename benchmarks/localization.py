@@ -36,6 +36,7 @@ from ledger import Ledger
 from timing import paired
 from torchvision.models.detection import fcos_resnet50_fpn
 
+from visionkit.allocator import keep_freed_memory
 from visionkit.data.demo import stock_backgrounds
 from visionkit.data.framing import Framing
 from visionkit.data.images import read_image
@@ -65,6 +66,7 @@ STRIDES = (8, 16, 32)
 def main() -> int:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
+    keep_freed_memory()  # as the command does
     ledger = Ledger(RESULTS)
     for name in arguments.sets:
         print(f"\n{name}")

@@ -22,6 +22,7 @@ LAYERS = {
     "types": 0,
     "files": 0,
     "scores": 0,
+    "allocator": 0,
     "config": 0,
     "check": 0,
     "data": 1,

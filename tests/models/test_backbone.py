@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
 import torch
 import yaml
 from torch import nn
@@ -119,6 +120,28 @@ def test_pool_stride_leaves_deeper_layers_away(small: Backbone) -> None:
     torch.testing.assert_close(short.maps[16], whole.maps[16])
 
 
+@pytest.mark.parametrize("name", ["mobilenetv2_100", SMALL, "resnet18", "vit_tiny_patch16_224"])
+def test_pooling_takes_what_the_networks_own_classifier_stood_on(name: str) -> None:
+    torch.manual_seed(0)
+    options = {"dynamic_img_size": True} if name.startswith("vit") else {}
+    network = timm.create_model(name, **options).eval()
+    backbones = {
+        pooling: build_backbone(name, weights="random", strides=(16,), pooling=pooling)  # type: ignore[arg-type]
+        for pooling in ("map", "head", "both")
+    }
+    for backbone in backbones.values():
+        backbone.network.load_state_dict(network.state_dict(), strict=False)
+    images = torch.rand(2, 3, 64, 96)
+    plain = (images - backbones["map"]._mean) / backbones["map"]._std
+    with torch.no_grad():
+        expected = network.forward_head(network.forward_features(plain), pre_logits=True)
+        pooled = {pooling: backbone(images).pooled for pooling, backbone in backbones.items()}
+        one = backbones["both"](images[:1]).pooled
+    torch.testing.assert_close(pooled["head"], expected)
+    torch.testing.assert_close(pooled["both"], torch.cat([pooled["map"], expected], 1))
+    torch.testing.assert_close(one, pooled["both"][:1], rtol=1e-4, atol=1e-4)
+
+
 def test_frozen_stays_as_it_was_in_training() -> None:
     backbone = build_backbone(SMALL, weights="random").freeze()
     before = backbone.weights_id
@@ -185,6 +208,8 @@ def test_wrong_pictures_are_refused(
         ({"strides": [7]}, r"among \[2, 4, 8, 16, 32\], got \[7\]"),
         ({"strides": []}, r"got \[\]"),
         ({"pool_stride": 64}, r"got \[64\]"),
+        ({"pooling": "mean"}, "map, head or both, got 'mean'"),
+        ({"pooling": "head", "pool_stride": 16}, "deepest map, of stride 32, got pool_stride=16"),
         ({"name": "vit_small_patch16_dinov3", "strides": [8]}, r"among \[16\], got \[8\]"),
         ({"options": {"checkpoint_path": "/x"}}, "got checkpoint_path='/x'"),
         ({"mean": [0.5]}, "mean must be three numbers"),
@@ -209,7 +234,8 @@ def test_a_view_answers_as_a_network_built_for_it_does(path: Path) -> None:
     torch.manual_seed(0)
     whole = build_backbone(**config).freeze()
     torch.manual_seed(0)
-    alone = build_backbone(**config | {"strides": [stride], "pool_stride": stride})
+    asked = {"strides": [stride], "pool_stride": stride, "pooling": "map"}
+    alone = build_backbone(**config | asked)
     seen = whole.view([stride], pool_stride=stride)
     images = torch.rand(1, 3, 45, 70)
     with torch.no_grad():

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from visionkit.allocator import keep_freed_memory
 from visionkit.cli.commands import COMMANDS, Command
 from visionkit.cli.compose import ConfigError, compose
 from visionkit.cli.help import command_help, overview, print_config
@@ -72,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ConfigError(
                 f"{name} is not a command{did_you_mean(name, names)} (there is: {', '.join(names)})"
             )
+        keep_freed_memory()
         return _run(COMMANDS[name], rest)
     except (*BAD_INPUT, RuntimeError, OSError, ImportError) as error:
         return _report(name, error, debug="debug=true" in rest)

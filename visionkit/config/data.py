@@ -24,6 +24,7 @@ class BackboneConfig:
     weights: Annotated[str, Limits(choices=("starter", "hub", "file", "random"))]
     file: OptionalPath
     strides: Annotated[list[int], Limits(minimum=1)]
+    pooling: Annotated[str, Limits(choices=("map", "head", "both"))]
     image_size: Annotated[int | None, Limits(minimum=16)]
     mean: Annotated[list[float] | None, Limits(minimum=0, maximum=1, length=3)]
     std: Annotated[list[float] | None, Limits(minimum=0, length=3)]

@@ -81,6 +81,7 @@ def _build(config: BackboneConfig) -> Backbone:
         weights=config.weights,  # type: ignore[arg-type]  # checked by the config
         file=config.file,
         strides=config.strides,
+        pooling=config.pooling,  # type: ignore[arg-type]
         image_size=config.image_size,
         mean=config.mean,
         std=config.std,

@@ -12,7 +12,7 @@ import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import timm
 import torch
@@ -24,6 +24,7 @@ from visionkit.models.arguments import check_name, check_options, pair, triple
 from visionkit.types import Features
 
 WeightsSource = Literal["starter", "hub", "file", "random"]
+Pooling = Literal["map", "head", "both"]
 _FINEST = 8  # pixels; a map of stride 4 costs more than it tells of objects (`FeaturePyramid`)
 
 
@@ -39,6 +40,8 @@ class Backbone(nn.Module):
         strides: strides of the maps in pixels, ascending.
         channels: stride -> number of channels of its map.
         pool_stride: stride of the map whose mean is `Features.pooled`.
+        pooling: what `Features.pooled` is: "map", that mean; "head", what the network's own
+            classifier stood on; or "both", one behind the other.
         pooled_channels: length of `Features.pooled`.
         known_strides: of all maps that the layers it has can give; what `view` may be asked for.
         image_size: (height, width) that the weights were learned at; a hint, not a limit.
@@ -56,6 +59,7 @@ class Backbone(nn.Module):
         name: str,
         strides: Sequence[int],
         pool_stride: int | None,
+        pooling: Pooling,
         image_size: tuple[int, int],
         mean: tuple[float, float, float],
         std: tuple[float, float, float],
@@ -67,6 +71,7 @@ class Backbone(nn.Module):
         self.strides = _check_strides(strides, positions, name)
         self.pool_stride = max(positions) if pool_stride is None else pool_stride
         _check_strides([self.pool_stride], positions, name)
+        self.pooling = _check_pooling(pooling, self.pool_stride, positions)
         self.image_size, self.mean, self.std = image_size, mean, std
         self._options = dict(options)
         taken = sorted({*self.strides, self.pool_stride}, key=lambda stride: positions[stride])
@@ -74,14 +79,20 @@ class Backbone(nn.Module):
         info = cast(Sequence[Mapping[str, Any]], network.feature_info)
         sizes = {stride: int(info[positions[stride]]["num_chs"]) for stride in taken}
         self.channels = {stride: sizes[stride] for stride in self.strides}
-        self.pooled_channels = sizes[self.pool_stride]
+        top = cast(Any, network)
+        self.pooled_channels = (sizes[self.pool_stride] if pooling != "head" else 0) + (
+            int(getattr(top, "head_hidden_size", top.num_features)) if pooling != "map" else 0
+        )
         self._indices = [positions[stride] for stride in taken]
         self.known_strides = tuple(
             sorted(stride for stride, index in positions.items() if index <= max(self._indices))
         )
-        cast(Any, network).prune_intermediate_layers(  # what no map needs is taken out
-            self._indices, prune_norm=not _is_plain_transformer(network), prune_head=True
-        )
+        if pooling == "map":
+            top.prune_intermediate_layers(  # what no map needs is taken out
+                self._indices, prune_norm=not _is_plain_transformer(network), prune_head=True
+            )
+        else:
+            top.reset_classifier(0)
         self.network = network
         self._multiple = max(taken)
         self._fixed: frozenset[str] = frozenset()  # names of frozen parameters
@@ -108,20 +119,30 @@ class Backbone(nn.Module):
         right, bottom = _rest(width, self._multiple), _rest(height, self._multiple)
         if right or bottom:
             pixels = F.pad(pixels, (0, right, 0, bottom))  # 0 is the mean colour by now
-        maps = cast(Any, self.network).forward_intermediates(
-            pixels,
-            indices=self._indices,
-            norm=_is_plain_transformer(self.network),
-            stop_early=True,
-            output_fmt="NCHW",
-            intermediates_only=True,
-        )
+        top, maps = self._see(pixels)
         found = {
             stride: feature_map[..., : _cells(height, stride), : _cells(width, stride)]
             for stride, feature_map in zip(self._taken, maps, strict=True)
         }
-        pooled = found[self.pool_stride].mean(dim=(-2, -1))
-        return Features(maps={stride: found[stride] for stride in self.strides}, pooled=pooled)
+        pooled = [] if self.pooling == "head" else [found[self.pool_stride].mean(dim=(-2, -1))]
+        if top is not None:
+            cells = [_cells(side, self.pool_stride) for side in (height, width)]
+            inside = top[..., : cells[0], : cells[1]] if top.ndim == 4 else top
+            pooled.append(cast(Any, self.network).forward_head(inside, pre_logits=True))
+        maps = {stride: found[stride] for stride in self.strides}
+        return Features(maps=maps, pooled=torch.cat(pooled, 1) if pooled[1:] else pooled[0])
+
+    def _see(self, pixels: Tensor) -> tuple[Tensor | None, list[Tensor]]:
+        """What the network's head stands on, None where nobody asks, and the maps taken."""
+        seen = cast(Any, self.network).forward_intermediates(
+            pixels,
+            indices=self._indices,
+            norm=_is_plain_transformer(self.network),
+            stop_early=self.pooling == "map",
+            output_fmt="NCHW",
+            intermediates_only=self.pooling == "map",
+        )
+        return (None, seen) if self.pooling == "map" else seen
 
     def view(self, strides: Sequence[int], *, pool_stride: int | None = None) -> Backbone:
         """A backbone of these very weights that gives other maps and runs no layer they don't need.
@@ -138,6 +159,7 @@ class Backbone(nn.Module):
         Raises:
             ValueError: the layers of a stride were left away, or there never were any.
         """
+        pooling = self.pooling if pool_stride in (None, self.pool_stride) else "map"
         pool_stride = self.pool_stride if pool_stride is None else pool_stride
         unknown = sorted({*strides, pool_stride} - {*self.known_strides})
         if unknown:
@@ -154,6 +176,7 @@ class Backbone(nn.Module):
             name=self.name,
             strides=strides,
             pool_stride=pool_stride,
+            pooling=pooling,
             image_size=self.image_size,
             mean=self.mean,
             std=self.std,
@@ -244,6 +267,7 @@ class Backbone(nn.Module):
             "name": self.name,
             "strides": list(self.strides),
             "pool_stride": self.pool_stride,
+            "pooling": self.pooling,
             "image_size": list(self.image_size),
             "mean": list(self.mean),
             "std": list(self.std),
@@ -291,6 +315,7 @@ def build_backbone(
     file: str | Path | None = None,
     strides: Sequence[int] = (8, 16),
     pool_stride: int | None = None,
+    pooling: Pooling = "map",
     image_size: Sequence[int] | int | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -307,6 +332,10 @@ def build_backbone(
         strides: strides of the maps wanted, in pixels. A ViT has one: its patch size.
         pool_stride: the map that is averaged to `pooled`; the deepest of the network if None.
             A smaller one leaves away all deeper layers and saves their time.
+        pooling: what the pooled vector is: "map", the mean of that map; "head", what the
+            network's own classifier stood on, such as the 1,280 channels behind MobileNetV2's
+            last map; "both". The deepest map is needed for the latter two, and weights that
+            have those layers, which the starter's have not.
         image_size: height and width, or one number, that the weights were learned at.
         mean: of RGB in 0..1 in the weights' training; timm's for this name, or the starter's
             own, if None.
@@ -342,6 +371,7 @@ def build_backbone(
         name=name,
         strides=strides,
         pool_stride=pool_stride,
+        pooling=pooling,
         image_size=pair(image_size if image_size is not None else learned["input_size"][1:]),
         mean=triple("mean", mean if mean is not None else learned["mean"]),
         std=triple("std", std if std is not None else learned["std"]),
@@ -393,6 +423,17 @@ def _check_strides(
             f"strides of backbone {name} must be among {sorted(positions)}, got {list(strides)}"
         )
     return tuple(sorted(set(strides)))
+
+
+def _check_pooling(pooling: Pooling, pool_stride: int, positions: Mapping[int, int]) -> Pooling:
+    if pooling not in get_args(Pooling):
+        raise ValueError(f"pooling must be map, head or both, got {pooling!r}")
+    if pooling != "map" and pool_stride != max(positions):
+        raise ValueError(
+            f"pooling={pooling} must go with the deepest map, of stride {max(positions)}, got "
+            f"pool_stride={pool_stride}; leave it out, or take pooling=map"
+        )
+    return pooling
 
 
 def _check_images(images: Tensor) -> None:

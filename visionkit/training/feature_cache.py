@@ -215,6 +215,7 @@ class _Sight:
             "weights": self.backbone.weights_id,
             "backbone": [spec[name] for name in ("name", "mean", "std", "options")],
             "strides": strides,
+            "pooling": self.backbone.pooling,
             "frame": [list(self.framing.size), self.framing.fit],
         }
 
