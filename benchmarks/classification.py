@@ -131,7 +131,8 @@ def _grocery_tuned(folder: Path, ledger: Ledger, arguments: argparse.Namespace) 
     tuned = FinetuneSettings(
         max_epochs=40, minutes=arguments.minutes, patience=40, accelerator="cpu"
     )
-    tested = _frozen(task, folder, ClassificationSettings(finetune=tuned))
+    settings = ClassificationSettings(finetune=tuned)
+    tested = _frozen(task, folder, settings, label_smoothing=0.1)
     bar = round(frozen.metrics.accuracy + GROCERY_GAIN, 4)
     note = _tuned_note(tested)
     _add(ledger, "grocery fine-tuned: top-1", tested, at_least=bar, goal=0.85, note=note)
@@ -190,11 +191,17 @@ def _frozen(
     settings: ClassificationSettings | None = None,
     *,
     kind: str = "linear",
+    label_smoothing: float = 0.0,
 ) -> Tested:
     """A head of a task, trained as `visionkit train` does, on its test pictures."""
     torch.manual_seed(0)
     backbone = task.backbone()
-    head = ClassificationHead(backbone.pooled_channels, len(task.class_names), kind=kind)
+    head = ClassificationHead(
+        backbone.pooled_channels,
+        len(task.class_names),
+        kind=kind,
+        label_smoothing=label_smoothing,
+    )
     cache = FeatureCache(folder / "features", max_bytes=4 << 30)
     with tempfile.TemporaryDirectory() as run:
         if settings is not None and settings.finetune is not None:
@@ -294,7 +301,7 @@ def _photos(name: str, folder: Path) -> Task:
         val=(),
         test=_files(given.test, folder / name / "test"),
         class_names=tuple(f"{label:03d}" for label in range(count)),
-        framing=Framing((given.side, given.side), "crop"),
+        framing=Framing(backbone().image_size, "crop"),  # as `visionkit train` does
         backbone=backbone,
     )
 

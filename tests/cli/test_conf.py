@@ -24,7 +24,6 @@ from visionkit.training.fit import FitSettings
 from visionkit.training.frozen import FrozenSettings
 from visionkit.training.joint_settings import JointSettings
 from visionkit.training.localization_settings import AUGMENT, LocalizationSettings
-from visionkit.training.mixing import MixSettings
 
 FILES = sorted(file.relative_to(conf_folder()).as_posix() for file in conf_folder().rglob("*.yaml"))
 GROUPS = defaults_of(conf_folder() / "train.yaml")
@@ -92,7 +91,7 @@ def test_every_command_has_a_file() -> None:
         (ClassificationSettings().view, "classification", "task.view"),
         (FrozenSettings(), "classification", "task.frozen"),
         (FinetuneSettings(), "classification", "task.finetune"),
-        (MixSettings(), "classification", "task.finetune.mix"),
+        (FinetuneSettings().mix, "classification", "task.finetune.mix"),
         (JointSettings(), "all", "task"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
