@@ -105,7 +105,8 @@ def prototypes(
         rest = torch.zeros_like(means)
         explained = means.T @ moments.of_class
     covariance = (moments.squares - explained) / moments.count
-    weight = torch.linalg.solve(_rounded(covariance, shrinkage), (means - rest).T).T
+    lower = torch.linalg.cholesky(_rounded(covariance, shrinkage))
+    weight = torch.cholesky_solve((means - rest).T, lower).T
     return weight, (weight * (means + rest)).sum(1) / 2, known
 
 
@@ -115,10 +116,10 @@ def _rounded(covariance: Tensor, shrinkage: float) -> Tensor:
     Distances grow with the number of channels; by their root the odds stay readable. Where
     nothing varies, as with one picture a class, it is the round one of size 1.
     """
-    channels = len(covariance)
-    size = covariance.diagonal().mean()
-    round_one = torch.eye(channels, dtype=covariance.dtype, device=covariance.device)
-    scale = math.sqrt(channels)
-    if float(size) < _LEAST:
-        return round_one * scale
-    return ((1 - shrinkage) * covariance / size + shrinkage * round_one) * scale
+    size = float(covariance.diagonal().mean())
+    if size < _LEAST:
+        covariance, size, shrinkage = torch.zeros_like(covariance), 1.0, 1.0
+    scale = math.sqrt(len(covariance))
+    rounded = covariance * ((1 - shrinkage) * scale / size)
+    rounded.diagonal().add_(shrinkage * scale)
+    return rounded

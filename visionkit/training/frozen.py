@@ -228,6 +228,7 @@ class _Trial:
         )
         self._fold = torch.from_numpy(self.folds)
         self._moments = [self._moments_of(self._fold == k) for k in range(settings.folds)]
+        self._usual_means: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
 
     @property
     def everything(self) -> Tensor:
@@ -271,10 +272,8 @@ class _Trial:
         """Learns from the pictures of a mask, (N,) bool: all, or all but a fold."""
         head = self._head
         kept = [k for k in range(self._settings.folds) if learned[self._fold == k].any()]
-        total = self._moments[kept[0]]
-        for k in kept[1:]:
-            total = total + self._moments[k]
-        head.take_prototypes(total, shrinkage=_USUAL if way.how == "regression" else way.shrinkage)
+        shrinkage = _USUAL if way.how == "regression" else way.shrinkage
+        self._take_means(tuple(kept), shrinkage)
         if way.how == "means":
             return
         weight, bias = head.weight.detach().clone(), head.bias.detach().clone()
@@ -289,6 +288,21 @@ class _Trial:
             with torch.no_grad():
                 head.weight.copy_(weight / way.parts[0] + head.weight / way.parts[1])
                 head.bias.copy_(bias / way.parts[0] + head.bias / way.parts[1])
+
+    @torch.no_grad()
+    def _take_means(self, folds: tuple[int, ...], shrinkage: float) -> None:
+        """Class means of these folds; those that every regression begins with are kept."""
+        head, known = self._head, self._usual_means.get(folds)
+        if shrinkage == _USUAL and known is not None:
+            head.weight.copy_(known[0])
+            head.bias.copy_(known[1])
+            return
+        total = self._moments[folds[0]]
+        for fold in folds[1:]:
+            total = total + self._moments[fold]
+        head.take_prototypes(total, shrinkage=shrinkage)
+        if shrinkage == _USUAL:
+            self._usual_means[folds] = head.weight.clone(), head.bias.clone()
 
     @torch.no_grad()
     def _say(self, features: Tensor) -> Tensor:
