@@ -237,14 +237,18 @@ class _Trial:
 
     def too_much_work(self) -> str:
         """Why regression is not tried, or ""."""
-        views, pictures, channels = self._features.shape
-        work = views * pictures * channels * self._head.class_count
-        if work <= _MOST_WORK:
+        if self._affordable_views:
             return ""
         return (
-            f"Logistic regression was not tried: {views * pictures:,} views of "
+            f"Logistic regression was not tried: {self._features.shape[1]:,} pictures of "
             f"{self._head.class_count:,} classes would take too long."
         )
+
+    @property
+    def _affordable_views(self) -> int:
+        """From how many frames and views of each picture regression can learn; 0 for none."""
+        views, pictures, channels = self._features.shape
+        return min(views, int(_MOST_WORK / (pictures * channels * self._head.class_count)))
 
     def out_of_fold(self, way: Tried) -> Tensor:
         """(N, K) logits of the plain frames; nan where no other fold shows a picture's class."""
@@ -277,9 +281,10 @@ class _Trial:
         if way.how == "means":
             return
         weight, bias = head.weight.detach().clone(), head.bias.detach().clone()
+        affordable = self._affordable_views
         regress(
             head,
-            self._features[:views, learned],
+            self._features[: affordable if views is None else min(views, affordable), learned],
             self._shares[learned],
             penalty=way.penalty,
             steps=self._settings.steps,
