@@ -24,6 +24,12 @@ TOLERANCE: Mapping[str, Mapping[str, float]] = {
 """Precision -> what the largest distances of `distances` may be. Half precision keeps three digits
 of every weight. For eight bits nothing of this kind can be promised: they are judged by what
 answers lose."""
+OF_TASK: Mapping[str, tuple[str, ...]] = {
+    "classification": ("confidence",),
+    "localization": ("score", "box"),
+    "exemplar": ("map",),
+}
+"""Task -> what of `Distances` is measured of its head."""
 _SAME_PLACE = 0.5  # IoU
 
 

@@ -15,7 +15,7 @@ from visionkit.data.demo import stock_backgrounds
 from visionkit.data.images import ImageError, find_images, read_image
 from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted
-from visionkit.inference.agreement import TOLERANCE, agreement, distances
+from visionkit.inference.agreement import OF_TASK, TOLERANCE, agreement, distances
 from visionkit.inference.engines.choice import Started, engine_module, start
 from visionkit.inference.engines.exported import FOLDER, Export, exports_in
 from visionkit.inference.engines.exporting import (
@@ -105,7 +105,8 @@ def _within_tolerance(
     write_graphs(graphs, config.engine, config.precision, made, frames={})
     found = distances(predictor, start(made, config.engine, graphs), pictures.some(_COMPARED))
     tolerance = dict(TOLERANCE[config.precision])
-    rows = [[key, f"{vars(found)[key]:.2g}", f"{tolerance[key]:g}"] for key in tolerance]
+    measured = {key: vars(found)[key] for task in predictor.tasks for key in OF_TASK[task]}
+    rows = [[key, f"{value:.2g}", f"{tolerance[key]:g}"] for key, value in measured.items()]
     say("", f"The largest distances from torch on {pictures.words}:")
     say_table("", _COLUMNS, rows)
     wrong = found.beyond(config.precision)
@@ -115,7 +116,7 @@ def _within_tolerance(
             f"answers must be within the tolerance of {config.precision}, got {words}; the bundle "
             "is left as it was: take another engine or precision"
         )
-    return {"tolerance": tolerance, "pictures": pictures.words, **vars(found)}
+    return {"tolerance": tolerance, "pictures": pictures.words, **measured}
 
 
 _COLUMNS = ["what", "distance", "allowed"]
