@@ -6,6 +6,7 @@ grows, so that whoever has read up to one reads only what came after it.
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -25,6 +26,7 @@ _COMPACT_AFTER = 64
 reading one 0.01 s."""
 _KEPT = timedelta(hours=1)
 """So long a reader may take with a state of a table that is not the last."""
+_PARTS = ("data", "_versions")
 _TICK_SECONDS = 0.1
 """A folder's time stamp may be the same for two changes that are less than this apart."""
 
@@ -91,6 +93,18 @@ class Store:
                     self._held -= 1
 
 
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """A block without garbage collection: 300,000 new values are made in 2 s, not in 6 s."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
 class Table:
     """One table; `fresh` gives what others and one's own process have added.
 
@@ -102,6 +116,7 @@ class Table:
         self._opened, self.schema, self._folder = opened, schema, folder
         self._last, self._version, self._stamp = -1, -1, -1
         self._appends = 0
+        self._flushed: dict[str, set[str]] = {part: self._files(part) for part in _PARTS}
 
     @property
     def last(self) -> int:
@@ -136,14 +151,13 @@ class Table:
         first = self._last + 1
         numbers = pa.array(range(first, first + columns.num_rows), pa.int64())
         rows = columns.append_column(self.schema.field(NUMBER), numbers).cast(self.schema)
-        began = time.time()
         self._opened.add(rows)
-        if self._folder is not None:
-            _flush_since(self._folder, began)
+        self._flush()
         self._last += columns.num_rows
         self._appends += 1
         if self._appends % _COMPACT_AFTER == 0:
             self._opened.optimize(cleanup_older_than=_KEPT)
+            self._flush()
         self._version = self._opened.version
         return rows
 
@@ -152,6 +166,20 @@ class Table:
         self._see_latest()
         found = self._opened.search().select(columns)
         return (found if where is None else found.where(where)).to_arrow()
+
+    def _flush(self) -> None:
+        """Puts new files on the disk, what they refer to first, so that a power cut leaves them."""
+        for part in _PARTS if self._folder is not None else ():
+            files = self._files(part)
+            for name in files - self._flushed[part]:
+                _sync(f"{self._folder}/{part}/{name}")
+            if files - self._flushed[part] and os.name != "nt":  # Windows can't open folders
+                _sync(f"{self._folder}/{part}")
+            self._flushed[part] = files
+
+    def _files(self, part: str) -> set[str]:
+        folder = None if self._folder is None else self._folder / part
+        return set() if folder is None or not folder.is_dir() else set(os.listdir(folder))
 
     def _see_latest(self) -> None:
         self._opened.checkout_latest()  # type: ignore[no-untyped-call]
@@ -175,19 +203,7 @@ def _folder(uri: str) -> Path | None:
     return None if "://" in uri else Path(uri).expanduser().absolute()
 
 
-def _flush_since(folder: Path, began: float) -> None:
-    """Puts what was written below a folder since a time on the disk; a power cut leaves it."""
-    for part in ("data", "_transactions", "_versions"):
-        changed = False
-        for entry in os.scandir(folder / part):
-            if entry.stat().st_mtime >= began - _TICK_SECONDS:
-                _sync(entry.path)
-                changed = True
-        if changed and os.name != "nt":  # Windows can't open folders
-            _sync(folder / part)
-
-
-def _sync(path: str | Path) -> None:
+def _sync(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
