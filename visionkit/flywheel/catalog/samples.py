@@ -115,6 +115,20 @@ class SampleTable:
         kept = {name: row for row, name in enumerate(names) if wanted is None or name in wanted}
         return list(kept), vectors if len(kept) == len(names) else vectors[list(kept.values())]
 
+    def embedding_length(self) -> int | None:
+        """How many numbers an embedding has; None before the first."""
+        table = self._store.existing(_EMBEDDINGS)
+        return None if table is None else _length(table)
+
+    def thumbnailed(self) -> set[str]:
+        """The samples that have a thumbnail."""
+        return set(self._thumbnails.rows(["id"]).column("id").to_pylist())
+
+    def embedded(self) -> set[str]:
+        """The samples that have an embedding."""
+        table = self._store.existing(_EMBEDDINGS)
+        return set() if table is None else set(table.rows(["id"]).column("id").to_pylist())
+
     def _add_thumbnails(self, ids: Sequence[str], thumbnails: Sequence[bytes]) -> None:
         if len(thumbnails) != len(ids):
             raise ValueError(f"thumbnails must be one a sample ({len(ids)}), got {len(thumbnails)}")

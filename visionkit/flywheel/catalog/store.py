@@ -14,11 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import lancedb
 import pyarrow as pa
 
 from visionkit.flywheel.catalog.locking import file_lock
+
+if TYPE_CHECKING:
+    import lancedb
 
 NUMBER = "number"
 _COMPACT_AFTER = 64
@@ -36,12 +39,15 @@ class Store:
 
     Args:
         uri: a folder, or an address of object storage, where only one process may write.
+
+    Raises:
+        ModuleNotFoundError: lancedb is not installed.
     """
 
     def __init__(self, uri: str) -> None:
         self.folder = _folder(uri)
         self.uri = uri if self.folder is None else self.folder.as_posix()
-        self._database = lancedb.connect(self.uri)
+        self._database = _connect(self.uri)
         self._thread_lock = threading.RLock()
         self._held = 0
 
@@ -115,7 +121,6 @@ class Table:
     def __init__(self, opened: lancedb.table.Table, schema: pa.Schema, folder: Path | None) -> None:
         self._opened, self.schema, self._folder = opened, schema, folder
         self._last, self._version, self._stamp = -1, -1, -1
-        self._appends = 0
         self._flushed: dict[str, set[str]] = {part: self._files(part) for part in _PARTS}
 
     @property
@@ -154,8 +159,7 @@ class Table:
         self._opened.add(rows)
         self._flush()
         self._last += columns.num_rows
-        self._appends += 1
-        if self._appends % _COMPACT_AFTER == 0:
+        if self._opened.version % _COMPACT_AFTER == 0:  # each append makes one, of any process
             self._opened.optimize(cleanup_older_than=_KEPT)
             self._flush()
         self._version = self._opened.version
@@ -196,6 +200,18 @@ class Table:
         still = settled and stamp == self._stamp
         self._stamp = stamp if settled else -1
         return still
+
+
+def _connect(uri: str) -> lancedb.DBConnection:
+    """The database; its library takes a second to load, and predicting does without it."""
+    try:
+        import lancedb
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "a catalog needs the package lancedb, which is not installed; "
+            "pip install visionkit[flywheel]"
+        ) from error
+    return lancedb.connect(uri)
 
 
 def _folder(uri: str) -> Path | None:
