@@ -195,8 +195,9 @@ def compare(champion: Marks, challenger: Marks, contest: Contest | None = None) 
     """Whether the challenger takes the champion's place.
 
     Args:
-        champion, challenger: on the same pictures in the same order, of the same classes. A class
-            that a model does not know counts as one that it never finds.
+        champion: on the frozen test set. A class that a model does not know counts as one that it
+            never finds.
+        challenger: on the same pictures in the same order, of the same classes.
         contest: None takes the defaults.
 
     Raises:
@@ -239,9 +240,7 @@ def _check(champion: Marks, challenger: Marks) -> None:
         )
 
 
-def _rounds(
-    champion: Marks, challenger: Marks, contest: Contest
-) -> tuple[FloatArray, FloatArray]:
+def _rounds(champion: Marks, challenger: Marks, contest: Contest) -> tuple[FloatArray, FloatArray]:
     """(R, K) change of each class in each round, and (R,) that of the figure."""
     pictures, classes = champion.pictures, len(champion.class_names)
     # So many that the chance at which a class counts as lost can be told at all.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,9 @@ from visionkit.flywheel.answers import Proposal
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+_FIELDS = attrgetter(
+    *"sample_id score threshold runner_up_score label model task box inliers track".split()
+)
 
 
 @dataclass(frozen=True)
@@ -96,26 +101,27 @@ def columns_of(proposals: Sequence[Proposal], ids: Sequence[str]) -> Columns:
     """
     number = {sample_id: place for place, sample_id in enumerate(ids)}
     own = [one for one in proposals if one.sample_id in number]
-    task, tasks = _coded(one.task for one in own)
+    taken: list[tuple[Any, ...]] = list(zip(*map(_FIELDS, own), strict=True))
+    sample, score, threshold, second, label, model, task, box, inliers, track = taken or [()] * 10
+    coded, tasks = _coded(task)
     return Columns(
         proposals=own,
         pictures=len(ids),
-        picture=np.fromiter((number[one.sample_id] for one in own), np.int64, len(own)),
-        score=np.fromiter((one.score for one in own), np.float64, len(own)),
-        threshold=np.fromiter((one.threshold for one in own), np.float64, len(own)),
-        second=np.fromiter((one.runner_up_score for one in own), np.float64, len(own)),
-        label=_coded(one.label for one in own)[0],
-        model=_coded(one.model for one in own)[0],
-        task=task,
+        picture=np.array([number[name] for name in sample], np.int64),
+        score=np.array(score, np.float64),
+        threshold=np.array(threshold, np.float64),
+        second=np.array(second, np.float64),
+        label=_coded(label)[0],
+        model=_coded(model)[0],
+        task=coded,
         tasks=tasks,
-        whole=np.fromiter((one.box is None for one in own), np.bool_, len(own)),
-        inliers=np.fromiter((one.inliers for one in own), np.int64, len(own)),
-        track=np.fromiter((one.track for one in own), np.int64, len(own)),
+        whole=np.array([each is None for each in box], np.bool_),
+        inliers=np.array(inliers, np.int64),
+        track=np.array(track, np.int64),
     )
 
 
-def _coded(names: Iterable[str]) -> tuple[IntArray, tuple[str, ...]]:
+def _coded(names: Sequence[str]) -> tuple[IntArray, tuple[str, ...]]:
     """(P,) a number for each name, equal for equal names, and the names by number."""
-    codes: dict[str, int] = {}
-    coded = np.array([codes.setdefault(name, len(codes)) for name in names], np.int64)
-    return coded, tuple(codes)
+    codes = {name: code for code, name in enumerate(dict.fromkeys(names))}
+    return np.array([codes[name] for name in names], np.int64), tuple(codes)

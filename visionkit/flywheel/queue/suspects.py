@@ -12,6 +12,7 @@ import numpy as np
 
 from visionkit.evaluation.label_errors import LabelDoubt, label_doubts
 from visionkit.flywheel.answers import Proposal, Truth
+from visionkit.flywheel.queue.boxes import overlap
 from visionkit.flywheel.queue.columns import Columns, Doubts
 from visionkit.types import ObjectBox
 
@@ -44,11 +45,10 @@ def _of_pictures(
     columns: Columns, ids: Sequence[str], truths: Mapping[str, Truth]
 ) -> list[tuple[int, float, str]]:
     """Picture, weight and sentence of doubtful labels of whole pictures, by confident learning."""
-    own = np.flatnonzero(columns.of_task("classification") & columns.whole)
-    judged = {int(picture) for picture in columns.picture[own]}
-    labelled = [
-        picture for picture in sorted(judged) if (truths[ids[picture]].labels)
-    ]
+    has_labels = np.fromiter((bool(truths[name].labels) for name in ids), np.bool_, len(ids))
+    judged = columns.of_task("classification") & columns.whole & has_labels[columns.picture]
+    own = np.flatnonzero(judged).tolist()
+    labelled = np.unique(columns.picture[own]).tolist()
     proposals = [columns.proposals[place] for place in own]
     names = sorted(
         {label for picture in labelled for label in truths[ids[picture]].labels}
@@ -99,7 +99,7 @@ def _of_boxes(
     room = np.maximum(1 - columns.threshold, 1e-9)
     sure = ~columns.whole & ((columns.score - columns.threshold) / room >= _SURE)
     found = []
-    for place in np.flatnonzero(sure):
+    for place in np.flatnonzero(sure).tolist():
         picture = int(columns.picture[place])
         truth = truths[ids[picture]]
         if truth.reviewed and (truth.objects or not truth.labels):
@@ -118,16 +118,10 @@ def _against(one: Proposal, objects: Sequence[ObjectBox]) -> tuple[float, str] |
         return None
     best, label = max(overlaps, default=(0.0, ""))
     if best >= _SAME:
-        return one.score, f"A box is labelled {label!r}, but looks like {one.label!r} ({one.score:.2f})."
+        return (
+            one.score,
+            f"A box is labelled {label!r}, but looks like {one.label!r} ({one.score:.2f}).",
+        )
     if best <= _APART:
         return one.score, f"No box is drawn where {one.label!r} is found ({one.score:.2f})."
     return None
-
-
-def overlap(first: tuple[float, ...], second: tuple[float, ...]) -> float:
-    """Intersection over union of two xyxy boxes, 0..1."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
-    return shared / max(sum(areas) - shared, 1e-9)

@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from visionkit.flywheel.answers import Proposal
+from visionkit.flywheel.queue.boxes import overlap
 from visionkit.flywheel.queue.columns import BoolArray, Columns, Doubts, FloatArray
 
 _POINTS = 8
 """Agreeing points from which geometry counts as sure; five are the least that it accepts."""
-_OVERLAP = 0.5
+_SAME_PLACE = 0.5
 
 
 def doubts_by_margin(columns: Columns) -> Doubts:
@@ -144,10 +144,10 @@ def doubts_by_frames(columns: Columns, *, video_of: Callable[[str], str]) -> Dou
         video_of: id of a sample -> its video; numbers of tracks begin anew in each.
     """
     tracks: dict[tuple[str, int, int], list[int]] = defaultdict(list)
-    for place in np.flatnonzero(columns.track >= 0):
+    for place in np.flatnonzero(columns.track >= 0).tolist():
         one = columns.proposals[place]
         key = video_of(one.sample_id), int(columns.model[place]), one.track
-        tracks[key].append(int(place))
+        tracks[key].append(place)
     weight = np.zeros(len(columns.proposals))
     said: dict[int, str] = {}
     for places in tracks.values():
@@ -169,7 +169,7 @@ def doubts_by_frames(columns: Columns, *, video_of: Callable[[str], str]) -> Dou
                     f"track of {len(places)} frames."
                 )
     greatest, which = columns.strongest(weight)
-    return Doubts("frames", greatest, lambda picture: said[which[picture]])
+    return Doubts("frames", greatest, lambda picture: said[int(which[picture])])
 
 
 def _best(columns: Columns, own: BoolArray) -> FloatArray:
@@ -187,13 +187,18 @@ def _surprise(share: FloatArray) -> FloatArray:
 
 
 def _several_heads(columns: Columns) -> dict[int, list[int]]:
-    """Picture -> places of what is taken to be there, for pictures of which two heads were asked."""
+    """Picture -> places of what is taken to be there, where several heads name several labels."""
     asked = np.zeros((columns.pictures, max(len(columns.tasks), 1)), bool)
     asked[columns.picture, columns.task] = True
-    several = asked.sum(axis=1) > 1
+    there = np.flatnonzero(columns.assumed)
+    lowest = np.full(columns.pictures, np.iinfo(np.int64).max)
+    highest = np.full(columns.pictures, -1)
+    np.minimum.at(lowest, columns.picture[there], columns.label[there])
+    np.maximum.at(highest, columns.picture[there], columns.label[there])
+    several = (asked.sum(axis=1) > 1) & (lowest < highest)
     found: dict[int, list[int]] = defaultdict(list)
-    for place in np.flatnonzero(columns.assumed & several[columns.picture]):
-        found[int(columns.picture[place])].append(int(place))
+    for place in there[several[columns.picture[there]]].tolist():
+        found[int(columns.picture[place])].append(place)
     return found
 
 
@@ -206,7 +211,7 @@ def _contradiction(
         return None
     strength = min(one.score, other.score)
     if one.box is not None and other.box is not None:
-        if first < second and _overlap(one.box, other.box) >= _OVERLAP:
+        if first < second and overlap(one.box, other.box) >= _SAME_PLACE:
             return strength, (
                 f"At one place {one.task} says {one.label!r} ({one.score:.2f}) and {other.task} "
                 f"{other.label!r} ({other.score:.2f})."
@@ -221,12 +226,3 @@ def _contradiction(
         f"{one.task.capitalize()} says {one.label!r} ({one.score:.2f}), but {other.task} finds "
         f"{other.label!r} ({other.score:.2f}) and no {one.label!r}."
     )
-
-
-def _overlap(first: tuple[float, ...], second: tuple[float, ...]) -> float:
-    """Intersection over union of two xyxy boxes."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
-    return shared / max(sum(areas) - shared, 1e-9)
