@@ -162,6 +162,18 @@ class Catalog:
         names, vectors = self._samples.embeddings(ids)
         return names, np.ascontiguousarray(vectors)
 
+    def embedding_length(self) -> int | None:
+        """How many numbers an embedding has; None before the first."""
+        return self._samples.embedding_length()
+
+    def thumbnailed(self) -> set[str]:
+        """The pictures that have a thumbnail."""
+        return self._samples.thumbnailed()
+
+    def embedded(self) -> set[str]:
+        """The pictures that have an embedding."""
+        return self._samples.embedded()
+
     def proposals(
         self, ids: Sequence[str] | None = None, *, model: str | None = None
     ) -> list[Proposal]:
