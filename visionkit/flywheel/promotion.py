@@ -35,6 +35,7 @@ class Contest:
         least_gain: of the figure, 0..1; a smaller one is not worth another model.
         most_loss: of one class's figure, 0..1, that is borne.
         class_level: chance 0..1, shared by all classes, of a loss that is none.
+        least_score: of the figure, 0..1, that any model must have to be used.
         rounds: of the bootstrap, at least.
         seed: of the rounds.
     """
@@ -43,6 +44,7 @@ class Contest:
     least_gain: float = 0.005
     most_loss: float = 0.1
     class_level: float = 0.1
+    least_score: float = 0.0
     rounds: int = 4000
     seed: int = 0
 
@@ -74,6 +76,11 @@ class Marks:
     def mean(self) -> float:
         """The figure over all classes that are shown; nan without any."""
         return float(_mean(self.by_class()[None])[0])
+
+    def interval(self, *, rounds: int = 1000, seed: int = 0) -> Interval:
+        """The 95 % interval of `mean` over pictures drawn anew."""
+        weights = picture_weights(self.pictures, rounds=rounds, seed=seed)
+        return interval(_mean(self.of(weights)), pictures=self.pictures)
 
 
 @dataclass(frozen=True)
@@ -210,7 +217,9 @@ def compare(champion: Marks, challenger: Marks, contest: Contest | None = None) 
     chance = _chance(totals, worse=False)
     gain = after - before
     by_class = _class_changes(champion, challenger, changes, contest)
-    reasons = _reasons(gain, chance, by_class, contest, champion)
+    reasons = _reasons(gain, chance, by_class, contest, champion.pictures)
+    if after < contest.least_score:
+        reasons.append(_too_low(champion.figure, after, contest))
     return Verdict(
         promoted=not reasons,
         figure=champion.figure,
@@ -222,6 +231,43 @@ def compare(champion: Marks, challenger: Marks, contest: Contest | None = None) 
         chance=chance,
         changes=by_class,
         words=_words(champion.figure, before, after, chance, reasons, champion.pictures),
+    )
+
+
+def first_verdict(challenger: Marks, contest: Contest | None = None) -> Verdict:
+    """Whether a model is used where there is none yet: where its figure is high enough."""
+    contest = contest or Contest()
+    nothing = float("nan")
+    figures = challenger.by_class()
+    value = challenger.mean()
+    used = value >= contest.least_score
+    words = f"{challenger.figure} {number(value, 3)} on {counted(challenger.pictures, 'picture')}"
+    return Verdict(
+        promoted=used,
+        figure=challenger.figure,
+        pictures=challenger.pictures,
+        champion=nothing,
+        challenger=value,
+        gain=nothing,
+        interval=Interval(nothing, nothing),
+        chance=nothing,
+        changes=tuple(
+            ClassChange(
+                challenger.class_names[k],
+                int(challenger.support[k]),
+                nothing,
+                float(figures[k]),
+                nothing,
+                Interval(nothing, nothing),
+                forgotten=False,
+            )
+            for k in np.flatnonzero(challenger.support)
+        ),
+        words=(
+            (f"The first model is used: {words}.",)
+            if used
+            else ("No model is used yet.", _too_low(challenger.figure, value, contest))
+        ),
     )
 
 
@@ -311,11 +357,11 @@ def _reasons(
     chance: float,
     changes: Sequence[ClassChange],
     contest: Contest,
-    champion: Marks,
+    pictures: int,
 ) -> list[str]:
     """Why the champion stays, a sentence each; none where the challenger takes its place."""
     if not math.isfinite(gain):
-        return [f"Nothing can be told from {counted(champion.pictures, 'test picture')}."]
+        return [f"Nothing can be told from {counted(pictures, 'test picture')}."]
     reasons = []
     if chance > contest.level:
         reasons.append(
@@ -338,6 +384,12 @@ def _reasons(
             f"{contest.most_loss:g}: {named}{more}."
         )
     return reasons
+
+
+def _too_low(figure: str, value: float, contest: Contest) -> str:
+    return (
+        f"{figure} {number(value, 3)} is less than the {contest.least_score:g} that is asked for."
+    )
 
 
 def _words(

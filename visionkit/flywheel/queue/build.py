@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -33,6 +34,7 @@ _SHORT = 4000
 """Pictures whose order is worked out in full; comparing each with each takes a second."""
 _CENTRES = 2000  # labelled pictures that they are compared with
 _UNKNOWN = 0.5  # doubt about a picture that no model has seen
+_TIME = re.compile(r"_\d+\.\d+s")  # in the name of a frame, behind that of its video
 _FEW = 0.05  # a doubt below that is no reason
 
 
@@ -99,7 +101,7 @@ def queue_of(
     ids = [sample.id for sample in samples]
     reviewed = np.fromiter((truths[name].reviewed for name in ids), np.bool_, len(ids))
     columns = columns_of(proposals, ids)
-    video = {sample.id: sample.uri.rpartition("/")[0] for sample in samples}
+    video = {sample.id: _TIME.split(sample.uri)[0] for sample in samples}
     open_doubts = [
         doubts_by_margin(columns),
         doubts_by_entropy(columns),
