@@ -120,7 +120,7 @@ def _corrected(catalog: Catalog) -> int:
     versions = [version.name for version in catalog.versions()]
     learned = [model.version for model in catalog.models() if model.version in versions]
     if not versions:
-        return catalog.unmerged()
+        return sum(truth.reviewed for truth in catalog.truths().values())
     since = max(learned, key=versions.index, default="")
     if since == versions[-1]:
         return catalog.unmerged()

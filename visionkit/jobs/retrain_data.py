@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,6 @@ from visionkit.config.flywheel import RetrainConfig
 from visionkit.data.formats.groundtruth import boxes_row
 from visionkit.files import write_text
 from visionkit.inference.predictor import Predictor
-from visionkit.jobs.dividing import classes_of
 from visionkit.matching.gallery import View
 from visionkit.types import Sample
 
@@ -74,7 +74,8 @@ def write_data(
     for name, part in parts.items():
         if part:
             _write_manifest(folder / f"output-{name}.manifest", part)
-    data = replace(config.data, format="auto")
+    root = os.path.commonpath([str(Path(s.uri).parent) for s in (*learned, *tested)])
+    data = replace(config.data, format="auto", image_root=root)
     if config.task.name != "exemplar":
         return replace(data, root=str(folder), items=None, format="groundtruth")
     items = config.data.items
@@ -114,8 +115,3 @@ def _write_views(champion: str | None, folder: Path) -> Path:
         pixels = np.concatenate(layers, axis=2)[y_min:y_max, x_min:x_max]
         PillowImage.fromarray(pixels).save(place)
     return folder
-
-
-def classes_learned(samples: Sequence[Sample]) -> int:
-    """How many classes the pictures show."""
-    return len({name for sample in samples for name in classes_of(sample)})
