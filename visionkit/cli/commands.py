@@ -13,6 +13,7 @@ from visionkit.config import (
     GalleryConfig,
     PredictConfig,
     PredictVideoConfig,
+    ReviewConfig,
     TrainConfig,
 )
 
@@ -43,6 +44,7 @@ class Command:
         job: takes the config and the run's folder; imports what it needs when it is called,
             so that `--help` and a mistyped key answer at once.
         run_name: config -> name of the folder in `runs/`; None where it needs no folder.
+        place: key of the folder that a job without a run's folder works in.
         positional: key that the first word may give without `key=`.
         goes_on: whether the same words with the folder of a run go on with it, and leave a
             finished one as it is.
@@ -52,6 +54,7 @@ class Command:
     config_type: type[Any]
     job: Callable[[Any, Path], Summary]
     run_name: Callable[[Any], str] | None
+    place: str = "bundle"
     positional: str | None = None
     goes_on: bool = False
 
@@ -92,6 +95,12 @@ def _gallery(config: GalleryConfig, run_folder: Path) -> Summary:
     return gallery(config, run_folder)
 
 
+def _review(config: ReviewConfig, catalog: Path) -> Summary:
+    from visionkit.jobs.review import review
+
+    return review(config, catalog)
+
+
 COMMANDS = {
     command.name: command
     for command in (
@@ -107,5 +116,6 @@ COMMANDS = {
         ),
         Command("export", ExportConfig, _export, lambda _: "export"),
         Command("gallery", GalleryConfig, _gallery, None, positional="action"),
+        Command("review", ReviewConfig, _review, None, place="catalog"),
     )
 }

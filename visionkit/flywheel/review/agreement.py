@@ -98,7 +98,7 @@ def agreement(standing: Iterable[Correction]) -> Agreement:
 
 
 def same_answer(first: Correction, second: Correction) -> bool:
-    """Whether two answers say the same: equal labels, and boxes that pair off by label and place."""
+    """Whether two answers say the same: equal labels, and boxes of one label in one place."""
     if set(first.labels) != set(second.labels) or len(first.objects) != len(second.objects):
         return False
     left = list(second.objects)

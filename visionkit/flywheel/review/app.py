@@ -27,8 +27,8 @@ from visionkit.flywheel.review.messages import (
     ErrorReply,
     ResultReply,
     ResultsReply,
-    TakenReply,
     TakeMessage,
+    TakenReply,
     card_reply,
     truth_reply,
 )
@@ -86,9 +86,7 @@ def create_app(desk: Desk, settings: AppSettings) -> FastAPI:
     return app
 
 
-def _refreshing(
-    desk: Desk, seconds: float
-) -> Callable[[FastAPI], Any]:
+def _refreshing(desk: Desk, seconds: float) -> Callable[[FastAPI], Any]:
     """A life span in which the queue is kept fresh beside the answering of requests."""
 
     @asynccontextmanager
@@ -142,6 +140,7 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
                 message.session,
                 count=message.count,
                 held=message.held,
+                passed=message.passed,
                 wanted=wanted,
                 alone=message.alone,
             )
@@ -154,8 +153,7 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
         """Takes answers in their order, and says of each what became of it."""
         check_person(message.reviewer)
         results = [
-            _answered(desk, answer, message.reviewer, message.session)
-            for answer in message.answers
+            _answered(desk, answer, message.reviewer, message.session) for answer in message.answers
         ]
         return ResultsReply(results=results, left=desk.counts()[1])
 
@@ -213,9 +211,7 @@ def _add_pictures(app: FastAPI, desk: Desk) -> None:
                 "the picture's file must be there and whole, but is not",
                 "go on with the next; visionkit review says in its terminal which file it is",
             ) from error
-        return Response(
-            content, media_type="image/jpeg", headers={"cache-control": _PICTURE_CACHE}
-        )
+        return Response(content, media_type="image/jpeg", headers={"cache-control": _PICTURE_CACHE})
 
     @app.get("/picture", operation_id="picture", response_class=Response, responses=_JPEG)
     def picture(id: _ID) -> Response:

@@ -69,9 +69,7 @@ def changes_by_item(
         kept += before & after
         added += after - before
         removed += before - after
-    items = sorted(
-        {*kept, *added, *removed}, key=lambda item: (-added[item] - removed[item], item)
-    )
+    items = sorted({*kept, *added, *removed}, key=lambda item: (-added[item] - removed[item], item))
     return [ItemChange(item, kept[item], added[item], removed[item]) for item in items]
 
 
@@ -113,4 +111,6 @@ def _signed(number: int) -> str:
 def _list(labels: Counter[str]) -> str:
     if not labels:
         return "nothing there"
-    return ", ".join(f"{count} × {label}" if count > 1 else label for label, count in labels.items())
+    return ", ".join(
+        f"{count} × {label}" if count > 1 else label for label, count in labels.items()
+    )

@@ -37,17 +37,24 @@ class DeskSettings:
 
 
 @dataclass(frozen=True)
+class _Pool:
+    """Pictures that can be given out, the most urgent first."""
+
+    queue: tuple[Asked, ...]
+    index: FilterIndex
+    since: str
+
+
+@dataclass(frozen=True)
 class _Round:
     """The queue as it was built last, and all that is needed to show it."""
 
-    queue: tuple[Asked, ...]
+    pool: _Pool
     rows: dict[str, int]
     samples: dict[str, Sample]
     proposals: dict[str, tuple[Proposal, ...]]
     by_id: dict[str, Proposal]
-    index: FilterIndex
     labels: frozenset[str]
-    since: str
 
 
 class Desk:
@@ -74,7 +81,9 @@ class Desk:
         self.standing = Standing()
         self._log: list[Correction] = []
         self._labels: set[str] = set()
-        self._round = _Round((), {}, {}, {}, {}, FilterIndex((), {}, {}), frozenset(), "")
+        nothing = _Pool((), FilterIndex((), {}, {}), "")
+        self._round = _Round(nothing, {}, {}, {}, {}, frozenset())
+        self._version_pools: dict[str, _Pool] = {}
         self._closed: Mask = np.zeros(0, bool)
         self._waiting: set[int] = set()
         self.refresh()
@@ -92,7 +101,8 @@ class Desk:
                     self._note(correction)
                 self._round = built
                 self._labels |= built.labels
-                self._closed = np.zeros(len(built.queue), bool)
+                self._version_pools = {}
+                self._closed = np.zeros(len(built.pool.queue), bool)
                 self._waiting = set()
                 for sample_id in self.standing.answers:
                     self._settle(sample_id)
@@ -121,30 +131,36 @@ class Desk:
         *,
         count: int,
         held: Sequence[str] = (),
+        passed: Sequence[str] = (),
         wanted: Wanted | None = None,
         alone: bool = False,
     ) -> tuple[list[Card], int]:
         """The next pictures for a person, the most urgent first, and how many are open for them.
+
+        Raises:
+            KeyError: there is no such version.
 
         Args:
             reviewer: who.
             session: of the browser; what it was given no other session gets for a while.
             count: how many are given at most.
             held: ids of pictures that lie before the session already; renewed, not given again.
+            passed: ids of pictures that are not given, but free for others.
             wanted: which pictures; any if None.
             alone: whether only pictures are given of which nothing but `wanted.item` is said.
         """
         wanted = wanted or Wanted()
         with self._lock:
             self._leases.keep_only(session, held)
-            rows = self._open_rows(reviewer, wanted)
-            held_ids = set(held)
+            pool = self._version_pool(wanted.version) if wanted.version else self._round.pool
+            rows = self._open_rows(reviewer, wanted, pool)
+            left_out = {*held, *passed}
             cards: list[Card] = []
             for row in rows:
                 if len(cards) >= count:
                     break
-                asked = self._round.queue[row]
-                if asked.sample_id in held_ids:
+                asked = pool.queue[row]
+                if asked.sample_id in left_out:
                     continue
                 if self._leases.holder(asked.sample_id) not in (None, session):
                     continue
@@ -156,7 +172,7 @@ class Desk:
             return cards, len(rows)
 
     def card(self, sample_id: str, reviewer: str, session: str) -> Card:
-        """Any picture of the catalog, whether it is in the queue or not; it is leased if it is free.
+        """Any picture of the catalog, in the queue or not; it is leased if it is free.
 
         Raises:
             KeyError: there is no such picture.
@@ -164,7 +180,7 @@ class Desk:
         with self._lock:
             row = self._round.rows.get(sample_id)
             asked = (
-                self._round.queue[row]
+                self._round.pool.queue[row]
                 if row is not None
                 else Asked(sample_id, 0.0, (_CHOSEN,))
             )
@@ -216,7 +232,7 @@ class Desk:
     def facets(self) -> dict[str, dict[str, int]]:
         """Items, models and reasons of the open pictures, with their numbers."""
         with self._lock:
-            return self._round.index.facets(~self._closed)
+            return self._round.pool.index.facets(~self._closed)
 
     def labels(self) -> list[str]:
         """All names of items and classes that models or people have used, sorted."""
@@ -226,7 +242,7 @@ class Desk:
     @property
     def since(self) -> str:
         """When the last version was made; what was answered before is settled. "" before any."""
-        return self._round.since
+        return self._round.pool.since
 
     def answers(self) -> list[Correction]:
         """The answers that stand, by picture in the order in which they were given."""
@@ -250,16 +266,37 @@ class Desk:
         proposals = _by_picture(self.catalog.proposals())
         versions = self.catalog.versions()
         truths = self.catalog.truths()
+        since = versions[-1].created if versions else ""
         return _Round(
-            tuple(queue),
+            _Pool(tuple(queue), FilterIndex(queue, proposals, truths), since),
             {asked.sample_id: row for row, asked in enumerate(queue)},
             samples,
             proposals,
             {entry.id: entry for entries in proposals.values() for entry in entries},
-            FilterIndex(queue, proposals, truths),
             _labels(proposals, truths),
-            versions[-1].created if versions else "",
         )
+
+    def _version_pool(self, name: str) -> _Pool:
+        """The pictures that a version changed.
+
+        Raises:
+            KeyError: there is no such version.
+        """
+        if name in self._version_pools:
+            return self._version_pools[name]
+        versions = {version.name: version for version in self.catalog.versions()}
+        version = versions[name]
+        earlier = [entry.name for entry in versions.values() if entry.number == version.number - 1]
+        if earlier:
+            changed = [change.sample_id for change in self.catalog.diff(earlier[0], name)]
+        else:
+            changed = [sample.id for sample in self.catalog.at(name)]
+        reason = Reason("audit", f"changed in {name}", 1.0)
+        queue = tuple(Asked(sample_id, 0.0, (reason,)) for sample_id in changed)
+        truths = {sample_id: self.catalog.truth(sample_id) for sample_id in changed}
+        index = FilterIndex(queue, self._round.proposals, truths)
+        pool = self._version_pools[name] = _Pool(queue, index, version.created)
+        return pool
 
     def _seconds(self, queue: Sequence[Asked], standing: Standing) -> Iterator[Asked]:
         """Pictures that a second person is to judge and that the queue has let go."""
@@ -296,18 +333,23 @@ class Desk:
         told = [
             answer
             for answer in people.values()
-            if answer.action != "unsure" and answer.created > self._round.since
+            if answer.action != "unsure" and answer.created > self._round.pool.since
         ]
         self._closed[row] = bool(told) and not self._needs_second(sample_id, people)
         self._waiting.discard(row)
         if people and not self._closed[row]:
             self._waiting.add(row)
 
-    def _open_rows(self, reviewer: str, wanted: Wanted) -> list[int]:
-        mask = self._round.index.mask(wanted) & ~self._closed
-        for row in self._waiting:
-            answer = self.standing.people(self._round.queue[row].sample_id).get(reviewer)
-            if answer is not None and answer.created > self._round.since:
+    def _open_rows(self, reviewer: str, wanted: Wanted, pool: _Pool) -> list[int]:
+        mask = pool.index.mask(wanted)
+        if pool is self._round.pool:
+            mask &= ~self._closed
+            doubtful: Iterable[int] = self._waiting
+        else:
+            doubtful = np.flatnonzero(mask).tolist()
+        for row in doubtful:
+            answer = self.standing.people(pool.queue[row].sample_id).get(reviewer)
+            if answer is not None and answer.created > pool.since:
                 mask[row] = False
         rows: list[int] = np.flatnonzero(mask).tolist()
         return rows
@@ -324,7 +366,6 @@ class Desk:
             model=model,
             second=second,
         )
-
 
     def _sample(self, sample_id: str) -> Sample:
         known = self._round.samples.get(sample_id)
@@ -350,4 +391,6 @@ def _labels(
 ) -> frozenset[str]:
     proposed = {entry.label for entries in proposals.values() for entry in entries}
     known = {entry.label for truth in truths.values() for entry in truth.objects}
-    return frozenset(proposed | known | {name for truth in truths.values() for name in truth.labels})
+    return frozenset(
+        proposed | known | {name for truth in truths.values() for name in truth.labels}
+    )

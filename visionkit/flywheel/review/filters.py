@@ -22,12 +22,14 @@ class Wanted:
         item: label that is proposed or there; "" for any.
         model: name of the bundle that proposed; "" for any.
         reason: kind of the reason; "" for any.
+        version: name of a version: the pictures that it changed, judged or not; "" for the queue.
         least, most: bounds, both included, of a score that is proposed, of `item` if it is given.
     """
 
     item: str = ""
     model: str = ""
     reason: str = ""
+    version: str = ""
     least: float = 0.0
     most: float = 1.0
 
@@ -68,7 +70,7 @@ class FilterIndex:
         self._reason_rows, self._reason = pairs[:, 0], pairs[:, 1]
 
     def mask(self, wanted: Wanted) -> Mask:
-        """(N,) bool: the rows that are wanted; an item, model or reason that is not there has none."""
+        """(N,) bool: the rows that are wanted; none for an item, model or reason that is not there."""
         mask: Mask = np.ones(self._size, bool)
         if wanted.item or wanted.model or wanted.least > 0 or wanted.most < 1:
             mask &= self._claimed(wanted)
@@ -84,9 +86,7 @@ class FilterIndex:
         return {
             "items": _counts(self._items, self._item[claimed], self._rows[claimed]),
             "models": _counts(self._models, self._model[claimed], self._rows[claimed]),
-            "reasons": _counts(
-                self._reasons, self._reason[reasoned], self._reason_rows[reasoned]
-            ),
+            "reasons": _counts(self._reasons, self._reason[reasoned], self._reason_rows[reasoned]),
         }
 
     def _claimed(self, wanted: Wanted) -> Mask:

@@ -73,7 +73,7 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """ASGI middleware that lets through what `Rules` allow, and puts security headers on answers."""
+    """ASGI middleware that lets through what `Rules` allow; its answers carry security headers."""
 
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
         self._app, self._rules = app, rules
@@ -144,7 +144,7 @@ class Guard:
             raise _too_large(limit)
         try:
             whole = await asyncio.wait_for(_read(receive, limit), self._rules.seconds)
-        except asyncio.TimeoutError as error:
+        except TimeoutError as error:
             raise Refusal(
                 408, "the request must arrive whole, got only a part in time", "send it again"
             ) from error

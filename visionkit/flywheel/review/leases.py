@@ -22,7 +22,7 @@ class Leases:
         return entry[0] if entry is not None and entry[1] > self._clock() else None
 
     def take(self, sample_id: str, holder: str) -> bool:
-        """Whether the picture is now the holder's, for the full time; False where it is another's."""
+        """Whether the picture is now the holder's, for the full time, and not another's."""
         if self.holder(sample_id) not in (None, holder):
             return False
         self._held[sample_id] = (holder, self._clock() + self._seconds)

@@ -42,6 +42,7 @@ class TakeMessage(Incoming):
     """Asks for pictures to judge.
 
     `held` are those that lie before the reviewer already: they stay theirs and are not sent again.
+    `passed` are not sent either, but free for others.
     With `alone` only pictures come of which nothing but the wanted item is said.
     """
 
@@ -49,6 +50,7 @@ class TakeMessage(Incoming):
     session: Session
     count: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 10
     held: Annotated[list[SampleId], Field(max_length=2 * MAX_COUNT)] = []
+    passed: Annotated[list[SampleId], Field(max_length=2 * MAX_COUNT)] = []
     wanted: WantedMessage = WantedMessage()
     alone: bool = False
 
@@ -103,8 +105,8 @@ class TruthReply(BaseModel):
 class ResultReply(BaseModel):
     """What became of an answer.
 
-    `saved` is on the disk. `conflict`: `reviewer` has answered since; nothing was written. `refused`:
-    the answer can't be; nothing was written.
+    `saved` is on the disk. With `conflict`, where `reviewer` has answered since, and `refused`,
+    where the answer can't be, nothing was written.
     """
 
     id: str

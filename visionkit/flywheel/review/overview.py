@@ -124,9 +124,7 @@ def overview(desk: Desk, reviewer: str) -> OverviewReply:
 
 def _person(name: str, answers: Sequence[Correction]) -> PersonReply:
     times = [answer.milliseconds / 1000 for answer in answers if answer.milliseconds]
-    return PersonReply(
-        name=name, pictures=len(answers), seconds=median(times) if times else None
-    )
+    return PersonReply(name=name, pictures=len(answers), seconds=median(times) if times else None)
 
 
 def _changes(desk: Desk) -> list[ChangeReply]:
