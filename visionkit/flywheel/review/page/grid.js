@@ -3,14 +3,14 @@
 import { cropUrl, makeId, take, thumbnailUrl } from "./api.js";
 import { byId, make } from "./build.js";
 
-const PICTURES = 40;
+const TILES = 40;
 
 export class Grid {
-  // wishes(): {reviewer, wanted}; answer(messages): sends them; busy(): ids of pictures whose answer is on its way.
-  constructor({ wishes, answer, busy, problem }) {
+  // wishes(): {reviewer, wanted}; answer(messages): sends them; holding(): ids of all pictures that lie here.
+  constructor({ wishes, answer, holding, problem }) {
     this.wishes = wishes;
     this.answer = answer;
-    this.busy = busy;
+    this.holding = holding;
     this.problem = problem;
     this.item = "";
     this.cards = [];
@@ -26,11 +26,11 @@ export class Grid {
     if (!item) return;
     try {
       const { reviewer, wanted } = this.wishes();
-      const held = this.busy().slice(-200);
-      const message = { reviewer, wanted: { ...wanted, item }, count: PICTURES, alone: true, held, passed: this.passed };
+      const held = this.holding().slice(0, 200);
+      const message = { reviewer, wanted: { ...wanted, item }, count: TILES, alone: true, held, passed: this.passed };
       const reply = await take(message);
       if (item !== this.item) return;
-      this.cards = reply.cards;
+      this.cards = upTo(TILES, reply.cards);
     } catch (error) {
       this.problem(error);
     }
@@ -131,4 +131,13 @@ export class Grid {
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across }[key];
     tiles[Math.min(Math.max(place < 0 ? 0 : place + step, 0), tiles.length - 1)].focus();
   }
+}
+
+// The first cards that have no more than `count` claims together; at least one.
+function upTo(count, cards) {
+  let sum = 0;
+  return cards.filter((card, place) => {
+    sum += card.claims.filter((claim) => claim.there).length;
+    return place === 0 || sum <= count;
+  });
 }

@@ -1,6 +1,6 @@
 // The page: what a person does, from the first picture to the last.
 
-import { card as fetchCard, makeId, overview } from "./api.js";
+import { card as fetchCard, giveBack, makeId, overview } from "./api.js";
 import { byId, counted, make, toast } from "./build.js";
 import { Draft } from "./draft.js";
 import { Grid } from "./grid.js";
@@ -26,11 +26,11 @@ class Review {
     this.revisions = new Map(); // of the pictures answered here, as far as the server has told
     const tone = (label) => this.tone(label);
     const wishes = () => ({ reviewer: this.reviewer, wanted: this.filters.wanted });
-    const busy = () => this.outbox.pictures;
+    const holding = () => this.holding();
     this.outbox = new Outbox({ told: (entry, result) => this.told(entry, result), changed: () => this.drawLink() });
     this.filters = new Filters(() => this.startOver());
-    this.supply = new Supply({ wishes, busy, changed: (error) => this.supplied(error) });
-    this.grid = new Grid({ wishes, busy, answer: (pairs) => this.answerMany(pairs), problem: (error) => this.problem(error) });
+    this.supply = new Supply({ wishes, holding, changed: (error) => this.supplied(error) });
+    this.grid = new Grid({ wishes, holding, answer: (pairs) => this.answerMany(pairs), problem: (error) => this.problem(error) });
     this.stage = new Stage(byId("stage"), {
       tone,
       drawn: (box) => this.drawn(box),
@@ -60,6 +60,7 @@ class Review {
     if (!this.draft) this.next();
     setInterval(() => this.readFacts(), FACTS_EVERY);
     window.addEventListener("focus", () => this.readFacts());
+    window.addEventListener("pagehide", () => giveBack(this.reviewer, this.outbox.pictures));
   }
 
   bind() {
@@ -133,6 +134,12 @@ class Review {
     byId("empty").replaceChildren(...[make("h1", {}, words), next, more].filter(Boolean));
     byId("empty").hidden = false;
     delete document.documentElement.dataset.shown;
+  }
+
+  // Ids of the pictures that lie here, which nobody else shall be given.
+  holding() {
+    const cards = [...this.supply.cards, ...this.grid.cards];
+    return [...(this.draft ? [this.draft.card.id] : []), ...cards.map((card) => card.id), ...this.outbox.pictures];
   }
 
   startOver() {
@@ -361,6 +368,7 @@ class Review {
   // The rest of the page
 
   async setMode(mode, open = true) {
+    if (mode === "grid") this.chosen(null); // what is chosen can't be drawn while it is hidden
     this.mode = mode;
     byId("single").hidden = mode !== "single";
     byId("grid").hidden = mode !== "grid";

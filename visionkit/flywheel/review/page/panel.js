@@ -73,7 +73,8 @@ export class Panel {
   }
 
   showItems(items) {
-    this.items = items.slice(0, QUICK);
+    // Keys stay with their items while the page is open, whatever becomes most frequent.
+    this.items = [...this.items, ...items.filter((item) => !this.items.includes(item))].slice(0, QUICK);
     const chips = this.items.map((item, place) =>
       make("button", { type: "button", class: "chip", on: { click: () => this.acts.quick(item) } }, make("kbd", {}, String(place + 1)), item),
     );

@@ -50,6 +50,7 @@ export function fillHelp() {
 export function openSheet(id) {
   const sheet = byId(id);
   if (!sheet.open) sheet.showModal();
+  sheet.focus(); // the sheet itself: no button looks chosen, and the arrows scroll
   return sheet;
 }
 
@@ -79,7 +80,7 @@ export function askName(title, labels, current = "") {
     const draw = () => {
       const typed = text.value.trim();
       const found = labels.filter((label) => label.toLowerCase().includes(typed.toLowerCase()));
-      found.sort((one, other) => rank(one, typed) - rank(other, typed));
+      if (typed) found.sort((one, other) => rank(one, typed) - rank(other, typed));
       names = found.slice(0, 50);
       if (typed && !labels.includes(typed)) names = rank(names[0] ?? "", typed) < 2 ? [...names, typed] : [typed, ...names];
       place = Math.min(place, Math.max(names.length - 1, 0));
@@ -107,6 +108,7 @@ export function askName(title, labels, current = "") {
     };
     sheet.addEventListener("close", () => resolve(sheet.returnValue), { once: true });
     sheet.returnValue = "";
+    place = Math.max(labels.indexOf(current), 0);
     draw();
     sheet.showModal();
     text.focus();

@@ -35,6 +35,7 @@ export class Stage {
       if (!this.quiet) this.handlers.chosen(annotations.length ? annotations[0].id : null);
     });
     this.layer.addEventListener("pointerup", () => setTimeout(() => this.sync()));
+    this.layer.addEventListener("pointerdown", (event) => this.leave(event), true);
   }
 
   clear() {
@@ -97,6 +98,18 @@ export class Stage {
     this.annotator.removeAnnotation(annotation.id);
     this.quiet = false;
     this.handlers.drawn(box);
+  }
+
+  // Annotorious draws only while nothing is chosen: a press beside the chosen box lets go of it, and
+  // is made again once the layer has become ready to draw.
+  leave(event) {
+    const own = event.target.closest(".a9s-handle, .a9s-shape-handle, .a9s-edge-handle, .a9s-corner-handle, [class*=a9s-handle]");
+    if (!this.draft?.chosen || own || !event.isTrusted) return;
+    event.stopImmediatePropagation();
+    const { clientX, clientY, pointerId, pointerType, isPrimary, button, buttons } = event;
+    this.handlers.chosen(null);
+    const again = { clientX, clientY, pointerId, pointerType, isPrimary, button, buttons, bubbles: true, cancelable: true };
+    setTimeout(() => document.elementFromPoint(clientX, clientY)?.dispatchEvent(new PointerEvent("pointerdown", again)));
   }
 
   // Takes over what was moved or resized.

@@ -6,10 +6,10 @@ const AHEAD = 12;
 const LOW = 8;
 
 export class Supply {
-  // wishes(): {reviewer, wanted}; busy(): ids of pictures whose answer is still on its way.
-  constructor({ wishes, busy, changed }) {
+  // wishes(): {reviewer, wanted}; holding(): ids of all pictures that lie here.
+  constructor({ wishes, holding, changed }) {
     this.wishes = wishes;
-    this.busy = busy;
+    this.holding = holding;
     this.changed = changed;
     this.cards = [];
     this.images = new Map();
@@ -55,11 +55,11 @@ export class Supply {
   }
 
   async ask(round, before) {
-    const held = [...before, ...this.cards.map((card) => card.id), ...this.busy()].slice(-200);
+    const held = [...new Set([...before, ...this.holding()])].slice(0, 200);
     try {
       const reply = await take({ ...this.wishes(), held, count: AHEAD - this.cards.length });
       if (round !== this.round) return;
-      const known = new Set([...held, ...this.cards.map((card) => card.id), ...this.busy()]);
+      const known = new Set([...before, ...this.holding()]);
       this.cards.push(...reply.cards.filter((card) => !known.has(card.id)));
       this.left = reply.left;
       this.failed = false;
