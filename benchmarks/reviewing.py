@@ -210,6 +210,8 @@ def reviewers_with_kills(
         thread.start()
     for number in range(1, kills + 1):
         while len(tally.confirmed) < answers * number // (kills + 1):
+            if not all(thread.is_alive() for thread in threads):
+                raise RuntimeError("every reviewer must go on, but one stopped; see above")
             time.sleep(0.02)
         server.kill()
         server.start()
@@ -264,7 +266,7 @@ def _answer(card: dict[str, Any]) -> dict[str, Any]:
         "revision": card["revision"],
         "action": "accept",
         "objects": [{"label": claim["label"], "box": claim["box"]} for claim in there],
-        "seen": [claim["proposal"] for claim in card["claims"]],
+        "seen": [claim["proposal"] for claim in card["claims"] if claim["proposal"]],
         "model": card["model"],
     }
 

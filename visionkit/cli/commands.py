@@ -13,9 +13,9 @@ from visionkit.config import (
     GalleryConfig,
     PredictConfig,
     PredictVideoConfig,
-    ReviewConfig,
     TrainConfig,
 )
+from visionkit.config.flywheel import MergeConfig, ReviewConfig, VersionsConfig
 
 
 class Summary(Protocol):
@@ -44,8 +44,9 @@ class Command:
         job: takes the config and the run's folder; imports what it needs when it is called,
             so that `--help` and a mistyped key answer at once.
         run_name: config -> name of the folder in `runs/`; None where it needs no folder.
-        place: key of the folder that a job without a run's folder works in.
         positional: key that the first word may give without `key=`.
+        works_on: key of the folder that is worked on, where no run's folder is needed.
+        actions: what the positional key may be.
         goes_on: whether the same words with the folder of a run go on with it, and leave a
             finished one as it is.
     """
@@ -54,8 +55,9 @@ class Command:
     config_type: type[Any]
     job: Callable[[Any, Path], Summary]
     run_name: Callable[[Any], str] | None
-    place: str = "bundle"
     positional: str | None = None
+    works_on: str = "bundle"
+    actions: tuple[str, ...] = ()
     goes_on: bool = False
 
 
@@ -95,10 +97,22 @@ def _gallery(config: GalleryConfig, run_folder: Path) -> Summary:
     return gallery(config, run_folder)
 
 
-def _review(config: ReviewConfig, catalog: Path) -> Summary:
+def _merge(config: MergeConfig, place: Path) -> Summary:
+    from visionkit.jobs.merge import merge
+
+    return merge(config, place)
+
+
+def _versions(config: VersionsConfig, place: Path) -> Summary:
+    from visionkit.jobs.versions import versions
+
+    return versions(config, place)
+
+
+def _review(config: ReviewConfig, place: Path) -> Summary:
     from visionkit.jobs.review import review
 
-    return review(config, catalog)
+    return review(config, place)
 
 
 COMMANDS = {
@@ -115,7 +129,24 @@ COMMANDS = {
             goes_on=True,
         ),
         Command("export", ExportConfig, _export, lambda _: "export"),
-        Command("gallery", GalleryConfig, _gallery, None, positional="action"),
-        Command("review", ReviewConfig, _review, None, place="catalog"),
+        Command(
+            "gallery",
+            GalleryConfig,
+            _gallery,
+            None,
+            positional="action",
+            actions=("add", "remove", "list", "audit"),
+        ),
+        Command("review", ReviewConfig, _review, None, works_on="catalog"),
+        Command("merge", MergeConfig, _merge, None, works_on="catalog"),
+        Command(
+            "versions",
+            VersionsConfig,
+            _versions,
+            None,
+            positional="action",
+            works_on="catalog",
+            actions=("list", "diff", "restore", "export", "import"),
+        ),
     )
 }

@@ -8,7 +8,6 @@ from visionkit.config.checking import check_values, limits_of
 from visionkit.config.classification import ClassificationConfig
 from visionkit.config.data import AugmentConfig, BackboneConfig, DataConfig
 from visionkit.config.exemplar import ExemplarConfig
-from visionkit.config.flywheel import ReviewConfig
 from visionkit.config.jobs import (
     EvaluateConfig,
     ExportConfig,
@@ -36,7 +35,6 @@ __all__ = [
     "LocalizationConfig",
     "PredictConfig",
     "PredictVideoConfig",
-    "ReviewConfig",
     "TrainConfig",
     "TrainerConfig",
     "check_values",

@@ -5,7 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from visionkit.config.limits import Fraction, Limits, SomePath
+from visionkit.config.limits import Fraction, IsPath, Limits, OptionalPath, SomePath
+
+TOOLS = ("label_studio", "cvat")
+"""Annotation tools that are asked, and answer."""
+
+ExportFormat = Annotated[
+    str,
+    Limits(choices=("coco", "voc", "yolo", "groundtruth", "csv", "folders", "parquet", *TOOLS)),
+]
+ImportFormat = Annotated[
+    str,
+    Limits(
+        choices=("auto", "coco", "voc", "yolo", "folders", "csv", "groundtruth", "cntk", *TOOLS)
+    ),
+]
 
 
 @dataclass
@@ -21,4 +35,32 @@ class ReviewConfig:
     twice_share: Fraction
     lease_seconds: Annotated[float, Limits(minimum=5)]
     refresh_seconds: Annotated[float, Limits(minimum=1)]
+    debug: bool
+
+
+@dataclass
+class MergeConfig:
+    """What `visionkit merge` is told (conf/merge.yaml)."""
+
+    catalog: SomePath
+    author: str | None
+    note: str
+    debug: bool
+
+
+@dataclass
+class VersionsConfig:
+    """What `visionkit versions` is told (conf/versions.yaml)."""
+
+    action: Annotated[str, Limits(choices=("list", "diff", "restore", "export", "import"))]
+    catalog: SomePath
+    version: str | None
+    old: str | None
+    author: str | None
+    export_format: ExportFormat
+    source: Annotated[str | None, IsPath]
+    source_format: ImportFormat
+    image_root: OptionalPath
+    output: OptionalPath
+    overwrite: bool
     debug: bool

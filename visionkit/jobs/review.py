@@ -9,7 +9,7 @@ import secrets
 import socket
 from pathlib import Path
 
-from visionkit.config import ReviewConfig
+from visionkit.config.flywheel import ReviewConfig
 from visionkit.evaluation.summary import counted
 from visionkit.flywheel.answers import Correction
 from visionkit.flywheel.catalog import open_catalog

@@ -31,11 +31,6 @@ def proposal(name: str, sample_id: str, *, model: str = "m1", **values: object) 
     return replace(fresh, **values)
 
 
-@pytest.fixture
-def catalog(tmp_path: Path) -> Catalog:
-    return open_catalog(tmp_path / "catalog", create=True)
-
-
 def again(catalog: Catalog) -> Catalog:
     """The catalog as another process sees it."""
     return open_catalog(catalog.uri)

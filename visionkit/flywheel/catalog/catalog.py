@@ -140,6 +140,15 @@ class Catalog:
             self._samples.place(sample_id)
             return self._truths[sample_id]
 
+    def imported(self, sample_id: str) -> Truth:
+        """What was said of a picture when it came into the catalog.
+
+        Raises:
+            KeyError: it is not in the catalog.
+        """
+        with self._read():
+            return self._samples.imported(self._samples.place(sample_id))
+
     def truths(self) -> dict[str, Truth]:
         """What every picture shows, by id, in the order they came."""
         with self._read():
@@ -161,6 +170,18 @@ class Catalog:
         """The pictures that have an embedding, of those given or all, and (N, D) float32."""
         names, vectors = self._samples.embeddings(ids)
         return names, np.ascontiguousarray(vectors)
+
+    def embedding_length(self) -> int | None:
+        """How many numbers an embedding has; None before the first."""
+        return self._samples.embedding_length()
+
+    def thumbnailed(self) -> set[str]:
+        """The pictures that have a thumbnail."""
+        return self._samples.thumbnailed()
+
+    def embedded(self) -> set[str]:
+        """The pictures that have an embedding."""
+        return self._samples.embedded()
 
     def proposals(
         self, ids: Sequence[str] | None = None, *, model: str | None = None

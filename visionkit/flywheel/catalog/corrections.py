@@ -12,7 +12,7 @@ from visionkit.data.table import to_table
 from visionkit.flywheel.answers import ACTIONS, Conflict, Correction, Truth
 from visionkit.flywheel.catalog.samples import SampleTable
 from visionkit.flywheel.catalog.schema import CORRECTIONS, objects_of, texts_of
-from visionkit.flywheel.catalog.store import Store
+from visionkit.flywheel.catalog.store import Store, without_collecting
 from visionkit.types import ObjectBox, Sample
 
 
@@ -137,6 +137,7 @@ class CorrectionTable:
         columns = [v if isinstance(v, pa.Array) else [v] for v in values.values()]
         return pa.table(dict(zip(values, columns, strict=True)), schema=CORRECTIONS)
 
+    @without_collecting()
     def _take(self, rows: pa.Table) -> None:
         first = len(self.all)
         for number, (entry, reviewed) in enumerate(_entries(rows), start=first):

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from visionkit.flywheel.answers import Proposal
-from visionkit.flywheel.catalog.schema import PROPOSALS
-from visionkit.flywheel.catalog.store import Store
+from visionkit.flywheel.catalog.schema import PROPOSALS, boxes_of
+from visionkit.flywheel.catalog.store import Store, without_collecting
 
 _NAMES = [name for name in PROPOSALS.names if name != "batch"]
 
@@ -58,6 +58,7 @@ class ProposalTable:
             for proposal in answers
         ]
 
+    @without_collecting()
     def _take(self, rows: pa.Table) -> None:
         fresh: dict[tuple[str, str, int], list[Proposal]] = {}
         batches = rows.column("batch").to_pylist()
@@ -69,7 +70,8 @@ class ProposalTable:
 
 
 def _proposals(rows: pa.Table) -> list[Proposal]:
-    columns = [rows.column(name).to_pylist() for name in _NAMES]
-    place = _NAMES.index("box")
-    columns[place] = [None if box is None else tuple(box) for box in columns[place]]
+    columns = [
+        boxes_of(rows.column(name)) if name == "box" else rows.column(name).to_pylist()
+        for name in _NAMES
+    ]
     return [Proposal(*values) for values in zip(*columns, strict=True)]

@@ -17,7 +17,7 @@ from visionkit.flywheel.catalog.schema import (
     samples_of,
     strings,
 )
-from visionkit.flywheel.catalog.store import Store, Table
+from visionkit.flywheel.catalog.store import Store, Table, without_collecting
 from visionkit.types import Sample
 
 Embeddings = NDArray[np.float32]
@@ -113,7 +113,21 @@ class SampleTable:
         vectors = vectors.reshape(len(names), _length(table))
         wanted = None if ids is None else set(ids)
         kept = {name: row for row, name in enumerate(names) if wanted is None or name in wanted}
-        return list(kept), vectors[list(kept.values())]
+        return list(kept), vectors if len(kept) == len(names) else vectors[list(kept.values())]
+
+    def embedding_length(self) -> int | None:
+        """How many numbers an embedding has; None before the first."""
+        table = self._store.existing(_EMBEDDINGS)
+        return None if table is None else _length(table)
+
+    def thumbnailed(self) -> set[str]:
+        """The samples that have a thumbnail."""
+        return set(self._thumbnails.rows(["id"]).column("id").to_pylist())
+
+    def embedded(self) -> set[str]:
+        """The samples that have an embedding."""
+        table = self._store.existing(_EMBEDDINGS)
+        return set() if table is None else set(table.rows(["id"]).column("id").to_pylist())
 
     def _add_thumbnails(self, ids: Sequence[str], thumbnails: Sequence[bytes]) -> None:
         if len(thumbnails) != len(ids):
@@ -154,6 +168,7 @@ class SampleTable:
             return set()
         return set(table.rows(["id"], strings("id", known)).column("id").to_pylist())
 
+    @without_collecting()
     def _take(self, rows: pa.Table) -> list[Sample]:
         new = samples_of(rows.select(SCHEMA.names))
         for sample in new:

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from visionkit.data import table
 from visionkit.types import ObjectBox, Sample
@@ -107,16 +108,20 @@ def objects_of(column: pa.ChunkedArray) -> list[tuple[ObjectBox, ...]]:
     result: list[tuple[ObjectBox, ...]] = []
     for chunk in column.chunks:
         flat = chunk.flatten()
-        boxes = [
-            ObjectBox(label, tuple(box), source, created)
-            for label, box, source, created in zip(
-                *(flat.field(name).to_pylist() for name in ("label", "box", "source", "created")),
-                strict=True,
-            )
+        columns = [
+            boxes_of(flat.field(name)) if name == "box" else flat.field(name).to_pylist()
+            for name in ("label", "box", "source", "created")
         ]
+        boxes = [ObjectBox(*values) for values in zip(*columns, strict=True)]
         remaining = iter(boxes)
         result += [tuple(islice(remaining, n)) for n in chunk.value_lengths().to_pylist()]
     return result
+
+
+def boxes_of(column: pa.Array | pa.ChunkedArray) -> list[Any]:
+    """Boxes as tuples of 4 numbers, or None where there is none."""
+    numbers = [pc.list_element(column, place).to_pylist() for place in range(4)]
+    return [None if box[0] is None else box for box in zip(*numbers, strict=True)]
 
 
 def one_row(schema: pa.Schema, values: dict[str, Any]) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -47,10 +48,12 @@ class Standing:
 
     Attributes:
         answers: picture -> reviewer -> their answer; none is an empty dict, or no key.
+        lengths: picture -> how many entries of the log are about it.
     """
 
     def __init__(self, log: Iterable[Correction] = ()) -> None:
         self.answers: dict[str, dict[str, Correction]] = {}
+        self.lengths: Counter[str] = Counter()
         self._given: dict[tuple[str, str], list[Correction]] = {}
         self._known: set[str] = set()
         for correction in log:
@@ -61,6 +64,7 @@ class Standing:
         if correction.id in self._known:
             return False
         self._known.add(correction.id)
+        self.lengths[correction.sample_id] += 1
         given = self._given.setdefault((correction.sample_id, correction.reviewer), [])
         if correction.action == "undo":
             del given[-1:]

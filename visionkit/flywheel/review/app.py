@@ -261,9 +261,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def http(_: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers or {})
+        way_out = "open /" if error.status_code == 404 else "/openapi.json says what may be sent"
         words = {404: "there is nothing at this address", 405: "the method does not go here"}
         what = words.get(error.status_code, "the request can't be read")
-        return refusal_response(Refusal(error.status_code, what, "open /", headers=headers))
+        return refusal_response(Refusal(error.status_code, what, way_out, headers=headers))
 
     @app.exception_handler(RuntimeError)
     @app.exception_handler(OSError)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from visionkit.flywheel.answers import Asked, Proposal, Truth
@@ -66,7 +66,7 @@ def make_card(
     asked: Asked,
     *,
     model: str = "",
-    second: bool = False,
+    first: Truth | None = None,
 ) -> Card:
     """The card of a picture.
 
@@ -76,17 +76,17 @@ def make_card(
         proposals: all that models said of it.
         asked: why it is asked.
         model: whose proposals are shown; "" shows the newest of each task.
-        second: whether it is judged by a second person, who sees what the first one saw: what
-            people said of it since it was proposed is left out.
+        first: what it showed before somebody judged it, where a second person is to judge it
+            without seeing their answer; None where the truth is shown.
     """
     shown = newest(proposals, model=model)
-    claims = [] if second else _known(truth)
-    settled = truth.reviewed and not second
+    told = truth if first is None else first
+    claims = _known(told)
     offered = [
         Claim(
             proposal.label,
             proposal.box,
-            not settled and proposal.score >= proposal.threshold,
+            not told.reviewed and proposal.score >= proposal.threshold,
             proposal.model,
             proposal.created,
             proposal,
@@ -99,11 +99,11 @@ def make_card(
     return Card(
         sample,
         truth.revision,
-        truth.reviewed,
+        told.reviewed,
         asked,
         tuple(claims),
         said_by.model if said_by is not None else "",
-        second,
+        first is not None,
     )
 
 
@@ -141,8 +141,3 @@ def _covers(claim: Claim, proposal: Proposal) -> bool:
 
 def _score(claim: Claim) -> float:
     return claim.proposal.score if claim.proposal is not None else math.inf
-
-
-def seen_ids(claims: Sequence[Claim]) -> tuple[str, ...]:
-    """Ids of the proposals among claims."""
-    return tuple(claim.proposal.id for claim in claims if claim.proposal is not None)

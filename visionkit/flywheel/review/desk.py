@@ -81,6 +81,7 @@ class Desk:
         self.standing = Standing()
         self._log: list[Correction] = []
         self._labels: set[str] = set()
+        self._followed = ""
         nothing = _Pool((), FilterIndex((), {}, {}), "")
         self._round = _Round(nothing, {}, {}, {}, {}, frozenset())
         self._version_pools: dict[str, _Pool] = {}
@@ -95,10 +96,8 @@ class Desk:
             self._built_state = self._state()
             built = self._built()
             self._next_build = time.monotonic() + 20 * (time.monotonic() - start)
-            log = self.catalog.corrections()
             with self._lock:
-                for correction in log:
-                    self._note(correction)
+                self._follow()
                 self._round = built
                 self._labels |= built.labels
                 self._version_pools = {}
@@ -151,6 +150,7 @@ class Desk:
         """
         wanted = wanted or Wanted()
         with self._lock:
+            self._follow()
             self._leases.keep_only(session, held)
             pool = self._version_pool(wanted.version) if wanted.version else self._round.pool
             rows = self._open_rows(reviewer, wanted, pool)
@@ -165,6 +165,8 @@ class Desk:
                 if self._leases.holder(asked.sample_id) not in (None, session):
                     continue
                 card = self._card(asked, reviewer, wanted.model)
+                if card.revision != self.standing.lengths[asked.sample_id]:
+                    continue  # somebody's answer is being written
                 if alone and not shows_only(card, wanted.item):
                     continue
                 self._leases.take(asked.sample_id, session)
@@ -318,11 +320,13 @@ class Desk:
 
     def _follow(self) -> None:
         """Takes in what other processes wrote."""
-        log = self.catalog.corrections()
         with self._lock:
-            for correction in log:
+            fresh = self.catalog.corrections(since=self._followed)
+            for correction in fresh:
                 if self._note(correction):
                     self._settle(correction.sample_id)
+            if fresh:
+                self._followed = fresh[-1].id
 
     def _settle(self, sample_id: str) -> None:
         """Closes a picture to all, or to those who judged it, or opens it again."""
@@ -364,7 +368,7 @@ class Desk:
             self.proposals_of(sample_id),
             asked,
             model=model,
-            second=second,
+            first=self.catalog.imported(sample_id) if second else None,
         )
 
     def _sample(self, sample_id: str) -> Sample:

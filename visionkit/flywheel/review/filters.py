@@ -70,7 +70,7 @@ class FilterIndex:
         self._reason_rows, self._reason = pairs[:, 0], pairs[:, 1]
 
     def mask(self, wanted: Wanted) -> Mask:
-        """(N,) bool: the rows that are wanted; none for an item, model or reason that is not there."""
+        """(N,) bool: the rows that are wanted; none for an item or a reason that is not there."""
         mask: Mask = np.ones(self._size, bool)
         if wanted.item or wanted.model or wanted.least > 0 or wanted.most < 1:
             mask &= self._claimed(wanted)

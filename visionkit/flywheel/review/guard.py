@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qs, urlsplit
@@ -22,6 +23,7 @@ from visionkit.flywheel.review.problems import Refusal, refusal_response
 from visionkit.flywheel.review.rate import RateLimit
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+_HOST = re.compile(r"(\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]+))(:[0-9]{1,5})?")
 COOKIE = "visionkit_token"
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _SECURITY_HEADERS = {
@@ -253,11 +255,8 @@ def _split(origin: str) -> SplitResult | None:
 
 def _host_name(host: str) -> str:
     """The name in a Host header, without port and brackets; "" where it is none."""
-    parts = _split(f"//{host}")
-    try:
-        return (parts.hostname or "") if parts is not None and parts.netloc == host else ""
-    except ValueError:
-        return ""
+    parts = _HOST.fullmatch(host)
+    return (parts["address"] or parts["name"]).lower() if parts else ""
 
 
 def _is_address(name: str) -> bool:
