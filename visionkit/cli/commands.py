@@ -15,7 +15,7 @@ from visionkit.config import (
     PredictVideoConfig,
     TrainConfig,
 )
-from visionkit.config.flywheel import MergeConfig, RetrainConfig, VersionsConfig
+from visionkit.config.flywheel import MergeConfig, RetrainConfig, ReviewConfig, VersionsConfig
 
 
 class Summary(Protocol):
@@ -115,6 +115,12 @@ def _retrain(config: RetrainConfig, place: Path) -> Summary:
     return retrain(config, place)
 
 
+def _review(config: ReviewConfig, place: Path) -> Summary:
+    from visionkit.jobs.review import review
+
+    return review(config, place)
+
+
 COMMANDS = {
     command.name: command
     for command in (
@@ -137,6 +143,7 @@ COMMANDS = {
             positional="action",
             actions=("add", "remove", "list", "audit"),
         ),
+        Command("review", ReviewConfig, _review, None, works_on="catalog"),
         Command("merge", MergeConfig, _merge, None, works_on="catalog"),
         Command(
             "versions",

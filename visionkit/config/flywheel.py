@@ -26,6 +26,22 @@ ImportFormat = Annotated[
 
 
 @dataclass
+class ReviewConfig:
+    """What `visionkit review` is told (conf/review.yaml)."""
+
+    catalog: SomePath
+    host: str
+    port: Annotated[int, Limits(minimum=0, maximum=65535)]
+    hosts: list[str]
+    token: str | None
+    reviewer: str | None
+    twice_share: Fraction
+    lease_seconds: Annotated[float, Limits(minimum=5)]
+    refresh_seconds: Annotated[float, Limits(minimum=1)]
+    debug: bool
+
+
+@dataclass
 class MergeConfig:
     """What `visionkit merge` is told (conf/merge.yaml)."""
 
