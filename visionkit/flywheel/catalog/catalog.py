@@ -140,6 +140,15 @@ class Catalog:
             self._samples.place(sample_id)
             return self._truths[sample_id]
 
+    def imported(self, sample_id: str) -> Truth:
+        """What was said of a picture when it came into the catalog.
+
+        Raises:
+            KeyError: it is not in the catalog.
+        """
+        with self._read():
+            return self._samples.imported(self._samples.place(sample_id))
+
     def truths(self) -> dict[str, Truth]:
         """What every picture shows, by id, in the order they came."""
         with self._read():
