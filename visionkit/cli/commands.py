@@ -15,7 +15,7 @@ from visionkit.config import (
     PredictVideoConfig,
     TrainConfig,
 )
-from visionkit.config.flywheel import MergeConfig, ReviewConfig, VersionsConfig
+from visionkit.config.flywheel import MergeConfig, RetrainConfig, ReviewConfig, VersionsConfig
 
 
 class Summary(Protocol):
@@ -109,6 +109,12 @@ def _versions(config: VersionsConfig, place: Path) -> Summary:
     return versions(config, place)
 
 
+def _retrain(config: RetrainConfig, place: Path) -> Summary:
+    from visionkit.jobs.retrain import retrain
+
+    return retrain(config, place)
+
+
 def _review(config: ReviewConfig, place: Path) -> Summary:
     from visionkit.jobs.review import review
 
@@ -148,5 +154,6 @@ COMMANDS = {
             works_on="catalog",
             actions=("list", "diff", "restore", "export", "import"),
         ),
+        Command("retrain", RetrainConfig, _retrain, None, works_on="catalog"),
     )
 }

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from visionkit.config.limits import Fraction, IsPath, Limits, OptionalPath, SomePath
+from visionkit.config.data import AugmentConfig, BackboneConfig, DataConfig
+from visionkit.config.jobs import TrainerConfig
+from visionkit.config.limits import Count, Fraction, IsPath, Limits, OptionalPath, SomePath
+from visionkit.config.task import TaskConfig
 
 TOOLS = ("label_studio", "cvat")
 """Annotation tools that are asked, and answer."""
@@ -61,6 +64,45 @@ class VersionsConfig:
     source: Annotated[str | None, IsPath]
     source_format: ImportFormat
     image_root: OptionalPath
+    output: OptionalPath
+    overwrite: bool
+    debug: bool
+
+
+@dataclass
+class LoopConfig:
+    """When and how models take one another's place (conf/loop)."""
+
+    enabled: bool
+    least_corrections: Count
+    merge: bool
+    promote: bool
+    least_score: Fraction
+    least_gain: Fraction
+    level: Annotated[float, Limits(minimum=0.0001, maximum=0.5)]
+    most_loss: Fraction
+    class_level: Annotated[float, Limits(minimum=0.001, maximum=1)]
+    test_share: Fraction
+    frozen: OptionalPath
+    refreeze: bool
+    minutes: Annotated[float | None, Limits(minimum=0.01)]
+
+
+@dataclass
+class RetrainConfig:
+    """What `visionkit retrain` is told (conf/retrain.yaml)."""
+
+    task: TaskConfig
+    backbone: BackboneConfig
+    data: DataConfig
+    augment: AugmentConfig
+    trainer: TrainerConfig
+    loop: LoopConfig
+    catalog: SomePath
+    bundle: OptionalPath
+    move_backbone: bool
+    author: str | None
+    seed: Count
     output: OptionalPath
     overwrite: bool
     debug: bool

@@ -127,6 +127,8 @@ def _config(boxes: Sequence[str], whole: Sequence[str]) -> bytes:
 
 def _answer(task: Mapping[str, Any], samples: Mapping[str, Sample]) -> Answered | None:
     """The last thing that somebody said of a picture."""
+    if not isinstance(task, dict):
+        raise TypeError(f"a task must be an object, got {task!r:.40}")
     given = [each for each in task.get("annotations", ()) if isinstance(each, dict)]
     if not given:
         return None
