@@ -7,7 +7,15 @@ from typing import Annotated
 
 from visionkit.config.data import AugmentConfig, BackboneConfig, DataConfig
 from visionkit.config.jobs import TrainerConfig
-from visionkit.config.limits import Count, Fraction, IsPath, Limits, OptionalPath, SomePath
+from visionkit.config.limits import (
+    Count,
+    Fraction,
+    IsPath,
+    Limits,
+    OptionalPath,
+    Positive,
+    SomePath,
+)
 from visionkit.config.task import TaskConfig
 
 TOOLS = ("label_studio", "cvat")
@@ -35,6 +43,8 @@ class ReviewConfig:
     hosts: list[str]
     token: str | None
     reviewer: str | None
+    most: Positive
+    audit: Fraction
     twice_share: Fraction
     lease_seconds: Annotated[float, Limits(minimum=5)]
     refresh_seconds: Annotated[float, Limits(minimum=1)]

@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, Phase, given, settings
 from visionkit.flywheel.review.app import AppSettings, create_app
 from visionkit.flywheel.review.desk import Desk
 from visionkit.flywheel.review.guard import Rules
-from visionkit.flywheel.review.order import build_order
 
 schemathesis = pytest.importorskip("schemathesis", reason="needs schemathesis")
 ROUTES = {
@@ -30,7 +29,7 @@ def described(tmp_path_factory: pytest.TempPathFactory, shelves: ModuleType) -> 
     """The description of a page of twelve pictures that lets every request through."""
     catalog = shelves.shelf_catalog(tmp_path_factory.mktemp("described"), 12)
     rules = Rules(names={"testserver", "localhost"}, per_second=1e6, burst=1_000_000)
-    app = create_app(Desk(catalog, build_order), AppSettings(rules=rules))
+    app = create_app(Desk(catalog, shelves.build_order), AppSettings(rules=rules))
     return schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
