@@ -43,6 +43,8 @@ class ReviewConfig:
     hosts: list[str]
     token: str | None
     reviewer: str | None
+    most: Positive
+    audit: Fraction
     twice_share: Fraction
     lease_seconds: Annotated[float, Limits(minimum=5)]
     refresh_seconds: Annotated[float, Limits(minimum=1)]
