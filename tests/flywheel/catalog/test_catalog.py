@@ -5,7 +5,9 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import lancedb
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from visionkit.flywheel.answers import Conflict, Correction, Proposal, Truth
@@ -219,6 +221,14 @@ def test_a_catalog_may_lie_elsewhere_than_in_a_folder() -> None:
     assert catalog.merge(author="ann").samples == 1
     assert catalog.thumbnail("p0") == b"zero"
     assert not Path("memory:").exists()
+
+
+def test_a_catalog_of_another_visionkit_is_refused(catalog: Catalog) -> None:
+    database = lancedb.connect(catalog.uri)
+    database.drop_table("models")
+    database.create_table("models", schema=pa.schema([pa.field("name", pa.string())]))
+    with pytest.raises(ValueError, match=r"the table models of .* differs in bundle, code"):
+        again(catalog)
 
 
 def test_the_catalog_needs_no_torch() -> None:

@@ -64,9 +64,23 @@ class Store:
         return list(self._database.list_tables(limit=1000).tables)
 
     def table(self, name: str, schema: pa.Schema) -> Table:
-        """A table, made where it is missing; `schema` holds all its columns but `number`."""
+        """A table, made where it is missing; `schema` holds all its columns but `number`.
+
+        Raises:
+            ValueError: it is there with other columns.
+        """
         full = schema.append(pa.field(NUMBER, pa.int64(), nullable=False))
-        return self._held_by(name, self._database.create_table(name, schema=full, exist_ok=True))
+        if name in self.names():
+            opened = self._database.open_table(name)
+        else:
+            opened = self._database.create_table(name, schema=full, exist_ok=True)
+        if opened.schema.names != full.names:
+            odd = sorted({*opened.schema.names} ^ {*full.names})
+            raise ValueError(
+                f"the table {name} of {self.uri} must have the columns of this visionkit, but "
+                f"differs in {', '.join(odd)}; use the version of visionkit that made it"
+            )
+        return self._held_by(name, opened)
 
     def existing(self, name: str) -> Table | None:
         """A table with the columns that it has, or None where there is none."""
