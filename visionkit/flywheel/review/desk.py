@@ -352,11 +352,18 @@ class Desk:
         else:
             doubtful = np.flatnonzero(mask).tolist()
         for row in doubtful:
-            answer = self.standing.people(pool.queue[row].sample_id).get(reviewer)
-            if answer is not None and answer.created > pool.since:
+            if self._is_done(pool.queue[row].sample_id, reviewer, pool):
                 mask[row] = False
         rows: list[int] = np.flatnonzero(mask).tolist()
         return rows
+
+    def _is_done(self, sample_id: str, reviewer: str, pool: _Pool) -> bool:
+        """Whether a person has said all that they are asked about a picture of a pool."""
+        people = self.standing.people(sample_id)
+        if reviewer not in people:
+            return False
+        asked_of_others = pool is self._round.pool and self._needs_second(sample_id, people)
+        return asked_of_others or people[reviewer].created > pool.since
 
     def _card(self, asked: Asked, reviewer: str, model: str) -> Card:
         sample_id = asked.sample_id
