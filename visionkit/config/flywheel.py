@@ -65,12 +65,14 @@ class MergeConfig:
 class VersionsConfig:
     """What `visionkit versions` is told (conf/versions.yaml)."""
 
-    action: Annotated[str, Limits(choices=("list", "diff", "restore", "export", "import"))]
+    action: Annotated[str, Limits(choices=("list", "diff", "restore", "export", "ask", "import"))]
     catalog: SomePath
     version: str | None
     old: str | None
     author: str | None
     export_format: ExportFormat
+    tool: Annotated[str, Limits(choices=TOOLS)]
+    most: Positive
     source: Annotated[str | None, IsPath]
     source_format: ImportFormat
     image_root: OptionalPath
