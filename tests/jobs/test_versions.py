@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,28 @@ def test_a_version_goes_to_other_tools_and_their_answers_come_back(
     assert catalog.unmerged() == 0  # they said what was known
     assert run(*words, "author=ann") == 0
     assert len(catalog.corrections()) == 4
+
+
+@pytest.mark.parametrize(
+    ("tool", "file"), [("label_studio", "tasks.json"), ("cvat", "labels.json")]
+)
+def test_the_queue_goes_to_other_tools(
+    scenes: Scenes, tmp_path: Path, tool: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = open_catalog(tmp_path / "catalog", create=True)
+    place = f"catalog={catalog.uri}"
+    words = ("versions", "ask", place, f"tool={tool}", "most=2")
+    assert run(*words) == 2
+    assert "got none in the review queue" in capsys.readouterr().err
+    found = to_samples(read(scenes.folder).table)
+    catalog.add_samples([replace(sample, objects=()) for sample in found])
+    assert run(*words) == 0
+    target = tmp_path / f"catalog_{tool}"
+    assert (target / file).is_file()
+    assert len([path for path in (target / "images").rglob("*") if path.is_file()]) == 2
+    said = capsys.readouterr().out
+    assert f"2 pictures to be asked about in {tool}" in said
+    assert "versions import" in said
 
 
 def test_importing_needs_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -152,7 +152,7 @@ COMMANDS = {
             None,
             positional="action",
             works_on="catalog",
-            actions=("list", "diff", "restore", "export", "import"),
+            actions=("list", "diff", "restore", "export", "ask", "import"),
         ),
         Command("retrain", RetrainConfig, _retrain, None, works_on="catalog"),
     )

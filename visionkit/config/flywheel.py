@@ -7,7 +7,15 @@ from typing import Annotated
 
 from visionkit.config.data import AugmentConfig, BackboneConfig, DataConfig
 from visionkit.config.jobs import TrainerConfig
-from visionkit.config.limits import Count, Fraction, IsPath, Limits, OptionalPath, SomePath
+from visionkit.config.limits import (
+    Count,
+    Fraction,
+    IsPath,
+    Limits,
+    OptionalPath,
+    Positive,
+    SomePath,
+)
 from visionkit.config.task import TaskConfig
 
 TOOLS = ("label_studio", "cvat")
@@ -35,6 +43,8 @@ class ReviewConfig:
     hosts: list[str]
     token: str | None
     reviewer: str | None
+    most: Positive
+    audit: Fraction
     twice_share: Fraction
     lease_seconds: Annotated[float, Limits(minimum=5)]
     refresh_seconds: Annotated[float, Limits(minimum=1)]
@@ -55,12 +65,14 @@ class MergeConfig:
 class VersionsConfig:
     """What `visionkit versions` is told (conf/versions.yaml)."""
 
-    action: Annotated[str, Limits(choices=("list", "diff", "restore", "export", "import"))]
+    action: Annotated[str, Limits(choices=("list", "diff", "restore", "export", "ask", "import"))]
     catalog: SomePath
     version: str | None
     old: str | None
     author: str | None
     export_format: ExportFormat
+    tool: Annotated[str, Limits(choices=TOOLS)]
+    most: Positive
     source: Annotated[str | None, IsPath]
     source_format: ImportFormat
     image_root: OptionalPath

@@ -7,15 +7,16 @@ import getpass
 import logging
 import secrets
 import socket
+from functools import partial
 from pathlib import Path
 
 from visionkit.config.flywheel import ReviewConfig
 from visionkit.evaluation.summary import counted
 from visionkit.flywheel.answers import Correction
 from visionkit.flywheel.catalog import open_catalog
+from visionkit.flywheel.queue.build import QueueSettings, build_queue
 from visionkit.flywheel.review.desk import Desk, DeskSettings
 from visionkit.flywheel.review.guard import LOOPBACK_NAMES, Rules, is_loopback
-from visionkit.flywheel.review.order import build_order
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import say, say_next
 
@@ -47,7 +48,7 @@ def review(config: ReviewConfig, catalog: Path) -> Summary:
     with contextlib.closing(listening):
         desk = Desk(
             opened,
-            build_order,
+            partial(build_queue, settings=QueueSettings(most=config.most, audit=config.audit)),
             DeskSettings(twice_share=config.twice_share, lease_seconds=config.lease_seconds),
         )
         app = create_app(

@@ -11,13 +11,15 @@ from visionkit.data.formats import write
 from visionkit.data.table import save_table, to_table
 from visionkit.evaluation.summary import counted
 from visionkit.flywheel.catalog import Catalog, Change, Version, open_catalog
-from visionkit.flywheel.exchange import Question, write_questions
+from visionkit.flywheel.exchange import Question, questions_about, write_questions
+from visionkit.flywheel.queue.build import QueueSettings, build_queue
 from visionkit.jobs.author import author_of
 from visionkit.jobs.imported import take_source
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import say, say_next, say_table
 from visionkit.types import Sample
 
+_EXPORTS = {"label_studio": "JSON", "cvat": "CVAT for images 1.1"}
 _SHOWN = 20
 """So many changes are shown one by one."""
 
@@ -36,6 +38,7 @@ def versions(config: VersionsConfig, place: Path) -> Summary:
         "diff": _diff,
         "restore": _restore,
         "export": _export,
+        "ask": _ask,
         "import": take_source,
     }
     catalog = open_catalog(config.catalog, create=config.action == "import")
@@ -118,6 +121,21 @@ def _export(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
         task = "localization" if any(sample.objects for sample in samples) else "classification"
         say_next(["train", f"task={task}", f"data={form}", f"data.root={target}"])
     return Summary(target, {"samples": len(samples), "boxes": version.boxes})
+
+
+def _ask(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
+    asked = build_queue(catalog, QueueSettings(most=config.most))
+    if not asked:
+        raise ValueError("there must be pictures to ask about, got none in the review queue")
+    target = Path(config.output or f"{place}_{config.tool}")
+    write_questions(
+        questions_about(catalog, asked), target, config.tool, overwrite=config.overwrite
+    )
+    say(f"{counted(len(asked), 'picture')} to be asked about in {config.tool}: {target}")
+    say(f"When it is done, export from there, as {_EXPORTS[config.tool]}, and:")
+    words = [f"catalog={config.catalog}", f"source_format={config.tool}", "source=FILE"]
+    say_next(["versions", "import", *words])
+    return Summary(target, {"asked": len(asked)})
 
 
 def _chosen(catalog: Catalog, name: str | None) -> Version:

@@ -210,6 +210,17 @@ def test_corrections_since_one_are_those_after_it(catalog: Catalog) -> None:
         catalog.corrections(since="p9")
 
 
+def test_a_catalog_may_lie_elsewhere_than_in_a_folder() -> None:
+    catalog = open_catalog("memory://shop", create=True)
+    catalog.add_samples([picture(0)], thumbnails=[b"zero"])
+    assert catalog.correct(answer("p0", labels=("x",))).revision == 1
+    with pytest.raises(Conflict):
+        catalog.correct(answer("p0", name="other"))
+    assert catalog.merge(author="ann").samples == 1
+    assert catalog.thumbnail("p0") == b"zero"
+    assert not Path("memory:").exists()
+
+
 def test_the_catalog_needs_no_torch() -> None:
     code = "import sys, visionkit.flywheel.catalog; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

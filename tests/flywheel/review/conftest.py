@@ -14,7 +14,6 @@ from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.review.app import AppSettings, create_app
 from visionkit.flywheel.review.desk import Desk, DeskSettings
 from visionkit.flywheel.review.guard import Rules
-from visionkit.flywheel.review.order import build_order
 
 ADDRESS = "http://127.0.0.1:8765"
 SESSION = "session-1"
@@ -45,12 +44,12 @@ def catalog(shelves: ModuleType, tmp_path: Path) -> Catalog:
 
 
 @pytest.fixture
-def client_for() -> Iterator[Callable[..., TestClient]]:
+def client_for(shelves: ModuleType) -> Iterator[Callable[..., TestClient]]:
     """Makes a client of a page for a catalog, under rules and with a share judged twice."""
     opened: list[TestClient] = []
 
     def make(catalog: Catalog, *, rules: Rules | None = None, twice: float = 0.0) -> TestClient:
-        desk = Desk(catalog, build_order, DeskSettings(twice_share=twice))
+        desk = Desk(catalog, shelves.build_order, DeskSettings(twice_share=twice))
         settings = AppSettings(rules=rules or Rules(), reviewer="ada")
         client = TestClient(create_app(desk, settings), base_url=ADDRESS)
         opened.append(client)

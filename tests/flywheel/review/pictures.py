@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 
-from visionkit.flywheel.answers import Proposal
+from visionkit.flywheel.answers import Asked, Proposal, Reason
 from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.types import Sample
 
@@ -88,3 +88,33 @@ def shelf_catalog(folder: Path, count: int, *, two_every: int = 5) -> Catalog:
     catalog.add_samples(samples)
     catalog.add_proposals(proposals)
     return catalog
+
+
+def build_order(catalog: Catalog) -> list[Asked]:
+    """A queue whose order can be told by hand: those nearest to the threshold first."""
+    truths = catalog.truths()
+    closest: dict[str, Proposal] = {}
+    for proposal in catalog.proposals():
+        truth = truths.get(proposal.sample_id)
+        if truth is None or truth.revision:
+            continue
+        best = closest.get(proposal.sample_id)
+        if best is None or _margin(proposal) < _margin(best):
+            closest[proposal.sample_id] = proposal
+    asked = [_ask(proposal) for proposal in closest.values()]
+    return sorted(asked, key=lambda entry: (-entry.priority, entry.sample_id))
+
+
+def _margin(proposal: Proposal) -> float:
+    return abs(proposal.score - proposal.threshold)
+
+
+def _ask(proposal: Proposal) -> Asked:
+    margin = _margin(proposal)
+    side = "above" if proposal.score >= proposal.threshold else "below"
+    words = (
+        f"{proposal.label} at {proposal.score:.2f} is {margin:.2f} {side} "
+        f"its threshold of {proposal.threshold:.2f}"
+    )
+    weight = max(0.0, 1.0 - margin)
+    return Asked(proposal.sample_id, weight, (Reason("margin", words, weight),))

@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote
 
 from visionkit.types import Sample
 
-_FORM = re.compile(r"(?:.*?/)?r(\d+)/(.+)", re.DOTALL)
+_FORM = re.compile(r"(?:.*?/)??r(\d+)/(.+)", re.DOTALL)
 
 
 def picture_name(sample: Sample, revision: int) -> str:

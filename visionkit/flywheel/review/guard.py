@@ -256,7 +256,7 @@ def _split(origin: str) -> SplitResult | None:
 def _host_name(host: str) -> str:
     """The name in a Host header, without port and brackets; "" where it is none."""
     parts = _HOST.fullmatch(host)
-    return (parts["address"] or parts["name"]).lower() if parts else ""
+    return str(parts["address"] or parts["name"]).lower() if parts else ""
 
 
 def _is_address(name: str) -> bool:

@@ -335,7 +335,7 @@ class Review {
     if (result.status === "saved") return;
     const id = entry.answer.sample_id;
     this.history = this.history.filter((past) => !past.entries.some((each) => each.message.id === entry.answer.id));
-    toast(`${sentence(result.what)}. ${sentence(result.way_out || "Look at it again")}.`, { bad: true, seconds: 9 });
+    toast(`${result.what}: ${result.way_out || "look at it again"}.`, { bad: true, seconds: 9 });
     this.reopen(id);
   }
 

@@ -25,6 +25,7 @@ export class Stage {
     image.alt = card.name;
     this.place.replaceChildren(image);
     this.fit();
+    if (!image.complete) image.addEventListener("load", () => this.image === image && this.draft && this.draw(this.draft), { once: true });
     this.annotator = Annotorious.createImageAnnotator(image, { drawingMode: "drag", theme: "light" });
     this.layer = this.annotator.element.querySelector(".a9s-annotationlayer");
     this.layer.removeAttribute("tabindex");

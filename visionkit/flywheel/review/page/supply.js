@@ -4,6 +4,7 @@ import { pictureUrl, take } from "./api.js";
 
 const AHEAD = 12;
 const LOW = 8;
+const TRIES = 6;
 
 export class Supply {
   // wishes(): {reviewer, wanted}; holding(): ids of all pictures that lie here.
@@ -83,6 +84,11 @@ export class Supply {
     if (known) return known;
     const image = new Image();
     image.decoding = "sync";
+    let tries = 0;
+    image.addEventListener("error", () => {
+      tries += 1;
+      if (tries < TRIES) setTimeout(() => { image.src = `${pictureUrl(id)}&try=${tries}`; }, 500 * 2 ** tries);
+    });
     image.src = pictureUrl(id);
     image.decode().catch(() => {});
     this.images.set(id, image);
