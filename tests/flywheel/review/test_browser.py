@@ -165,7 +165,7 @@ def test_a_person_s_path(server: Server, page_of: Callable[..., Any]) -> None:
     page.keyboard.press("l")
     page.keyboard.type("Ginger Ale")
     page.keyboard.press("Enter")
-    assert page.locator(".claim .name").first.inner_text() == "Ginger Ale"
+    page.locator(".claim.chosen .name", has_text="Ginger Ale").wait_for()
     assert page.locator("#accept-word").inner_text() == "Save"
     third = press(page, "Enter")
     wait_for_answers(catalog, 2)
