@@ -144,7 +144,7 @@ def _head(seen: Seen, *, seed: int, labels: torch.Tensor | None = None) -> Class
     views = np.random.default_rng(seed).permutation(VIEWS)[: VIEWS // 2] + 1
     places = range(len(seen.labels))
     given = seen.labels if labels is None else labels
-    settings = replace(MEANS, seed=seed, penalties=(1e-2,))
+    settings = replace(MEANS, seed=seed)
     return fitted_head(seen, places, given, settings, views=[0, *views.tolist()])
 
 
