@@ -14,6 +14,7 @@ import pytest
 
 from visionkit.flywheel.answers import Conflict, Correction
 from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.flywheel.catalog.locking import file_lock
 from visionkit.types import Sample
 
 # Answers pictures in turn, each anew until it counts; prints the id of each answer that does. It
@@ -80,6 +81,19 @@ def test_threads_of_one_catalog(catalog: Catalog) -> None:
     names = [entry.id for entry in open_catalog(catalog.uri).corrections()]
     assert sorted(names) == sorted(f"{who}-{number}" for who in range(4) for number in range(20))
     check_log(open_catalog(catalog.uri))
+
+
+def test_who_only_reads_does_not_wait_for_who_writes(catalog: Catalog) -> None:
+    with_pictures(catalog)
+    catalog.add_samples([Sample("later", "/later.jpg", 8, 8, "h")])
+    with ThreadPoolExecutor(1) as pool, file_lock(Path(catalog.uri) / ".lock"):
+        waiting = pool.submit(catalog.correct, Correction("x", "p0", 0, "ann", "reject"))
+        time.sleep(0.1)
+        assert not waiting.done()
+        assert catalog.truth("p0").revision == 0
+        assert len(catalog.samples()) == 6
+    assert waiting.result().revision == 1
+    assert catalog.truth("p0").revision == 1
 
 
 def test_processes_that_are_killed_and_start_again(catalog: Catalog) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +59,7 @@ class Catalog:
         self._now: list[Sample] = []
         self._truths: dict[str, Truth] = {}
         self._shown = 0
+        self._is_read = self._has_proposals = False
 
     def add_samples(
         self,
@@ -125,10 +125,10 @@ class Catalog:
         Raises:
             KeyError: one is not in the catalog.
         """
-        with self._read():
-            if ids is None:
-                return list(self._now)
-            return [self._now[self._samples.place(name)] for name in ids]
+        self._read()
+        if ids is None:
+            return list(self._now)
+        return [self._now[self._samples.place(name)] for name in ids]
 
     def truth(self, sample_id: str) -> Truth:
         """What a picture shows.
@@ -136,9 +136,9 @@ class Catalog:
         Raises:
             KeyError: it is not in the catalog.
         """
-        with self._read():
-            self._samples.place(sample_id)
-            return self._truths[sample_id]
+        self._read()
+        self._samples.place(sample_id)
+        return self._truths[sample_id]
 
     def imported(self, sample_id: str) -> Truth:
         """What was said of a picture when it came into the catalog.
@@ -146,13 +146,13 @@ class Catalog:
         Raises:
             KeyError: it is not in the catalog.
         """
-        with self._read():
-            return self._samples.imported(self._samples.place(sample_id))
+        self._read()
+        return self._samples.imported(self._samples.place(sample_id))
 
     def truths(self) -> dict[str, Truth]:
         """What every picture shows, by id, in the order they came."""
-        with self._read():
-            return dict(self._truths)
+        self._read()
+        return dict(self._truths)
 
     def uri_of(self, sample_id: str) -> str:
         """The file of a picture.
@@ -187,9 +187,11 @@ class Catalog:
         self, ids: Sequence[str] | None = None, *, model: str | None = None
     ) -> list[Proposal]:
         """The newest answers of every model, or of one, about some pictures or all."""
-        with self._store.reading():
-            self._proposals.follow()
-            return self._proposals.select(ids, model)
+        with self._store.reading(wait=not self._has_proposals) as free:
+            if free:
+                self._proposals.follow()
+                self._has_proposals = True
+        return self._proposals.select(ids, model)
 
     def correct(self, correction: Correction) -> Truth:
         """What the picture shows after an answer; the same answer again changes nothing.
@@ -217,14 +219,14 @@ class Catalog:
         Raises:
             KeyError: there is no answer of that id.
         """
-        with self._read():
-            first = self._corrections.place(since) + 1 if since else 0
-            return self._corrections.all[first:]
+        self._read()
+        first = self._corrections.place(since) + 1 if since else 0
+        return self._corrections.all[first:]
 
     def unmerged(self) -> int:
         """How many pictures people have changed or vouched for since the last version."""
-        with self._read():
-            return len(self._changed())
+        self._read()
+        return len(self._changed())
 
     def merge(self, *, author: str, note: str = "") -> Version:
         """A new version: all pictures that somebody has vouched for, as they are now.
@@ -245,8 +247,8 @@ class Catalog:
 
     def versions(self) -> list[Version]:
         """The versions in their order."""
-        with self._read():
-            return list(self._versions.all)
+        self._read()
+        return list(self._versions.all)
 
     def at(self, version: str) -> list[Sample]:
         """The pictures of a version exactly as they were, in the order they came.
@@ -257,8 +259,8 @@ class Catalog:
         Raises:
             KeyError: there is no such version.
         """
-        with self._read():
-            return self._up_to(self._versions.cut(version))
+        self._read()
+        return self._up_to(self._versions.cut(version))
 
     def restore(self, version: str, *, author: str) -> Version:
         """A new version equal to an old one. Answers since then stay in the log.
@@ -295,13 +297,13 @@ class Catalog:
 
     def models(self) -> list[Model]:
         """The models in the order they came, each as it stands now."""
-        with self._store.reading():
+        with self._store.reading(wait=True):
             self._models.follow()
             return list(self._models.by_name.values())
 
     def champion(self) -> Model | None:
         """The model in use, or None before one was promoted."""
-        with self._store.reading():
+        with self._store.reading(wait=True):
             self._models.follow()
             return self._models.champion()
 
@@ -325,11 +327,11 @@ class Catalog:
             self._models.follow()
             self._models.retire(name)
 
-    @contextmanager
-    def _read(self) -> Iterator[None]:
-        with self._store.reading():
-            self._follow()
-            yield
+    def _read(self) -> None:
+        """Takes in what others have written, unless another thread writes at this moment."""
+        with self._store.reading(wait=not self._is_read) as free:
+            if free:
+                self._follow()
 
     def _follow(self) -> None:
         """Takes in what anybody has written, and keeps `_now` and `_truths` what is so now."""
@@ -344,6 +346,7 @@ class Catalog:
             truth = self._truths[name] = self._corrections.truth(place)
             self._now[place] = _with(self._samples.all[place], truth)
         self._shown = len(self._corrections.all)
+        self._is_read = True
 
     def _changed(self) -> list[str]:
         """The pictures of which something else is said than in the last version."""

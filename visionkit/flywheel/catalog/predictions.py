@@ -49,11 +49,12 @@ class ProposalTable:
 
     def select(self, ids: Sequence[str] | None, model: str | None) -> list[Proposal]:
         """The answers about some pictures or all, by one model or all."""
-        pictures = self._answers if ids is None else dict.fromkeys(ids)
+        # Copies: another thread may add to them at this moment.
+        pictures = list(self._answers if ids is None else dict.fromkeys(ids))
         return [
             proposal
             for picture in pictures
-            for name, answers in self._answers.get(picture, {}).items()
+            for name, answers in list(self._answers.get(picture, {}).items())
             if model is None or name == model
             for proposal in answers
         ]

@@ -79,10 +79,18 @@ class Store:
         return Table(opened, opened.schema, folder)
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Keeps the other threads from what the tables' readers hold in memory."""
-        with self._thread_lock:
-            yield
+    def reading(self, *, wait: bool) -> Iterator[bool]:
+        """Whether what others have written may be taken in; others keep from it meanwhile.
+
+        Without waiting it is not while another thread writes: then what is in memory is as it
+        was before that, and nobody who only reads waits for the disk.
+        """
+        free = self._thread_lock.acquire(blocking=wait)
+        try:
+            yield free
+        finally:
+            if free:
+                self._thread_lock.release()
 
     @contextmanager
     def writing(self) -> Iterator[None]:
