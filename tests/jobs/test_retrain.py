@@ -16,6 +16,7 @@ from visionkit.data.formats import read
 from visionkit.data.table import to_samples
 from visionkit.flywheel.answers import Correction
 from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.flywheel.promotion import Contest
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.retrain import retrain
 
@@ -162,3 +163,11 @@ def test_pictures_are_those_of_the_catalog(tmp_path: Path) -> None:
         run(tmp_path, tmp_path, "a", "data.root=x")
     with pytest.raises(FileNotFoundError, match="must be a catalog"):
         run(tmp_path / "none", tmp_path, "b")
+
+
+def test_the_defaults_of_the_config_are_those_of_the_code() -> None:
+    words = ["task=classification", "catalog=x"]
+    loop = compose("retrain", RetrainConfig, words).config.loop
+    contest = Contest()
+    names = ("level", "least_gain", "most_loss", "class_level", "least_score")
+    assert [getattr(loop, name) for name in names] == [getattr(contest, name) for name in names]
