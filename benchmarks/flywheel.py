@@ -28,7 +28,9 @@ from statistics import median
 
 import numpy as np
 import torch
+from box_sets import bccd
 from ledger import Ledger
+from located_learner import LocatedLearner
 from loop import Learner, Pool, random_order, run_loop
 from named_learner import MEANS, VIEWS, NamedLearner, Seen, fitted_head, grocery_seen, marks_of
 
@@ -69,6 +71,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=names, choices=names, help="what to measure")
     parser.add_argument("--seeds", type=int, default=3, help="starts of each loop")
     parser.add_argument("--step", type=int, default=32, help="answers between two trainings")
+    parser.add_argument("--box-steps", type=int, default=120, help="of each training on BCCD")
+    parser.add_argument("--box-side", type=int, default=256, help="of BCCD's frames, in pixels")
     parser.add_argument("--cache", type=Path, help="folder that features are kept in between runs")
     parser.add_argument("--threads", type=int, default=2, help="of torch")
     return parser.parse_args()
@@ -76,18 +80,33 @@ def _arguments() -> argparse.Namespace:
 
 def _loop_grocery(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -> None:
     seen = grocery_seen(folder)
-    _loops("grocery", seen.pool, NamedLearner(seen), ledger, arguments)
+    words = "accuracy of class means on a frozen MobileNetV2"
+    learner = NamedLearner(seen)
+    _loops("grocery", seen.pool, learner, ledger, arguments, step=arguments.step, words=words)
+
+
+def _loop_bccd(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -> None:
+    learner = LocatedLearner(bccd(), steps=arguments.box_steps, side=arguments.box_side)
+    words = f"AP50 of a frozen backbone, {arguments.box_steps} steps, {arguments.box_side} px"
+    _loops("bccd", learner.pool(), learner, ledger, arguments, step=12, words=words)
 
 
 def _loops(
-    name: str, pool: Pool, learner: Learner, ledger: Ledger, arguments: argparse.Namespace
+    name: str,
+    pool: Pool,
+    learner: Learner,
+    ledger: Ledger,
+    arguments: argparse.Namespace,
+    *,
+    step: int,
+    words: str,
 ) -> None:
     """Both orders from several starts; the median of the ratios is held to the bar."""
     learner.learn(pool.samples)
     full = learner.score()
     count = len(pool.samples)
-    ledger.add(f"{name}: score of all {count} labels", full)
-    ratios, words = [], []
+    ledger.add(f"{name}: score of all {count} labels", full, note=words)
+    ratios, told = [], []
     for seed in range(arguments.seeds):
         start = np.random.default_rng(seed).permutation(count)[: round(START * count)].tolist()
         needed = []
@@ -100,19 +119,22 @@ def _loops(
                     order,
                     Path(scratch),
                     start=start,
-                    step=arguments.step,
+                    step=step,
                     enough=ENOUGH * full,
                 )
             needed.append(course.needed(ENOUGH * full))
         ratios.append(needed[0] / needed[1])
-        words.append(f"{needed[0]:.0f} against {needed[1]:.0f}")
+        told.append(f"{needed[0]:.0f} against {needed[1]:.0f}")
     ledger.add(
         f"{name}: labels to 95 % of it, queue to random",
         median(ratios),
         at_most=LABELS_BAR,
         goal=LABELS_GOAL,
         interval=(round(min(ratios), 3), round(max(ratios), 3)),
-        note=f"of {count} with {len(start)} told at first: {', '.join(words)}; range of the starts",
+        note=(
+            f"of {count} with {len(start)} told at first, {step} a round: {', '.join(told)}; range "
+            "of the starts"
+        ),
     )
 
 
@@ -144,7 +166,7 @@ def _head(seen: Seen, *, seed: int, labels: torch.Tensor | None = None) -> Class
     views = np.random.default_rng(seed).permutation(VIEWS)[: VIEWS // 2] + 1
     places = range(len(seen.labels))
     given = seen.labels if labels is None else labels
-    settings = replace(MEANS, seed=seed, penalties=(1e-2,))
+    settings = replace(MEANS, seed=seed)
     return fitted_head(seen, places, given, settings, views=[0, *views.tolist()])
 
 
@@ -231,6 +253,7 @@ def _many(count: int) -> tuple[list[Sample], list[Proposal], np.ndarray]:
 
 BENCHMARKS: dict[str, Callable[[Path, Ledger, argparse.Namespace], None]] = {
     "loop_grocery": _loop_grocery,
+    "loop_bccd": _loop_bccd,
     "challengers": _challengers,
     "catalog": _catalog,
 }

@@ -46,8 +46,8 @@ class Seen:
     @property
     def pool(self) -> Pool:
         """The pictures to learn from, embedded as `visionkit predict` does."""
-        plain = self.train[0].numpy().astype(np.float32)
-        return Pool(self.task.train, plain)
+        unit = torch.nn.functional.normalize(self.train[0], dim=1)
+        return Pool(self.task.train, unit.numpy().astype(np.float32))
 
 
 def grocery_seen(folder: Path) -> Seen:

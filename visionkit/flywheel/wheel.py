@@ -124,8 +124,8 @@ def _mark(turn: Turn, x: float, at: Callable[[float], float]) -> str:
     kind = "dot champion" if turn.promoted else "dot"
     words = escape(f"{turn.version} {turn.model}: {turn.value:.3f}")
     return (
-        f'{bar}<circle class="{kind}" cx="{x:.1f}" cy="{at(turn.value):.1f}" r="5">'
-        f"<title>{words}</title></circle>"
+        f"{bar}<g><title>{words}</title>"
+        f'<circle class="{kind}" cx="{x:.1f}" cy="{at(turn.value):.1f}" r="5"/></g>'
         f'<text class="tick" x="{x:.1f}" y="{_TOP + _HEIGHT + 18:.1f}" text-anchor="middle">'
         f"{escape(turn.version)}</text>"
     )

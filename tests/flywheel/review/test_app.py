@@ -253,6 +253,20 @@ def test_a_share_is_asked_of_two_people_who_do_not_see_each_other(
     assert card["id"] not in [c["id"] for c in third]
 
 
+def test_nobody_is_the_second_person_about_their_own_answer(
+    catalog: Catalog, client_for: Callable[..., TestClient], take: Take, answer: Answer
+) -> None:
+    first = client_for(catalog, twice=1.0)
+    card = take(first, count=1)["cards"][0]
+    answer(first, card, "reject")
+    catalog.merge(author="ada")  # also where a version was made since
+    later = client_for(catalog, twice=1.0)
+    assert card["id"] not in [c["id"] for c in take(later, count=100)["cards"]]
+    take(later, count=0)
+    second = take(later, "bob", "session-2", count=1)["cards"][0]
+    assert (second["id"], second["second"]) == (card["id"], True)
+
+
 def test_the_overview_says_what_was_changed(client: TestClient, take: Take, answer: Answer) -> None:
     cards = {card["id"]: card for card in take(client, count=12)["cards"]}
     answer(client, cards["s3"], objects=there(cards["s3"]), seen=["p3"], milliseconds=2000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -14,8 +14,9 @@ from visionkit.flywheel.answers import Asked, Conflict, Correction, Proposal, Re
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.review.agreement import Standing, is_asked_twice
 from visionkit.flywheel.review.cards import Card, make_card, shows_only
-from visionkit.flywheel.review.filters import FilterIndex, Mask, Wanted
+from visionkit.flywheel.review.filters import Mask, Wanted
 from visionkit.flywheel.review.leases import Leases
+from visionkit.flywheel.review.rounds import Pool, build_round, pool_of_version
 from visionkit.types import Sample
 
 BuildQueue = Callable[[Catalog], Sequence[Asked]]
@@ -34,27 +35,6 @@ class DeskSettings:
 
     twice_share: float = 0.05
     lease_seconds: float = 180.0
-
-
-@dataclass(frozen=True)
-class _Pool:
-    """Pictures that can be given out, the most urgent first."""
-
-    queue: tuple[Asked, ...]
-    index: FilterIndex
-    since: str
-
-
-@dataclass(frozen=True)
-class _Round:
-    """The queue as it was built last, and all that is needed to show it."""
-
-    pool: _Pool
-    rows: dict[str, int]
-    samples: dict[str, Sample]
-    proposals: dict[str, tuple[Proposal, ...]]
-    by_id: dict[str, Proposal]
-    labels: frozenset[str]
 
 
 class Desk:
@@ -82,9 +62,8 @@ class Desk:
         self._log: list[Correction] = []
         self._labels: set[str] = set()
         self._followed = ""
-        nothing = _Pool((), FilterIndex((), {}, {}), "")
-        self._round = _Round(nothing, {}, {}, {}, {}, frozenset())
-        self._version_pools: dict[str, _Pool] = {}
+        self._round = build_round(catalog, ())
+        self._version_pools: dict[str, Pool] = {}
         self._closed: Mask = np.zeros(0, bool)
         self._waiting: set[int] = set()
         self.refresh()
@@ -94,7 +73,9 @@ class Desk:
         with self._refreshing:
             start = time.monotonic()
             self._built_state = self._state()
-            built = self._built()
+            queue = list(self._build(self.catalog))
+            standing = Standing(self.catalog.corrections())
+            built = build_round(self.catalog, [*self._seconds(queue, standing), *queue])
             self._next_build = time.monotonic() + 20 * (time.monotonic() - start)
             with self._lock:
                 self._follow()
@@ -258,47 +239,10 @@ class Desk:
         with self._lock:
             return list(self._log)
 
-    def _built(self) -> _Round:
-        queue = list(self._build(self.catalog))
-        log = self.catalog.corrections()
-        queue = [*self._seconds(queue, Standing(log)), *queue]
-        ids = [asked.sample_id for asked in queue]
-        samples = {sample.id: sample for sample in self.catalog.samples(ids)}
-        queue = [asked for asked in queue if asked.sample_id in samples]
-        proposals = _by_picture(self.catalog.proposals())
-        versions = self.catalog.versions()
-        truths = self.catalog.truths()
-        since = versions[-1].created if versions else ""
-        return _Round(
-            _Pool(tuple(queue), FilterIndex(queue, proposals, truths), since),
-            {asked.sample_id: row for row, asked in enumerate(queue)},
-            samples,
-            proposals,
-            {entry.id: entry for entries in proposals.values() for entry in entries},
-            _labels(proposals, truths),
-        )
-
-    def _version_pool(self, name: str) -> _Pool:
-        """The pictures that a version changed.
-
-        Raises:
-            KeyError: there is no such version.
-        """
-        if name in self._version_pools:
-            return self._version_pools[name]
-        versions = {version.name: version for version in self.catalog.versions()}
-        version = versions[name]
-        earlier = [entry.name for entry in versions.values() if entry.number == version.number - 1]
-        if earlier:
-            changed = [change.sample_id for change in self.catalog.diff(earlier[0], name)]
-        else:
-            changed = [sample.id for sample in self.catalog.at(name)]
-        reason = Reason("audit", f"changed in {name}", 1.0)
-        queue = tuple(Asked(sample_id, 0.0, (reason,)) for sample_id in changed)
-        truths = {sample_id: self.catalog.truth(sample_id) for sample_id in changed}
-        index = FilterIndex(queue, self._round.proposals, truths)
-        pool = self._version_pools[name] = _Pool(queue, index, version.created)
-        return pool
+    def _version_pool(self, name: str) -> Pool:
+        if name not in self._version_pools:
+            self._version_pools[name] = pool_of_version(self.catalog, name, self._round.proposals)
+        return self._version_pools[name]
 
     def _seconds(self, queue: Sequence[Asked], standing: Standing) -> Iterator[Asked]:
         """Pictures that a second person is to judge and that the queue has let go."""
@@ -344,7 +288,7 @@ class Desk:
         if people and not self._closed[row]:
             self._waiting.add(row)
 
-    def _open_rows(self, reviewer: str, wanted: Wanted, pool: _Pool) -> list[int]:
+    def _open_rows(self, reviewer: str, wanted: Wanted, pool: Pool) -> list[int]:
         mask = pool.index.mask(wanted)
         if pool is self._round.pool:
             mask &= ~self._closed
@@ -352,11 +296,18 @@ class Desk:
         else:
             doubtful = np.flatnonzero(mask).tolist()
         for row in doubtful:
-            answer = self.standing.people(pool.queue[row].sample_id).get(reviewer)
-            if answer is not None and answer.created > pool.since:
+            if self._is_done(pool.queue[row].sample_id, reviewer, pool):
                 mask[row] = False
         rows: list[int] = np.flatnonzero(mask).tolist()
         return rows
+
+    def _is_done(self, sample_id: str, reviewer: str, pool: Pool) -> bool:
+        """Whether a person has said all that they are asked about a picture of a pool."""
+        people = self.standing.people(sample_id)
+        if reviewer not in people:
+            return False
+        asked_of_others = pool is self._round.pool and self._needs_second(sample_id, people)
+        return asked_of_others or people[reviewer].created > pool.since
 
     def _card(self, asked: Asked, reviewer: str, model: str) -> Card:
         sample_id = asked.sample_id
@@ -381,20 +332,3 @@ class Desk:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _by_picture(proposals: Iterable[Proposal]) -> dict[str, tuple[Proposal, ...]]:
-    found: dict[str, list[Proposal]] = {}
-    for proposal in proposals:
-        found.setdefault(proposal.sample_id, []).append(proposal)
-    return {sample_id: tuple(entries) for sample_id, entries in found.items()}
-
-
-def _labels(
-    proposals: Mapping[str, Sequence[Proposal]], truths: Mapping[str, Truth]
-) -> frozenset[str]:
-    proposed = {entry.label for entries in proposals.values() for entry in entries}
-    known = {entry.label for truth in truths.values() for entry in truth.objects}
-    return frozenset(
-        proposed | known | {name for truth in truths.values() for name in truth.labels}
-    )

@@ -222,7 +222,8 @@ def _token(scope: Scope, headers: Headers) -> str:
     if scheme.lower() == "bearer":
         return bearer.strip()
     if _is_sign_in(scope):
-        return parse_qs(scope["query_string"].decode("latin-1"))["token"][0]
+        given: str = parse_qs(scope["query_string"].decode("latin-1"))["token"][0]
+        return given
     return _cookies(headers).get(COOKIE, "")
 
 

@@ -74,8 +74,8 @@ export function askName(title, labels, current = "") {
   let names = [];
   return new Promise((resolve) => {
     const finish = (name) => {
-      sheet.returnValue = name;
-      sheet.close(name);
+      resolve(name); // before the sheet is gone: the next key may come at once
+      sheet.close();
     };
     const draw = () => {
       const typed = text.value.trim();
@@ -106,8 +106,7 @@ export function askName(title, labels, current = "") {
         finish(names[place] ?? "");
       }
     };
-    sheet.addEventListener("close", () => resolve(sheet.returnValue), { once: true });
-    sheet.returnValue = "";
+    sheet.addEventListener("close", () => resolve(""), { once: true });
     place = Math.max(labels.indexOf(current), 0);
     draw();
     sheet.showModal();
