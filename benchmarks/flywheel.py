@@ -36,7 +36,8 @@ from named_learner import MEANS, VIEWS, NamedLearner, Seen, fitted_head, grocery
 
 from visionkit.flywheel.answers import Proposal
 from visionkit.flywheel.catalog import open_catalog
-from visionkit.flywheel.promotion import Marks, Verdict, compare
+from visionkit.flywheel.marks import Marks
+from visionkit.flywheel.promotion import Verdict, compare
 from visionkit.flywheel.queue.build import QueueSettings, build_queue
 from visionkit.flywheel.review.desk import Desk, DeskSettings
 from visionkit.flywheel.review.filters import Wanted

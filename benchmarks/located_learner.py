@@ -17,7 +17,7 @@ from loop import Pool
 from visionkit.data.framing import Framing
 from visionkit.data.images import read_image
 from visionkit.flywheel.answers import Proposal
-from visionkit.flywheel.promotion import Marks, located_marks
+from visionkit.flywheel.marks import Marks, located_marks
 from visionkit.heads.localization import LocalizationHead
 from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.locate import locate

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from visionkit.flywheel.answers import Proposal
-from visionkit.flywheel.promotion import Marks, named_marks
+from visionkit.flywheel.marks import Marks, named_marks
 from visionkit.heads.classification import ClassificationHead
 from visionkit.training.classed import classed
 from visionkit.training.feature_cache import FeatureCache, pooled_features

@@ -12,14 +12,8 @@ from numpy.typing import NDArray
 
 from visionkit.evaluation import Truth, evaluate_boxes
 from visionkit.evaluation.classification import evaluate_classes
-from visionkit.flywheel.promotion import (
-    Contest,
-    Marks,
-    compare,
-    first_verdict,
-    located_marks,
-    named_marks,
-)
+from visionkit.flywheel.marks import Marks, located_marks, named_marks
+from visionkit.flywheel.promotion import Contest, compare, first_verdict
 
 NAMES = ("ant", "bee", "cat", "dog")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from tests.pages import Page
-from visionkit.flywheel.promotion import compare, first_verdict, named_marks
+from visionkit.flywheel.marks import named_marks
+from visionkit.flywheel.promotion import compare, first_verdict
 from visionkit.flywheel.wheel import Turn, wheel_chart, write_wheel
 
 NOTHING = float("nan")

@@ -9,7 +9,7 @@ import numpy as np
 import supervision as sv
 
 from visionkit.evaluation import Truth, presence_of
-from visionkit.flywheel.promotion import Marks, located_marks, named_marks
+from visionkit.flywheel.marks import Marks, located_marks, named_marks
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.dividing import classes_of
 from visionkit.types import Sample

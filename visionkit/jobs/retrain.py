@@ -19,7 +19,8 @@ from visionkit.evaluation.summary import counted, json_value, number
 from visionkit.files import new_run_folder, write_json, write_text
 from visionkit.flywheel.catalog import Catalog, Model, Version, open_catalog
 from visionkit.flywheel.frozen import FrozenSet, frozen_set
-from visionkit.flywheel.promotion import Contest, Marks, Verdict, compare, first_verdict
+from visionkit.flywheel.marks import Marks
+from visionkit.flywheel.promotion import Contest, Verdict, compare, first_verdict
 from visionkit.flywheel.wheel import Turn, write_wheel
 from visionkit.jobs.author import author_of
 from visionkit.jobs.catalogued import model_name
