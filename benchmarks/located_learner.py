@@ -1,0 +1,129 @@
+"""BCCD's pictures with a localization head on the frozen starter backbone."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import supervision as sv
+import torch
+from box_sets import BoxSet
+from loop import Pool
+
+from visionkit.data.framing import Framing
+from visionkit.data.images import read_image
+from visionkit.flywheel.answers import Proposal
+from visionkit.flywheel.marks import Marks, located_marks
+from visionkit.heads.localization import LocalizationHead
+from visionkit.inference.engines.network import TorchNetwork
+from visionkit.inference.locate import locate
+from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.weights import starter_boxes
+from visionkit.training.boxed import frame_size
+from visionkit.training.feature_cache import pooled_features
+from visionkit.training.localization import fit_localization
+from visionkit.training.localization_settings import AUGMENT, LocalizationSettings
+from visionkit.types import Sample
+
+_STRIDES = (8, 16, 32)
+_BATCH = 4
+_LEAST = 0.05  # score of a find that people are asked about
+THRESHOLD = 0.3
+"""As a head has it that no validation picture tells better."""
+
+
+class LocatedLearner:
+    """A head that learns anew for so many steps, whatever the number of pictures.
+
+    Args:
+        given: the set.
+        steps: of each training.
+        side: longer side of the frame, in pixels.
+    """
+
+    def __init__(self, given: BoxSet, *, steps: int, side: int) -> None:
+        self._given, self._steps = given, steps
+        self._framing = Framing(frame_size(given.train, side), "letterbox")
+        self._backbone: Backbone = build_backbone(strides=_STRIDES).freeze().eval()
+        self._head = self._new_head()
+
+    def pool(self) -> Pool:
+        """The pictures to learn from, embedded as `visionkit predict` does."""
+        found = pooled_features(self._backbone, self._given.train, self._framing, cache=None)
+        unit = torch.nn.functional.normalize(found.features[0], dim=1)
+        return Pool(self._given.train, unit.numpy().astype(np.float32))
+
+    def learn(self, samples: Sequence[Sample]) -> None:
+        """Learns anew, from these alone."""
+        self._head = self._new_head()
+        epochs = max(1, round(self._steps / math.ceil(len(samples) / _BATCH)))
+        settings = LocalizationSettings(
+            max_epochs=epochs,
+            batch_size=_BATCH,
+            freeze="all",
+            average=0.98,
+            augment=replace(AUGMENT, flip_vertical=0.5),
+            accelerator="cpu",
+            progress=False,
+        )
+        names = self._given.class_names
+        with tempfile.TemporaryDirectory() as folder:
+            fit_localization(
+                self._backbone,
+                self._head,
+                samples,
+                (),
+                names,
+                self._framing,
+                Path(folder),
+                settings,
+            )
+
+    def score(self) -> float:
+        """AP50 on the test pictures."""
+        return self.marks().mean()
+
+    def marks(self) -> Marks:
+        """How the head does on the test pictures."""
+        found = self._find(self._given.test)
+        return located_marks(self._given.truths(), found, self._given.class_names)
+
+    def proposals(self, samples: Sequence[Sample], model: str) -> list[Proposal]:
+        """What is found in each picture, and what almost is."""
+        names = self._given.class_names
+        said = []
+        for sample, found in zip(samples, self._find(samples), strict=True):
+            if found.confidence is None or found.class_id is None:
+                continue
+            for number, (box, score, k) in enumerate(
+                zip(found.xyxy.tolist(), found.confidence.tolist(), found.class_id, strict=True)
+            ):
+                if score >= _LEAST:
+                    said.append(
+                        Proposal(
+                            f"{sample.id}:{model}:{number}",
+                            sample.id,
+                            "localization",
+                            names[k],
+                            score,
+                            THRESHOLD,
+                            tuple(box),
+                            model,
+                        )
+                    )
+        return said
+
+    def _new_head(self) -> LocalizationHead:
+        torch.manual_seed(0)
+        head = LocalizationHead(self._backbone.channels, len(self._given.class_names))
+        head.load_class_agnostic(starter_boxes()[0])
+        return head
+
+    def _find(self, samples: Sequence[Sample]) -> list[sv.Detections]:
+        network = TorchNetwork(self._backbone, localization=self._head)
+        images = [read_image(sample.uri) for sample in samples]
+        return locate(network, self._head, images, self._framing)

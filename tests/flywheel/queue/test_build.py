@@ -1,0 +1,189 @@
+"""The queue of a catalog: who is asked, in which order, and why."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from visionkit.flywheel.answers import Correction, Proposal, Truth
+from visionkit.flywheel.catalog import Catalog, Model, open_catalog
+from visionkit.flywheel.queue.audit import audit_draws
+from visionkit.flywheel.queue.build import QueueSettings, build_queue, queue_of
+from visionkit.types import ObjectBox, Sample
+
+
+def sample(name: str, *labels: str, split: str = "") -> Sample:
+    return Sample(name, f"/{name}.jpg", 64, 48, name, split, tuple(labels))  # type: ignore[arg-type]
+
+
+def said(name: str, score: float, *, model: str = "m", label: str = "cup") -> Proposal:
+    box = (1.0, 1.0, 20.0, 20.0)
+    return Proposal(f"{name}:{model}", name, "localization", label, score, 0.5, box, model)
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    return open_catalog(tmp_path / "catalog", create=True)
+
+
+PLAIN = QueueSettings(audit=0.0)
+
+
+def test_an_empty_catalog_asks_nothing(catalog: Catalog) -> None:
+    assert build_queue(catalog) == []
+
+
+def test_the_doubtful_come_first_and_the_labelled_and_tested_not_at_all(catalog: Catalog) -> None:
+    catalog.add_samples(
+        [sample("sure"), sample("unsure"), sample("known", "cup"), sample("test", split="test")]
+    )
+    catalog.add_proposals([said("sure", 0.95), said("unsure", 0.52), said("test", 0.5)])
+    queue = build_queue(catalog, PLAIN)
+    assert [asked.sample_id for asked in queue] == ["unsure", "sure"]
+    assert queue[0].priority > queue[1].priority
+    assert queue[0].reasons[0].kind == "margin"
+    assert "0.52" in queue[0].reasons[0].words
+    everything = build_queue(catalog, QueueSettings(audit=0.0, test=True))
+    assert {asked.sample_id for asked in everything} == {"sure", "unsure", "test"}
+
+
+def test_what_is_answered_is_asked_no_more(catalog: Catalog) -> None:
+    catalog.add_samples([sample("a"), sample("b")])
+    catalog.correct(Correction("1", "a", 0, "ann", "reject"))
+    assert [asked.sample_id for asked in build_queue(catalog, PLAIN)] == ["b"]
+
+
+def test_every_picture_has_a_reason_and_each_comes_once(catalog: Catalog) -> None:
+    names = [f"p{number}" for number in range(60)]
+    rng = np.random.default_rng(0)
+    catalog.add_samples([sample(n) for n in names], embeddings=rng.random((60, 4), np.float32))
+    catalog.add_proposals([said(n, float(rng.random())) for n in names[:40]])
+    queue = build_queue(catalog)
+    assert sorted(asked.sample_id for asked in queue) == sorted(names)
+    assert all(asked.reasons for asked in queue)
+    priorities = [asked.priority for asked in queue]
+    assert priorities == sorted(priorities, reverse=True)
+    for asked in queue:
+        weights = [reason.weight for reason in asked.reasons]
+        assert weights == sorted(weights, reverse=True)
+        assert all(0 <= weight <= 1 for weight in weights)
+    assert [asked.sample_id for asked in build_queue(catalog)] == [a.sample_id for a in queue]
+
+
+def test_pictures_unlike_what_is_labelled_come_before_those_alike(catalog: Catalog) -> None:
+    catalog.add_samples(
+        [sample("known", "cup"), sample("alike"), sample("other")],
+        embeddings=np.array([[1, 0.02], [1, 0], [0, 1]], np.float32),
+    )
+    queue = build_queue(catalog, PLAIN)
+    assert [asked.sample_id for asked in queue] == ["other", "alike"]
+    assert queue[0].reasons[0].kind == "coverage"
+
+
+def test_the_models_proposals_that_count_are_the_champions(catalog: Catalog) -> None:
+    catalog.add_samples([sample("a"), sample("b")])
+    catalog.add_proposals([said("a", 0.5, model="old"), said("b", 0.99, model="old")])
+    catalog.add_proposals([said("a", 0.99, model="new"), said("b", 0.5, model="new")])
+    newest = [asked.sample_id for asked in build_queue(catalog, PLAIN)]
+    assert newest == ["b", "a"]
+    catalog.add_model(Model("old", "/old", status="champion"))
+    assert [asked.sample_id for asked in build_queue(catalog, PLAIN)] == ["a", "b"]
+    named = build_queue(catalog, QueueSettings(audit=0.0, model="new"))
+    assert [asked.sample_id for asked in named] == ["b", "a"]
+
+
+def test_a_steady_share_is_audited_whatever_the_score_at_even_distances(catalog: Catalog) -> None:
+    names = [f"p{number}" for number in range(1000)]
+    samples = [sample(name) for name in names]
+    truths = {name: Truth((), (), 0, False) for name in names}
+    settings = QueueSettings(audit=0.05)
+
+    def audited(scores: dict[str, float]) -> list[int]:
+        proposals = [said(name, score) for name, score in scores.items()]
+        queue = queue_of(samples, truths, proposals, lambda _: ([], np.zeros((0, 1))), settings)
+        kinds = [{reason.kind for reason in asked.reasons} for asked in queue]
+        places.append([queue[at].sample_id for at, kind in enumerate(kinds) if "audit" in kind])
+        return [at for at, kind in enumerate(kinds) if "audit" in kind]
+
+    places: list[list[str]] = []
+    first = audited(dict.fromkeys(names, 0.5))
+    second = audited(dict.fromkeys(names, 0.99))
+    assert sorted(places[0]) == sorted(places[1])  # whatever the score
+    assert 30 <= len(first) <= 70
+    gaps = np.diff(second)
+    assert gaps.max() - gaps.min() <= 2
+
+
+def test_draws_are_even_and_follow_from_the_id() -> None:
+    draws = audit_draws([f"picture {number}" for number in range(20_000)])
+    counts = np.histogram(draws, bins=10, range=(0, 1))[0]
+    assert np.abs(counts - 2000).max() < 5 * np.sqrt(2000)
+    assert audit_draws(["picture 7"])[0] == draws[7]
+    assert audit_draws(["picture 7"], seed=1)[0] != draws[7]
+
+
+def test_drift_comes_first_with_its_sentence(catalog: Catalog) -> None:
+    catalog.add_samples([sample("a"), sample("b")])
+    catalog.add_proposals([said("a", 0.55), said("b", 0.99)])
+    settings = QueueSettings(audit=0.0, drift={"b": "Darker than 99 of 100 in the reference."})
+    queue = build_queue(catalog, settings)
+    assert queue[0].sample_id == "b"
+    assert queue[0].reasons[0].words == "Darker than 99 of 100 in the reference."
+
+
+def test_a_label_that_a_model_contradicts_is_asked_until_somebody_answers(
+    catalog: Catalog,
+) -> None:
+    def named(name: str, label: str, score: float, second: str) -> Proposal:
+        task, rest = "classification", 1 - score
+        return Proposal(f"{name}:m", name, task, label, score, 0.0, None, "m", second, rest)
+
+    cats, dogs = [f"c{n}" for n in range(5)], [f"d{n}" for n in range(5)]
+    catalog.add_samples(
+        [*(sample(n, "cat") for n in cats), *(sample(n, "dog") for n in dogs), sample("odd", "cat")]
+    )
+    catalog.add_proposals(
+        [
+            *(named(n, "cat", 0.9, "dog") for n in cats),
+            *(named(n, "dog", 0.9, "cat") for n in dogs),
+            named("odd", "dog", 0.95, "cat"),
+        ]
+    )
+    queue = build_queue(catalog, PLAIN)
+    assert [asked.sample_id for asked in queue] == ["odd"]
+    assert queue[0].reasons[0].kind == "label"
+    assert queue[0].reasons[0].words == "Labelled 'cat' (0.05), but looks like 'dog' (0.95)."
+    assert build_queue(catalog, QueueSettings(audit=0.0, suspects=False)) == []
+    catalog.correct(Correction("1", "odd", 0, "ann", "edit", labels=("cat",)))
+    assert build_queue(catalog, PLAIN) == []
+
+
+@pytest.mark.parametrize(
+    ("drawn", "words"),
+    [
+        (
+            [("mug", (1.0, 1.0, 20.0, 20.0))],
+            "A box is labelled 'mug', but looks like 'cup' (0.90).",
+        ),
+        ([], "No box is drawn where 'cup' is found (0.90)."),
+        ([("cup", (1.0, 1.0, 20.0, 20.0))], ""),
+    ],
+)
+def test_boxes_that_a_sure_find_contradicts_are_asked(
+    catalog: Catalog, drawn: list[tuple[str, tuple[float, float, float, float]]], words: str
+) -> None:
+    objects = tuple(ObjectBox(label, box) for label, box in drawn)
+    picture = Sample("a", "/a.jpg", 64, 48, "a", "train", (), objects)
+    catalog.add_samples([picture], reviewed=True)
+    catalog.add_proposals([said("a", 0.9)])
+    found = [asked.reasons[0].words for asked in build_queue(catalog, PLAIN)]
+    assert found == ([words] if words else [])
+
+
+def test_the_queue_needs_no_torch() -> None:
+    code = "import sys, visionkit.flywheel.queue.build; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

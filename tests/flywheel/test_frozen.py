@@ -1,0 +1,88 @@
+"""The frozen test set: frozen once, refused when it changes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from visionkit.flywheel.frozen import frozen_set
+from visionkit.types import ObjectBox, Sample
+
+
+def pictures(count: int, split: str = "") -> list[Sample]:
+    return [
+        Sample(f"{split}{n}", f"/{split}{n}.jpg", 8, 8, f"hash{split}{n}", split, ("cat",))  # type: ignore[arg-type]
+        for n in range(count)
+    ]
+
+
+def test_the_test_split_is_frozen_and_stays(tmp_path: Path) -> None:
+    path = tmp_path / "frozen.json"
+    samples = [*pictures(5, "train"), *pictures(4, "test")]
+    first = frozen_set(path, samples)
+    assert first.is_new
+    assert [sample.id for sample in first.samples] == ["test0", "test1", "test2", "test3"]
+    again = frozen_set(path, [*pictures(9, "train"), *reversed(pictures(4, "test"))])
+    assert (again.is_new, again.name) == (False, first.name)
+
+
+def test_who_said_so_may_change_but_not_what(tmp_path: Path) -> None:
+    path = tmp_path / "frozen.json"
+    box = ObjectBox("cat", (1.0, 2.0, 3.0, 4.0))
+    boxed = replace(pictures(1, "test")[0], objects=(box,))
+    name = frozen_set(path, [boxed]).name
+    vouched = replace(boxed, objects=(replace(box, source="human:ann", created="2026-01-01"),))
+    assert frozen_set(path, [vouched]).name == name
+    moved = replace(boxed, objects=(replace(box, box=(1.0, 2.0, 3.0, 5.0)),))
+    with pytest.raises(ValueError, match=r"got 1 labelled otherwise \(test0\)"):
+        frozen_set(path, [moved])
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (pictures(3, "test"), r"got 1 gone \(test3\)"),
+        (pictures(6, "test"), r"got 2 added \(test4, test5\)"),
+        (
+            [replace(s, labels=("dog",)) for s in pictures(4, "test")],
+            r"got 4 labelled otherwise \(test0, test1, test2\)",
+        ),
+        (
+            [replace(s, content_hash="other") for s in pictures(4, "test")],
+            "got 4 labelled otherwise",
+        ),
+    ],
+)
+def test_any_change_is_refused_until_it_is_frozen_anew(
+    tmp_path: Path, now: list[Sample], words: str
+) -> None:
+    path = tmp_path / "frozen.json"
+    before = frozen_set(path, pictures(4, "test"))
+    with pytest.raises(ValueError, match=words + r".*loop\.refreeze=true"):
+        frozen_set(path, now)
+    anew = frozen_set(path, now, anew=True)
+    assert anew.name != before.name
+    assert frozen_set(path, now).name == anew.name
+
+
+def test_without_a_test_split_a_share_is_drawn_copies_together(tmp_path: Path) -> None:
+    path = tmp_path / "frozen.json"
+    samples = pictures(500)
+    copies = [replace(sample, id=f"copy{sample.id}") for sample in samples]
+    first = frozen_set(path, [*samples, *copies], share=0.2)
+    assert 2 * 65 <= len(first.samples) <= 2 * 135
+    ids = {sample.id for sample in first.samples}
+    assert all(f"copy{name}" in ids for name in ids if not name.startswith("copy"))
+    more = [replace(sample, id=f"new{sample.id}") for sample in samples]
+    assert frozen_set(path, [*samples, *copies, *more]).name == first.name
+
+
+def test_nothing_to_freeze_and_a_damaged_file_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "frozen.json"
+    with pytest.raises(ValueError, match="must be pictures to compare models on"):
+        frozen_set(path, pictures(3, "train"))
+    path.write_text("{}")
+    with pytest.raises(ValueError, match="is damaged"):
+        frozen_set(path, pictures(3, "test"))

@@ -1,0 +1,204 @@
+"""Champion against challenger: promoted only beyond chance, and never over a forgotten class."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import supervision as sv
+from numpy.typing import NDArray
+
+from visionkit.evaluation import Truth, evaluate_boxes
+from visionkit.evaluation.classification import evaluate_classes
+from visionkit.flywheel.marks import Marks, located_marks, named_marks
+from visionkit.flywheel.promotion import Contest, compare, first_verdict
+
+NAMES = ("ant", "bee", "cat", "dog")
+
+
+def answers(
+    accuracy: float, *, seed: int, pictures: int = 400, classes: int = 4, hard: bool = True
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """What pictures show, and what a model of this accuracy says; which are hard is shared."""
+    truth = np.arange(pictures) % classes
+    rng = np.random.default_rng(seed)
+    draw = rng.random(pictures)
+    if hard:  # most of what is hard is so for every model
+        draw = 0.85 * np.random.default_rng(99).random(pictures) + 0.15 * draw
+    wrong = np.argsort(draw) >= accuracy * pictures
+    said = np.where(wrong, (truth + 1 + rng.integers(0, classes - 1, pictures)) % classes, truth)
+    return truth[:, None] == np.arange(classes), said[:, None] == np.arange(classes)
+
+
+def marks(accuracy: float, *, seed: int, pictures: int = 400) -> Marks:
+    return named_marks(*answers(accuracy, seed=seed, pictures=pictures), NAMES)
+
+
+def test_nothing_to_test_on_leaves_the_champion() -> None:
+    nothing = named_marks(np.zeros((0, 2), bool), np.zeros((0, 2), bool), NAMES[:2])
+    verdict = compare(nothing, nothing)
+    assert not verdict.promoted
+    assert verdict.changes == ()
+    assert verdict.words[1] == "Nothing can be told from 0 test pictures."
+
+
+def test_figures_are_those_of_the_evaluation() -> None:
+    present, said = answers(0.7, seed=3)
+    metrics = evaluate_classes(present.argmax(1), said.astype(np.float64), NAMES)
+    found = named_marks(present, said, NAMES)
+    assert found.mean() == pytest.approx(metrics.macro_f1)
+    assert found.by_class().tolist() == pytest.approx([one.f1 for one in metrics.per_class])
+    assert found.interval().low == pytest.approx(metrics.intervals["macro_f1"].low)
+
+
+def test_ap_is_that_of_the_evaluation() -> None:
+    rng = np.random.default_rng(0)
+    truths, predictions = [], []
+    for _ in range(30):
+        corners = rng.uniform(0, 80, (3, 2))
+        boxes = np.concatenate([corners, corners + 15], axis=1).astype(np.float32)
+        ids = rng.integers(0, 2, 3)
+        moved = (boxes + rng.uniform(-6, 6, boxes.shape)).astype(np.float32)
+        truths.append(Truth(boxes, ids))
+        predictions.append(sv.Detections(moved, None, rng.random(3).astype(np.float32), ids))
+    metrics = evaluate_boxes(truths, predictions, NAMES[:2])
+    found = located_marks(truths, predictions, NAMES[:2])
+    assert found.figure == "AP50"
+    assert found.mean() == pytest.approx(metrics.ap50)
+    assert found.by_class().tolist() == pytest.approx([one.ap50 for one in metrics.per_class])
+    assert found.support.tolist() == [one.truths for one in metrics.per_class]
+
+
+def test_much_better_is_promoted_and_the_other_way_round_not() -> None:
+    worse, better = marks(0.7, seed=1), marks(0.8, seed=2)
+    verdict = compare(worse, better)
+    assert verdict.promoted
+    assert verdict.gain == pytest.approx(better.mean() - worse.mean())
+    assert verdict.interval.low < verdict.gain < verdict.interval.high
+    assert verdict.words[0].startswith(
+        f"The challenger is promoted: F1 {worse.mean():.3f} before and {better.mean():.3f} after"
+    )
+    back = compare(better, worse)
+    assert not back.promoted
+    assert back.words[0].startswith("The champion stays: ")
+
+
+def test_the_same_model_is_not_promoted() -> None:
+    verdict = compare(marks(0.7, seed=1), marks(0.7, seed=1))
+    assert not verdict.promoted
+    assert (verdict.gain, verdict.chance) == (0.0, 1.0)
+    assert (verdict.interval.low, verdict.interval.high) == (0.0, 0.0)
+
+
+def test_equal_models_get_through_hardly_ever() -> None:
+    contest = Contest(rounds=1000)
+    promoted = [
+        compare(marks(0.75, seed=2 * k), marks(0.75, seed=2 * k + 1), contest).promoted
+        for k in range(200)
+    ]
+    # At a level of 0.01 two of 200 are to be expected; more than seven come once in 1,000 times.
+    assert sum(promoted) <= 7
+
+
+def test_chance_is_the_share_of_the_draws_that_gain_nothing() -> None:
+    champion, challenger = marks(0.75, seed=5), marks(0.77, seed=6)
+    verdict = compare(champion, challenger, Contest(rounds=4000))
+    rng = np.random.default_rng(1)
+    present, before = answers(0.75, seed=5)
+    _, after = answers(0.77, seed=6)
+    against = 0
+    for _ in range(2000):
+        drawn = rng.integers(0, 400, 400)
+        f1 = [named_marks(present[drawn], said[drawn], NAMES).mean() for said in (before, after)]
+        against += f1[1] <= f1[0]
+    assert verdict.chance == pytest.approx(against / 2000, abs=0.03)
+
+
+def test_a_gain_that_is_too_small_is_not_worth_it() -> None:
+    worse, better = marks(0.7, seed=1), marks(0.8, seed=2)
+    verdict = compare(worse, better, Contest(least_gain=0.5))
+    assert not verdict.promoted
+    assert verdict.words[1].endswith("is less than the 0.5 that is asked for.")
+    verdict = compare(worse, better, Contest(least_score=0.95))
+    assert not verdict.promoted
+    assert verdict.words[-1] == f"F1 {better.mean():.3f} is less than the 0.95 that is asked for."
+
+
+def test_a_forgotten_class_keeps_the_better_challenger_out() -> None:
+    present, before = answers(0.6, seed=1)
+    after = present.copy()  # all right, but for the dogs, which it calls cats
+    dogs = present[:, 3]
+    after[dogs] = np.array([False, False, True, False])
+    verdict = compare(named_marks(present, before, NAMES), named_marks(present, after, NAMES))
+    assert verdict.chance < 0.01 < verdict.gain
+    assert not verdict.promoted
+    assert [one.name for one in verdict.forgotten] == ["dog"]
+    assert verdict.changes[0].name == "dog"
+    assert "1 class is forgotten, each by more than 0.1: dog (0." in verdict.words[1]
+    assert "to 0.00)" in verdict.words[1]
+    borne = Contest(most_loss=1.0)
+    assert compare(
+        named_marks(present, before, NAMES), named_marks(present, after, NAMES), borne
+    ).promoted
+
+
+def test_one_picture_of_a_small_class_is_no_forgetting() -> None:
+    present = np.zeros((204, 2), bool)
+    present[:200, 0], present[200:, 1] = True, True
+    before, after = present.copy(), present.copy()
+    before[:60] = [False, True]  # the champion is bad at the large class
+    after[200] = [True, False]  # and the challenger misses one of the four of the small one
+    verdict = compare(
+        named_marks(present, before, NAMES[:2]), named_marks(present, after, NAMES[:2])
+    )
+    assert verdict.forgotten == ()
+    assert verdict.promoted
+
+
+def test_a_class_that_one_does_not_know_counts_as_never_found() -> None:
+    present, said = answers(0.9, seed=1)
+    unknown = said.copy()
+    unknown[:, 3] = False
+    verdict = compare(named_marks(present, unknown, NAMES), named_marks(present, said, NAMES))
+    assert verdict.promoted
+    assert verdict.changes[-1].name == "dog"
+    assert verdict.changes[-1].champion == 0.0
+
+
+def test_a_large_test_set_is_drawn_in_pieces_and_gives_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    contest = Contest(rounds=500)
+    whole = compare(marks(0.7, seed=1), marks(0.72, seed=2), contest)
+    monkeypatch.setattr("visionkit.flywheel.promotion._MOST_WEIGHTS", 400 * 100)
+    pieces = compare(marks(0.7, seed=1), marks(0.72, seed=2), contest)
+    assert pieces.chance == pytest.approx(whole.chance, abs=0.06)
+    assert pieces.gain == whole.gain
+
+
+def test_the_first_model_is_used_if_it_is_good_enough() -> None:
+    verdict = first_verdict(marks(0.8, seed=1))
+    assert verdict.promoted
+    assert math.isnan(verdict.champion)
+    assert [one.name for one in verdict.changes] == list(NAMES)
+    low = first_verdict(marks(0.8, seed=1), Contest(least_score=0.9))
+    assert not low.promoted
+    assert low.words == (
+        "No model is used yet.",
+        f"F1 {low.challenger:.3f} is less than the 0.9 that is asked for.",
+    )
+
+
+def test_others_than_the_same_pictures_are_refused() -> None:
+    champion = marks(0.8, seed=1)
+    with pytest.raises(ValueError, match="measured on the same, got pictures 400 and 200"):
+        compare(champion, marks(0.8, seed=1, pictures=200))
+    with pytest.raises(ValueError, match="got figure F1 and AP50"):
+        compare(champion, replace(champion, figure="AP50"))
+    present, said = answers(0.8, seed=1)
+    with pytest.raises(ValueError, match="measured on the same labels"):
+        compare(champion, named_marks(np.roll(present, 1, axis=1)[:, ::-1] | present, said, NAMES))
+    with pytest.raises(ValueError, match=r"must both be \(pictures, 4\)"):
+        named_marks(present, said[:5], NAMES)

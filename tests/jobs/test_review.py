@@ -1,0 +1,69 @@
+"""Where the review page is served, and to whom."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from visionkit.cli import main
+from visionkit.cli.compose import compose
+from visionkit.config.flywheel import ReviewConfig
+from visionkit.flywheel.catalog import open_catalog
+from visionkit.flywheel.review.guard import Rules
+from visionkit.jobs.review import _rules
+
+
+def rules(**changes: Any) -> Rules:
+    words = [f"{key}={value}" for key, value in {"catalog": "c", **changes}.items()]
+    return _rules(compose("review", ReviewConfig, words).config)
+
+
+def test_this_machine_alone_needs_no_token() -> None:
+    made = rules()
+    assert (made.token, made.any_address) == ("", False)
+    assert made.names == {"127.0.0.1", "localhost", "::1"}
+    assert rules(token="a" * 16).token == "a" * 16
+
+
+def test_other_machines_need_one() -> None:
+    first, second = rules(host="0.0.0.0"), rules(host="0.0.0.0")
+    assert len(first.token) >= 32
+    assert first.token != second.token
+    assert first.any_address
+    assert "review.example" in rules(host="192.168.1.5", hosts="[Review.example]").names
+
+
+@pytest.mark.parametrize("token", ["short", "'" + "é" * 20 + "'"])
+def test_a_token_that_can_be_guessed_is_refused(token: str) -> None:
+    with pytest.raises(ValueError, match="at least 16 plain characters"):
+        rules(token=token)
+
+
+def test_a_catalog_that_is_not_there_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["review", f"catalog={tmp_path / 'none'}"]) == 2
+    assert "there is none" in capsys.readouterr().err
+
+
+def test_a_taken_port_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    open_catalog(tmp_path / "catalog", create=True)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert main(["review", f"catalog={tmp_path / 'catalog'}", f"port={port}"]) == 2
+    assert "port=0 for one that is free" in capsys.readouterr().err
+
+
+def test_the_page_needs_no_torch() -> None:
+    code = (
+        "import sys, visionkit.jobs.review, visionkit.flywheel.review.app, "
+        "visionkit.flywheel.queue.build; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,106 @@
+"""The queue with all that is needed to show it, as it was at one time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from visionkit.flywheel.answers import Asked, Proposal, Reason, Truth
+from visionkit.flywheel.catalog import Catalog
+from visionkit.flywheel.review.filters import FilterIndex
+from visionkit.types import Sample
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Pictures that can be given out.
+
+    Attributes:
+        queue: the most urgent first.
+        index: filters of the queue.
+        since: ISO 8601 time; what was answered before it is asked again. "" where nothing is.
+    """
+
+    queue: tuple[Asked, ...]
+    index: FilterIndex
+    since: str
+
+
+@dataclass(frozen=True)
+class Round:
+    """The queue as it was built.
+
+    Attributes:
+        pool: the queue.
+        rows: picture -> where in the queue it stands.
+        samples: picture -> its sample, of those in the queue.
+        proposals: picture -> what models say of it, of all.
+        by_id: id of a proposal -> it.
+        labels: all names that models and people have used.
+    """
+
+    pool: Pool
+    rows: dict[str, int]
+    samples: dict[str, Sample]
+    proposals: dict[str, tuple[Proposal, ...]]
+    by_id: dict[str, Proposal]
+    labels: frozenset[str]
+
+
+def build_round(catalog: Catalog, queue: Sequence[Asked]) -> Round:
+    """A queue with what the catalog knows of its pictures.
+
+    Raises:
+        KeyError: a picture is not in the catalog.
+    """
+    samples = catalog.samples([asked.sample_id for asked in queue])
+    proposals = _by_picture(catalog.proposals())
+    versions, truths = catalog.versions(), catalog.truths()
+    since = versions[-1].created if versions else ""
+    return Round(
+        Pool(tuple(queue), FilterIndex(queue, proposals, truths), since),
+        {asked.sample_id: row for row, asked in enumerate(queue)},
+        {sample.id: sample for sample in samples},
+        proposals,
+        {entry.id: entry for entries in proposals.values() for entry in entries},
+        _labels(proposals, truths),
+    )
+
+
+def pool_of_version(
+    catalog: Catalog, name: str, proposals: Mapping[str, Sequence[Proposal]]
+) -> Pool:
+    """The pictures that a version changed.
+
+    Raises:
+        KeyError: there is no such version.
+    """
+    versions = {version.name: version for version in catalog.versions()}
+    version = versions[name]
+    before = next(
+        (entry.name for entry in versions.values() if entry.number == version.number - 1), None
+    )
+    if before is None:
+        changed = [sample.id for sample in catalog.at(name)]
+    else:
+        changed = [change.sample_id for change in catalog.diff(before, name)]
+    reason = Reason("audit", f"changed in {name}", 1.0)
+    queue = tuple(Asked(sample_id, 0.0, (reason,)) for sample_id in changed)
+    truths = {sample_id: catalog.truth(sample_id) for sample_id in changed}
+    return Pool(queue, FilterIndex(queue, proposals, truths), version.created)
+
+
+def _by_picture(proposals: Iterable[Proposal]) -> dict[str, tuple[Proposal, ...]]:
+    found: dict[str, list[Proposal]] = {}
+    for proposal in proposals:
+        found.setdefault(proposal.sample_id, []).append(proposal)
+    return {sample_id: tuple(entries) for sample_id, entries in found.items()}
+
+
+def _labels(
+    proposals: Mapping[str, Sequence[Proposal]], truths: Mapping[str, Truth]
+) -> frozenset[str]:
+    proposed = {entry.label for entries in proposals.values() for entry in entries}
+    known = {entry.label for truth in truths.values() for entry in truth.objects}
+    whole = {name for truth in truths.values() for name in truth.labels}
+    return frozenset(proposed | known | whole)
