@@ -141,7 +141,7 @@ COMMANDS = {
             _gallery,
             None,
             positional="action",
-            actions=("add", "remove", "list", "audit"),
+            actions=("add", "remove", "list", "audit", "promote"),
         ),
         Command("review", ReviewConfig, _review, None, works_on="catalog"),
         Command("merge", MergeConfig, _merge, None, works_on="catalog"),
