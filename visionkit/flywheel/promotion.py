@@ -263,7 +263,7 @@ def _reasons(
     reasons = []
     if chance > contest.level:
         reasons.append(
-            f"In {100 * chance:.2g} % of the draws of the test pictures nothing is gained; at most "
+            f"In {100 * chance:.3g} % of the draws of the test pictures nothing is gained; at most "
             f"{100 * contest.level:g} % pass for more than chance."
         )
     if gain < contest.least_gain:
@@ -300,7 +300,7 @@ def _words(
     if reasons:
         return (f"The champion stays: {moved}.", *reasons)
     return (
-        f"The challenger is promoted: {moved}; in {100 * chance:.2g} % of the draws of the test "
+        f"The challenger is promoted: {moved}; in {100 * chance:.3g} % of the draws of the test "
         "pictures it gains nothing.",
         "No class is forgotten.",
     )

@@ -76,7 +76,7 @@ def write_wheel(
         "created": created,
         "config": config,
         "lineage": dict(lineage or {}),
-        "signed": _signed,
+        "signed": signed,
     }
     return write_page(path, "wheel.html.jinja", content, own=_PAGE)
 
@@ -148,5 +148,10 @@ def _strip(change: float, low: float, high: float) -> Markup:
     )
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """A change with its sign; a dash where it is not known.
+
+    >>> signed(0.1), signed(-0.25), signed(float("nan"))
+    ('+0.10', '-0.25', '–')
+    """
     return f"{value:+.2f}" if math.isfinite(value) else "–"

@@ -21,7 +21,7 @@ from visionkit.flywheel.catalog import Catalog, Model, Version, open_catalog
 from visionkit.flywheel.frozen import FrozenSet, frozen_set
 from visionkit.flywheel.marks import Marks
 from visionkit.flywheel.promotion import Contest, Verdict, compare, first_verdict
-from visionkit.flywheel.wheel import Turn, write_wheel
+from visionkit.flywheel.wheel import Turn, signed, write_wheel
 from visionkit.jobs.author import author_of
 from visionkit.jobs.catalogued import model_name
 from visionkit.jobs.judging import classes_shown, judge_bundle
@@ -273,7 +273,7 @@ def _tell(
 ) -> None:
     rows = [
         (one.name, str(one.support), number(one.champion), number(one.challenger),
-         f"{one.change:+.2f}")
+         signed(one.change))
         for one in verdict.changes[:_SHOWN_CLASSES]
     ]  # fmt: skip
     say_table(
