@@ -129,8 +129,8 @@ class Backbone(nn.Module):
             cells = [_cells(side, self.pool_stride) for side in (height, width)]
             inside = top[..., : cells[0], : cells[1]] if top.ndim == 4 else top
             pooled.append(cast(Any, self.network).forward_head(inside, pre_logits=True))
-        maps = {stride: found[stride] for stride in self.strides}
-        return Features(maps=maps, pooled=torch.cat(pooled, 1) if pooled[1:] else pooled[0])
+        wanted = {stride: found[stride] for stride in self.strides}
+        return Features(maps=wanted, pooled=torch.cat(pooled, 1) if pooled[1:] else pooled[0])
 
     def _see(self, pixels: Tensor) -> tuple[Tensor | None, list[Tensor]]:
         """What the network's head stands on, None where nobody asks, and the maps taken."""
