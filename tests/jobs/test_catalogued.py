@@ -200,3 +200,20 @@ def test_frames_of_videos_are_kept_as_pictures(
     assert f"{len(samples)} frames new in the catalog" in capsys.readouterr().out
     predict_video(config_of(bundle, tmp_path / "clips", **changes), tmp_path / "again")
     assert len(open_catalog(tmp_path / "catalog").samples()) == len(samples)
+
+
+def test_of_classes_that_shut_each_other_out_one_is_there() -> None:
+    scores = {"3": 0.28, "0": 0.26, "8": 0.26}
+    records = [
+        {"task": "classification", "label": label, "score": score, "assumed": label == "3"}
+        for label, score in scores.items()
+    ]
+    limits = {"classification": dict.fromkeys(scores, 0.0)}
+    said = proposals_of("a.png", records, limits, "model")
+    assert [one.label for one in said] == ["3", "0", "8"]
+    assert [np.float32(one.score) >= np.float32(one.threshold) for one in said] == [
+        True,
+        False,
+        False,
+    ]
+    assert (said[0].threshold, said[1].threshold) == (0.0, 0.28)

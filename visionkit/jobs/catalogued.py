@@ -191,6 +191,8 @@ def proposals_of(
         label = str(record["item"] if record["task"] == "exemplar" else record["label"])
         score = float(record.get("score") or 0.0)
         threshold = thresholds.get(record["task"], {}).get(label, 0.5)
+        if record["task"] == "classification" and not record["assumed"] and score >= threshold:
+            threshold = _beaten(score, classes)
         if record.get("box") is not None and score < threshold:
             doubtful += 1
             if score < threshold - _MARGIN or doubtful > _DOUBTFUL:
@@ -239,6 +241,12 @@ def _register(catalog: Catalog, name: str, bundle: str | Path) -> None:
     if name not in {model.name for model in catalog.models()}:
         status: Status = "challenger" if catalog.champion() else "champion"
         catalog.add_model(Model(name, Path(bundle).absolute().as_posix(), status=status))
+
+
+def _beaten(score: float, classes: Sequence[Mapping[str, Any]]) -> float:
+    """What a class had to reach that is not named because another one is surer: its score."""
+    more = float(np.nextafter(np.float32(score), np.float32(2)))
+    return max(more, *(float(each["score"]) for each in classes))
 
 
 def _runner_up(

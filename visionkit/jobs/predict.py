@@ -215,4 +215,5 @@ def _say_files(tallies: Mapping[str, Tally], files: PredictionFiles, config: Pre
         say(f"  with boxes drawn: {files.drawn}")
     bundle, source = f"bundle={config.bundle}", f"source={config.source}"
     again = [] if config.score_threshold else [["predict", bundle, source, "score_threshold=0.5"]]
-    say_next(*again, *([["gallery", "list", bundle]] if "exemplar" in tallies else []))
+    judge = [["review", f"catalog={config.catalog}"]] if config.catalog else []
+    say_next(*judge, *again, *([["gallery", "list", bundle]] if "exemplar" in tallies else []))
