@@ -1,0 +1,240 @@
+"""The flywheel against its bars: labels that the loop saves, whom it promotes, how quick it is.
+
+    python benchmarks/flywheel.py --check
+    python benchmarks/flywheel.py --only loop_grocery --seeds 3
+    python benchmarks/flywheel.py --only challengers catalog
+
+`loop_grocery`, `loop_bccd`: a scripted reviewer answers through the page's own HTTP interface,
+starting from 10 % of the labels, in the order of the queue and in random order. Counted are labels
+until 95 % of the score that all labels give. The queue was chosen on training pictures, of which a
+third was held back; test pictures only say when it is enough.
+
+`challengers`: heads on Grocery's frozen features against one another on its test pictures, as
+retrain compares them. Rows are appended to benchmarks/results/flywheel.csv.
+
+What this does not show: people, who err and tire; sets that are not as these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from ledger import Ledger
+from loop import Learner, Pool, random_order, run_loop
+from named_learner import MEANS, VIEWS, NamedLearner, Seen, fitted_head, grocery_seen, marks_of
+
+from visionkit.flywheel.answers import Proposal
+from visionkit.flywheel.catalog import open_catalog
+from visionkit.flywheel.promotion import Marks, Verdict, compare
+from visionkit.flywheel.queue.build import QueueSettings, build_queue
+from visionkit.flywheel.review.desk import Desk, DeskSettings
+from visionkit.flywheel.review.filters import Wanted
+from visionkit.heads.classification import ClassificationHead
+from visionkit.types import Sample
+
+RESULTS = Path(__file__).parent / "results" / "flywheel.csv"
+START, ENOUGH = 0.1, 0.95
+LABELS_BAR, LABELS_GOAL = 0.7, 0.4
+TRIES = 20
+FLIPPED = 0.2
+PICTURES, CHANNELS, CLASSES = 100_000, 320, 50
+
+
+def main() -> int:
+    arguments = _arguments()
+    torch.set_num_threads(arguments.threads)
+    ledger = Ledger(RESULTS)
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in arguments.only:
+            print(f"\n{name}", flush=True)
+            BENCHMARKS[name](Path(arguments.cache or scratch), ledger, arguments)
+    if ledger.short:
+        print("\nshort:", *ledger.short, sep="\n  ")
+    return 1 if arguments.check and ledger.short else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    names = list(BENCHMARKS)
+    parser.add_argument("--check", action="store_true", help="exit 1 when a bar falls short")
+    parser.add_argument("--only", nargs="+", default=names, choices=names, help="what to measure")
+    parser.add_argument("--seeds", type=int, default=3, help="starts of each loop")
+    parser.add_argument("--step", type=int, default=32, help="answers between two trainings")
+    parser.add_argument("--cache", type=Path, help="folder that features are kept in between runs")
+    parser.add_argument("--threads", type=int, default=2, help="of torch")
+    return parser.parse_args()
+
+
+def _loop_grocery(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -> None:
+    seen = grocery_seen(folder)
+    _loops("grocery", seen.pool, NamedLearner(seen), ledger, arguments)
+
+
+def _loops(
+    name: str, pool: Pool, learner: Learner, ledger: Ledger, arguments: argparse.Namespace
+) -> None:
+    """Both orders from several starts; the median of the ratios is held to the bar."""
+    learner.learn(pool.samples)
+    full = learner.score()
+    count = len(pool.samples)
+    ledger.add(f"{name}: score of all {count} labels", full)
+    ratios, words = [], []
+    for seed in range(arguments.seeds):
+        start = np.random.default_rng(seed).permutation(count)[: round(START * count)].tolist()
+        needed = []
+        for which, order in (("queue", build_queue), ("random", random_order(seed))):
+            print(f" {which}, start {seed}", flush=True)
+            with tempfile.TemporaryDirectory() as scratch:
+                course = run_loop(
+                    pool,
+                    learner,
+                    order,
+                    Path(scratch),
+                    start=start,
+                    step=arguments.step,
+                    enough=ENOUGH * full,
+                )
+            needed.append(course.needed(ENOUGH * full))
+        ratios.append(needed[0] / needed[1])
+        words.append(f"{needed[0]:.0f} against {needed[1]:.0f}")
+    ledger.add(
+        f"{name}: labels to 95 % of it, queue to random",
+        median(ratios),
+        at_most=LABELS_BAR,
+        goal=LABELS_GOAL,
+        interval=(round(min(ratios), 3), round(max(ratios), 3)),
+        note=f"of {count} with {len(start)} told at first: {', '.join(words)}; range of the starts",
+    )
+
+
+def _challengers(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -> None:
+    seen = grocery_seen(folder)
+    champion = marks_of(seen, _head(seen, seed=1000))
+    flipped = [compare(champion, _flipped_marks(seen, seed)) for seed in range(TRIES)]
+    _add_promoted(ledger, "20 % of the labels flipped", flipped, at_most=0)
+    equal = [
+        compare(
+            marks_of(seen, _head(seen, seed=2 * k)), marks_of(seen, _head(seen, seed=2 * k + 1))
+        )
+        for k in range(TRIES)
+    ]
+    _add_promoted(ledger, "equal, another seed", equal, at_most=1)
+    half = list(range(0, len(seen.labels), 2))
+    few = marks_of(seen, fitted_head(seen, half, seen.labels[half]))
+    better = compare(few, champion)
+    ledger.add(
+        "challenger with all labels against a champion with half: promoted",
+        float(better.promoted),
+        at_least=1.0,
+        note=" ".join(better.words),
+    )
+
+
+def _head(seen: Seen, *, seed: int, labels: torch.Tensor | None = None) -> ClassificationHead:
+    """A head whose seed draws half of the views, and the folds that it is chosen by."""
+    views = np.random.default_rng(seed).permutation(VIEWS)[: VIEWS // 2] + 1
+    places = range(len(seen.labels))
+    given = seen.labels if labels is None else labels
+    settings = replace(MEANS, seed=seed, penalties=(1e-2,))
+    return fitted_head(seen, places, given, settings, views=[0, *views.tolist()])
+
+
+def _flipped_marks(seen: Seen, seed: int) -> Marks:
+    """A challenger of which a part of the labels is of another class."""
+    rng = np.random.default_rng(seed)
+    labels = seen.labels.clone()
+    wrong = rng.permutation(len(labels))[: round(FLIPPED * len(labels))]
+    shift = rng.integers(1, len(seen.task.class_names), len(wrong))
+    labels[wrong] = (labels[wrong] + torch.from_numpy(shift)) % len(seen.task.class_names)
+    return marks_of(seen, _head(seen, seed=seed, labels=labels))
+
+
+def _add_promoted(
+    ledger: Ledger, name: str, verdicts: Sequence[Verdict], *, at_most: float
+) -> None:
+    gains = [verdict.gain for verdict in verdicts]
+    chances = [verdict.chance for verdict in verdicts]
+    ledger.add(
+        f"challenger, {name}: promoted of {len(verdicts)}",
+        float(sum(verdict.promoted for verdict in verdicts)),
+        at_most=at_most,
+        note=(
+            f"gains of F1 {min(gains):+.3f} to {max(gains):+.3f}, smallest chance "
+            f"{min(chances):.4f}"
+        ),
+    )
+
+
+def _catalog(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        catalog = open_catalog(Path(scratch) / "catalog", create=True)
+        samples, proposals, vectors = _many(PICTURES)
+        catalog.add_samples(samples, embeddings=vectors)
+        catalog.add_proposals(proposals)
+        times = []
+        for _ in range(3):
+            start = time.monotonic()
+            queue = build_queue(catalog)
+            times.append(time.monotonic() - start)
+        note = f"{len(queue):,} asked; {len(proposals):,} proposals, {CHANNELS} channels"
+        ledger.add("catalog of 100,000: queue built, s", median(times), at_most=5.0, note=note)
+        whole = QueueSettings(most=PICTURES)
+        start = time.monotonic()
+        desk = Desk(catalog, lambda each: build_queue(each, whole), DeskSettings(twice_share=0.0))
+        ledger.add("catalog of 100,000: queue of all and its desk, s", time.monotonic() - start)
+        times = []
+        for number in range(20):
+            wanted = Wanted(item=f"class{number}", reason="margin", least=0.2, most=0.9)
+            start = time.monotonic()
+            desk.take("ann", f"session-{number}", count=10, wanted=wanted)
+            times.append(time.monotonic() - start)
+        slowest = f"slowest {max(times):.3f}"
+        ledger.add(
+            "catalog of 100,000: filter applied, s", median(times), at_most=0.2, note=slowest
+        )
+
+
+def _many(count: int) -> tuple[list[Sample], list[Proposal], np.ndarray]:
+    """Drawn pictures, a tenth of them labelled, each with a class and a box."""
+    rng = np.random.default_rng(0)
+    names = [f"class{k}" for k in range(CLASSES)]
+    scores = rng.random((count, 3))
+    drawn = rng.integers(0, CLASSES, (count, 3))
+    samples, proposals = [], []
+    for number in range(count):
+        name = f"p{number:06d}"
+        labels = (names[drawn[number, 0]],) if number % 10 == 0 else ()
+        samples.append(Sample(name, f"/{name}.jpg", 640, 480, name, labels=labels))
+        best, second = sorted(scores[number, :2], reverse=True)
+        classes = [names[k] for k in drawn[number]]
+        proposals += [
+            Proposal(
+                f"{name}:c", name, "classification", classes[0], best, 0.0, None, "drawn",
+                classes[1], second * (1 - best),
+            ),
+            Proposal(
+                f"{name}:b", name, "localization", classes[2], scores[number, 2], 0.5,
+                (10.0, 10.0, 90.0, 90.0), "drawn",
+            ),
+        ]  # fmt: skip
+    return samples, proposals, rng.standard_normal((count, CHANNELS)).astype(np.float32)
+
+
+BENCHMARKS: dict[str, Callable[[Path, Ledger, argparse.Namespace], None]] = {
+    "loop_grocery": _loop_grocery,
+    "challengers": _challengers,
+    "catalog": _catalog,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
