@@ -150,7 +150,7 @@ def test_a_camera_that_swings_is_no_cut(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sampling", [Every(1), Every(3), Rate(4), KeyFrames()])
 def test_reading_that_goes_on_measures_the_same(sampling: Sampling, tmp_path: Path) -> None:
     path = write_clip(tmp_path / "clip.mp4", 40)
-    reading = {"sampling": sampling, "framings": frozenset([SIZE]), "changes": True}
+    reading: dict[str, Any] = {"sampling": sampling, "framings": frozenset([SIZE]), "changes": True}
     whole = {each.index: each.change for each in read_frames(path, Reading(**reading))}
     assert [index for index, change in whole.items() if change is None] == [0]
     for index in list(whole)[:-1]:

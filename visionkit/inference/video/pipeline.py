@@ -32,6 +32,9 @@ _BATCH = {"cpu": 8}
 _BATCH_OF_ACCELERATORS = 32
 _BATCH_BYTES = 256 << 20
 """Of all pixels of the frames of a batch; three batches are held at once."""
+_STREAM = VideoInfo((1080, 1920), None, None, None)
+"""What is taken for granted of streams: some have one listener, once, so that none is opened only
+to look at it."""
 _TRIED_FRAMES, _TRIED_SECONDS = 24, 0.5
 _MOST_DECODER_THREADS = 16
 _LEAST_FRAMES = 300
@@ -139,7 +142,7 @@ def predict_batches(
     reading = _with_needs(predictor, asked, reading)
     if reuse:
         reading = replace(reading, framings=reading.framings | {THUMBNAIL})
-    info = look(source, timeout=reading.timeout)
+    info = _STREAM if is_stream(source) else look(source, timeout=reading.timeout)
     size = batch_size or fitting_batch(predictor, info, asked)
 
     def answer(frames: Sequence[Frame]) -> list[Prediction]:
