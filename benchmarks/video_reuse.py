@@ -77,11 +77,8 @@ def _watch(clip: str, every: int, count: int) -> Watched:
     path = SHARED / "data" / "video" / f"{clip}.mp4"
     number, (left, top, right, bottom) = CLIPS[clip]
     predictor = Predictor.create(background=photos(24), device="cpu")
-    (shown,) = (
-        each
-        for each in read_frames(path, Reading(Every(number or 1), end=5.0, whole=True))
-        if each.index == number
-    )
+    every_frame = read_frames(path, Reading(whole=True))
+    shown = next(each for each in every_frame if each.index == number)
     predictor.add_item(clip, [shown.image[top:bottom, left:right]])
     looked = []
     for each in read_frames(path, Reading(Every(every), whole=True)):
