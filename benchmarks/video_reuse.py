@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,13 +38,13 @@ class Watched:
     Attributes:
         frames: that were looked at.
         said: of each.
-        seconds: that each answer took.
+        seconds: that an answer took, the median.
         comparing: seconds that all thumbnails took, which frames are compared by.
     """
 
     frames: Sequence[Frame]
     said: Sequence[Prediction]
-    seconds: Sequence[float]
+    seconds: float
     comparing: float
 
 
@@ -93,7 +94,7 @@ def _watch(clip: str, every: int, count: int) -> Watched:
     start = time.perf_counter()
     for each in looked:
         each.framed(THUMBNAIL)
-    return Watched(looked, said, seconds, time.perf_counter() - start)
+    return Watched(looked, said, statistics.median(seconds), time.perf_counter() - start)
 
 
 def _add(
@@ -115,7 +116,7 @@ def _add(
     start = time.perf_counter()
     said = [one for frame in watched.frames for one in reusing([frame])]
     comparing = watched.comparing + time.perf_counter() - start
-    spent = comparing + sum(watched.seconds[place] for place in asked)
+    spent = comparing + watched.seconds * len(asked)
     same = [_same(one, other) for one, other in zip(watched.said, said, strict=True)]
     theirs = _intervals(clip, watched.frames, said)
     changed = sum(not any(_as_long(one, other) for other in theirs) for one in whole)
@@ -124,7 +125,7 @@ def _add(
     ledger.add(f"{title}: share of frames reused", reusing.reused / len(said), note=note)
     ledger.add(f"{title}: share of frames answered alike", float(np.mean(same)))
     ledger.add(f"{title}: intervals changed", changed, note=f"of {len(whole)}")
-    ledger.add(f"{title}: times as fast", sum(watched.seconds) / spent)
+    ledger.add(f"{title}: times as fast", watched.seconds * len(said) / spent)
 
 
 def _same(one: Prediction, other: Prediction) -> bool:

@@ -61,14 +61,31 @@ def camera(protocol: str, count: int, then: str) -> Iterator[str]:
 
 def _send_http(connection: socket.socket, count: int) -> av.container.OutputContainer:
     _request(connection)
-    connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\nConnection: close\r\n\r\n")
-    file = connection.makefile("wb", buffering=0)
-    container = av.open(file, "w", format="mpegts", container_options={"flush_packets": "1"})
+    chunked = (
+        b"Transfer-Encoding: chunked\r\n"  # without, a listener can't tell the end from a loss
+    )
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\n" + chunked + b"\r\n")
+    options = {"flush_packets": "1"}
+    container = av.open(_Chunks(connection), "w", format="mpegts", container_options=options)
     stream = container.add_stream("libx264", rate=_RATE)
     _describe(stream.codec_context)
     for frame in _frames(count):
         container.mux(stream.encode(frame))
     return container
+
+
+class _Chunks:
+    """A file whose content is sent as HTTP sends what it doesn't know the length of."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def write(self, data: bytes) -> int:
+        self._connection.sendall(b"%x\r\n" % len(data) + data + b"\r\n")
+        return len(data)
+
+    def close(self) -> None:
+        self._connection.sendall(b"0\r\n\r\n")
 
 
 def _send_rtsp(connection: socket.socket, count: int) -> None:
