@@ -93,23 +93,23 @@ def _send_rtsp(connection: socket.socket, count: int) -> None:
     while method != "PLAY":
         words = _request(connection)
         method = words.split()[0]
-        number = re.search(r"CSeq: *(\d+)", words)
+        sequence = re.search(r"CSeq: *(\d+)", words)
         head, body = _ANSWERS[method]
         length = f"Content-Length: {len(body)}\r\n" if body else ""
         answer = (
-            f"RTSP/1.0 200 OK\r\nCSeq: {number[1] if number else 0}\r\n{head}{length}\r\n{body}"
+            f"RTSP/1.0 200 OK\r\nCSeq: {sequence[1] if sequence else 0}\r\n{head}{length}\r\n{body}"
         )
         connection.sendall(answer.encode())
     context = av.CodecContext.create("libx264", "w")
     _describe(context)
     context.time_base = Fraction(1, _RATE)
     sent = 0
-    for frame in _frames(count):
+    for number, frame in enumerate(_frames(count)):
         for packet in context.encode(frame):
             units = [unit for unit in _START_CODE.split(bytes(packet)) if unit]
             for place, unit in enumerate(units):
                 last = 0x80 if place == len(units) - 1 else 0
-                stamp = _FIRST_STAMP + frame.pts * _CLOCK // _RATE
+                stamp = _FIRST_STAMP + number * _CLOCK // _RATE
                 header = struct.pack(">BBHII", 0x80, 96 | last, sent & 0xFFFF, stamp, 1)
                 data = header + unit
                 connection.sendall(struct.pack(">cBH", b"$", 0, len(data)) + data)
