@@ -34,6 +34,7 @@ import torch
 from ledger import Ledger
 from sets import photos
 from video_clips import SIZES, encoded, repeated
+from video_reuse import measure_reuse
 
 from visionkit.data.drawn import draw_mark
 from visionkit.data.framing import Framing
@@ -54,7 +55,7 @@ from visionkit.models.backbone import build_backbone
 RESULTS = Path(__file__).parent / "results" / "video.csv"
 SCRIPT = Path(__file__).parents[1] / "scripts" / "predict_video.py"
 EXPORT = Path(__file__).parents[1] / "scripts" / "export.py"
-PARTS = ("pipeline", "plain", "sampling", "memory", "ray", "gallery", "peer")
+PARTS = ("pipeline", "plain", "sampling", "memory", "ray", "gallery", "reuse", "peer")
 BATCH = 8
 CLASSES = tuple(f"class {number}" for number in range(10))
 FRAMING = Framing((224, 224), "letterbox")
@@ -89,6 +90,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="of every comparison")
     parser.add_argument("--minutes", type=float, default=60, help="of the long clip for memory")
     parser.add_argument("--views", type=int, default=10_000, help="of the large gallery")
+    parser.add_argument("--reuse-every", type=int, default=3, help="frames from one to the next")
     parser.add_argument("--peer-python", help="python in whose environment ultralytics is")
     return parser.parse_args()
 
@@ -252,6 +254,11 @@ def _gallery(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: 
     )
 
 
+def _reuse(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
+    """Answers that change where frames that hardly changed get those of the frame before."""
+    measure_reuse(ledger, every=arguments.reuse_every, frames=300)
+
+
 def _peer(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
     """Seconds a frame outside the network against Ultralytics, a thread each, not overlapped."""
     if not arguments.peer_python:
@@ -372,6 +379,7 @@ _MEASURES = {
     "memory": _memory,
     "ray": _ray,
     "gallery": _gallery,
+    "reuse": _reuse,
     "peer": _peer,
 }
 

@@ -132,15 +132,6 @@ def test_equal_time_stamps_do_not_stop_tracking() -> None:
     assert [ids(each.exemplar) for each in answers] == [[0]] * 4
 
 
-def test_a_replayed_run_goes_on_with_the_numbers_of_an_unbroken_one() -> None:
-    frames = [frame(step / 25, found(passing(step)[: 1 + step % 2])) for step in range(40)]
-    whole = Tracks(frame_rate=25)
-    expected = [ids(whole.update(each).exemplar) for each in frames]
-    resumed = Tracks(frame_rate=25)
-    resumed.replay(frames[:17])
-    assert [ids(resumed.update(each).exemplar) for each in frames[17:]] == expected[17:]
-
-
 def test_a_frame_rate_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="frame_rate must be positive, got 0"):
         Tracks(frame_rate=0)

@@ -23,13 +23,9 @@ def evaluate(config: EvaluateConfig, run_folder: Path) -> Summary:
     task = asked_task(config, predictor.tasks)
     if task == "exemplar":
         return evaluate_exemplar(config, predictor, run_folder)
-    if task == "classification" and predictor.classification is not None:
-        return evaluate_classification(
-            config, predictor.classification, predictor.network, run_folder
-        )
-    if task == "localization" and predictor.localization is not None:
-        return evaluate_localization(config, predictor.localization, predictor.network, run_folder)
-    raise RuntimeError(f"a bundle that lists {task} among its heads must have it, got none")
+    if task == "classification":
+        return evaluate_classification(config, predictor, run_folder)
+    return evaluate_localization(config, predictor, run_folder)
 
 
 def asked_task(config: EvaluateConfig, there: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ from visionkit.data.problems import Problem
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.evaluate_trained import bundle_name
 from visionkit.jobs.measure import measure, say_measured, versions, write_measured
+from visionkit.jobs.quickest import take_quickest
 from visionkit.jobs.sources import (
     Scenes,
     read_backgrounds,
@@ -39,6 +40,7 @@ def evaluate_exemplar(config: EvaluateConfig, predictor: Predictor, run_folder: 
     keep_problems(problems, run_folder)
     scenes = scenes.hiding(predictor.finder.gallery.views)
     _say_reuse(scenes)
+    take_quickest(predictor, config.engine, len(scenes))
     with progress("Searching", len(scenes)) as step:
         measured = measure(predictor.finder, scenes, seed=config.seed, progress=step)
     say_measured(measured)
@@ -52,7 +54,7 @@ def evaluate_exemplar(config: EvaluateConfig, predictor: Predictor, run_folder: 
             f"{100 * predictor.finder.settings.false_alarm_rate:g} % of the pictures without items."
         ),
         problems=problems,
-        config=yaml.safe_dump(asdict(config), sort_keys=False),
+        config=yaml.safe_dump({**asdict(config), "engine": predictor.engine}, sort_keys=False),
         versions=versions(),
     )
     say("", f"The report: {report}")

@@ -12,8 +12,7 @@ from visionkit.config import EvaluateConfig
 from visionkit.data.formats import read
 from visionkit.data.problems import Problem
 from visionkit.data.table import to_samples
-from visionkit.inference.engines.network import Network
-from visionkit.inference.parts import ClassificationPart, LocalizationPart
+from visionkit.inference.predictor import Predictor
 from visionkit.jobs.dividing import classes_of
 from visionkit.jobs.measure import versions
 from visionkit.jobs.measure_classification import (
@@ -23,6 +22,7 @@ from visionkit.jobs.measure_classification import (
 )
 from visionkit.jobs.measure_localization import measure_localization, say_located, write_located
 from visionkit.jobs.pictures import has_boxes
+from visionkit.jobs.quickest import take_quickest
 from visionkit.jobs.sources import read_backgrounds, some_names
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
@@ -30,16 +30,20 @@ from visionkit.types import Sample
 
 
 def evaluate_classification(
-    config: EvaluateConfig, part: ClassificationPart, network: Network, run_folder: Path
+    config: EvaluateConfig, predictor: Predictor, run_folder: Path
 ) -> Summary:
-    """Measures a classification head; see `visionkit.jobs.evaluate`."""
+    """Measures the classification head; see `visionkit.jobs.evaluate`."""
+    part = predictor.classification
+    if part is None:
+        raise RuntimeError("a head that is measured must be there, got no classification")
     samples, problems = read_samples(config, run_folder)
     samples = [sample for sample in samples if sample.labels or part.multi_label]
     check_labels(samples, part.class_names, config.data, what="labels of pictures")
+    take_quickest(predictor, config.engine, len(samples))
     with progress("Naming", len(samples)) as step:
         measured = measure_classification(
             part,
-            network,
+            predictor.network,
             samples,
             thresholds=part.thresholds,
             seed=config.seed,
@@ -53,7 +57,7 @@ def evaluate_classification(
         title=_title(config),
         thresholds_from="Thresholds are those of the bundle.",
         problems=problems,
-        config=yaml.safe_dump(asdict(config), sort_keys=False),
+        config=yaml.safe_dump({**asdict(config), "engine": predictor.engine}, sort_keys=False),
         versions=versions(),
     )
     _say_end(config, report)
@@ -61,16 +65,20 @@ def evaluate_classification(
 
 
 def evaluate_localization(
-    config: EvaluateConfig, part: LocalizationPart, network: Network, run_folder: Path
+    config: EvaluateConfig, predictor: Predictor, run_folder: Path
 ) -> Summary:
-    """Measures a localization head; see `visionkit.jobs.evaluate`."""
+    """Measures the localization head; see `visionkit.jobs.evaluate`."""
+    part = predictor.localization
+    if part is None:
+        raise RuntimeError("a head that is measured must be there, got no localization")
     samples, problems = read_samples(config, run_folder)
     samples = [sample for sample in samples if has_boxes(sample)]
     check_labels(samples, part.class_names, config.data, what="labelled boxes")
+    take_quickest(predictor, config.engine, len(samples))
     with progress("Searching", len(samples)) as step:
         measured = measure_localization(
             part,
-            network,
+            predictor.network,
             samples,
             thresholds=part.thresholds,
             seed=config.seed,
@@ -84,7 +92,7 @@ def evaluate_localization(
         title=_title(config),
         thresholds_from="Thresholds are those of the bundle: each class's own.",
         problems=problems,
-        config=yaml.safe_dump(asdict(config), sort_keys=False),
+        config=yaml.safe_dump({**asdict(config), "engine": predictor.engine}, sort_keys=False),
         versions=versions(),
     )
     _say_end(config, report)

@@ -17,6 +17,7 @@ from visionkit.inference.outputs import PART_PICTURES, PredictionFiles, Predicti
 from visionkit.inference.prediction import Prediction, chosen_tasks
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.catalogued import CatalogWriter, records_of, settled
+from visionkit.jobs.quickest import load_quickest
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.tally import Tally, pictures_with_finds, say_tallies, tally_answers
 from visionkit.jobs.terminal import keep_problems, progress, say, say_next
@@ -41,7 +42,7 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
         RuntimeError: the disk is full.
     """
     paths = find_images(config.source)
-    predictor = Predictor.load(config.bundle, device=config.accelerator, engine=config.engine)
+    predictor, _ = load_quickest(config, len(paths), run_folder)
     tasks = chosen_tasks(config.tasks, predictor.tasks)
     check_items(predictor, tasks, config.bundle)
     settings = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -16,7 +17,7 @@ from visionkit.inference.part_files import is_finished
 from visionkit.inference.prediction import chosen_tasks
 from visionkit.inference.predictor import Predictor
 from visionkit.inference.video.many import Asking, watch_many
-from visionkit.inference.video.opening import VideoError, find_videos, is_stream, length_of
+from visionkit.inference.video.opening import VideoError, find_videos, is_stream, length_of, look
 from visionkit.inference.video.pieces import cut, unreadable
 from visionkit.inference.video.pipeline import Threads, predict_batches
 from visionkit.inference.video.reader import Reading
@@ -25,10 +26,12 @@ from visionkit.inference.video.sampling import Every, KeyFrames, Rate, Sampling
 from visionkit.jobs.catalogued import MODEL_DIGITS
 from visionkit.jobs.footage import Footage, finish_footage
 from visionkit.jobs.predict import check_items
+from visionkit.jobs.quickest import WORTH_PICTURES, load_quickest
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, say, watching
 from visionkit.models.bundle import bundle_hash
 
+_KEY_FRAMES = 0.5  # a second, of most videos
 Step = Callable[[float, int], None]
 
 
@@ -49,7 +52,8 @@ def predict_video(config: PredictVideoConfig, run_folder: Path) -> Summary:
         return Summary(run_folder)
     videos, others = find_videos(config.source)
     reading = Reading(sampling_of(config), config.start, config.end, timeout=config.timeout)
-    predictor = Predictor.load(config.bundle, device=config.accelerator, engine=config.engine)
+    frames = _frames(videos, reading, WORTH_PICTURES)
+    predictor, is_converted = load_quickest(config, frames, run_folder)
     tasks = chosen_tasks(config.tasks, predictor.tasks)
     check_items(predictor, tasks, config.bundle)
     digest = bundle_hash(config.bundle)
@@ -64,7 +68,17 @@ def predict_video(config: PredictVideoConfig, run_folder: Path) -> Summary:
         before = writer.frames
         if before:
             say(f"Going on: {counted(before, 'frame')} done before.")
-        _watch(predictor, videos, writer, tasks, reading, config)
+        asking = Asking(
+            str(Path(config.bundle).absolute()),
+            tasks,
+            config.score_threshold,
+            config.batch_size,
+            config.reuse,
+            config.accelerator,
+            predictor.engine,
+            is_converted,
+        )
+        _watch(predictor, videos, writer, asking, reading, config)
         problems = [*writer.problems, *map(_other, others)]
         if not writer.frames and any(problem.level == "error" for problem in problems):
             keep_problems(problems, run_folder)
@@ -126,7 +140,7 @@ def _watch(
     predictor: Predictor,
     videos: Sequence[str],
     writer: VideoWriter,
-    tasks: Sequence[str],
+    asking: Asking,
     reading: Reading,
     config: PredictVideoConfig,
 ) -> None:
@@ -134,23 +148,22 @@ def _watch(
     left = [video for video in videos if video not in writer.done]
     with watching("Watching", sum(_seconds(video, reading) for video in left)) as step:
         if config.compute == "ray":
-            _watch_on_ray(predictor.engine, left, writer, tasks, reading, config, step)
+            _watch_on_ray(left, writer, asking, reading, config, step)
             return
         for video in left:
             own = replace(reading, after=writer.reached.get(video))
             problems: list[Problem] = []
             try:
-                _watch_one(predictor, video, writer, tasks, own, config, problems, step)
+                _watch_one(predictor, video, writer, asking, own, config, problems, step)
             except (VideoError, FileNotFoundError) as error:
                 problems.append(unreadable(video, error))
             writer.close_video(video, problems)
 
 
 def _watch_on_ray(
-    engine: str,
     videos: Sequence[str],
     writer: VideoWriter,
-    tasks: Sequence[str],
+    asking: Asking,
     reading: Reading,
     config: PredictVideoConfig,
     step: Step,
@@ -165,15 +178,6 @@ def _watch_on_ray(
             video, replace(reading, after=writer.reached.get(video)), config.piece_seconds
         )
     ]
-    asking = Asking(
-        str(Path(config.bundle).absolute()),
-        tasks,
-        config.score_threshold,
-        config.batch_size,
-        config.reuse,
-        config.accelerator,
-        engine,
-    )
     problems: list[Problem] = []
     for seen in watch_many(pieces, asking, workers=config.workers, address=config.address):
         writer.write_lines(seen.lines)
@@ -189,7 +193,7 @@ def _watch_one(
     predictor: Predictor,
     video: str,
     writer: VideoWriter,
-    tasks: Sequence[str],
+    asking: Asking,
     reading: Reading,
     config: PredictVideoConfig,
     problems: list[Problem],
@@ -205,11 +209,11 @@ def _watch_one(
         predictor,
         video,
         reading,
-        tasks,
-        score_threshold=config.score_threshold,
-        batch_size=config.batch_size,
+        asking.tasks,
+        score_threshold=asking.score_threshold,
+        batch_size=asking.batch_size,
         threads=None if count is None else Threads(count, None),
-        reuse=config.reuse,
+        reuse=asking.reuse,
         problems=problems,
     )
     reached = reading.after.time if reading.after is not None else reading.start or 0.0
@@ -231,6 +235,28 @@ def _seconds(video: str, reading: Reading) -> float:
         return reading.end or 0.0
     seconds = length_of(video) or 0.0  # what can't be opened is reported when its turn comes
     return max(0.0, min(seconds, reading.end or float("inf")) - (reading.start or 0.0))
+
+
+def _frames(videos: Sequence[str], reading: Reading, enough: float) -> float:
+    """How many frames of the videos are looked at, about, and no more than is enough to know."""
+    count = 0.0
+    for video in videos:
+        if count >= enough:
+            break
+        count += _seconds(video, reading) * _rate(video, reading.sampling)
+        count += math.inf if is_stream(video) else 0.0
+    return count
+
+
+def _rate(video: str, sampling: Sampling) -> float:
+    """Frames of a file that are looked at in each second, about."""
+    try:
+        rate = 0.0 if is_stream(video) else look(video).frame_rate or 0.0
+    except (VideoError, FileNotFoundError):
+        return 0.0
+    if isinstance(sampling, Every):
+        return rate / sampling.count
+    return min(rate, sampling.fps if isinstance(sampling, Rate) else _KEY_FRAMES)
 
 
 def _other(file: str) -> Problem:

@@ -22,11 +22,13 @@ class Frame:
         index: among the frames of the video, from 0, those that were passed over included.
         time: seconds from the video's start, by the time stamps of the file.
         decoded: as it came from the decoder, not yet turned upright.
+        change: from the frame before, as of `Changes`; None where it is not measured.
     """
 
     index: int
     time: float
     decoded: VideoFrame
+    change: float | None = None
     _image: Image | None = field(default=None, repr=False)
     _framed: dict[Framing, tuple[Image, Placement]] = field(default_factory=dict, repr=False)
 
@@ -73,6 +75,8 @@ class FramePrediction:
         time: seconds from the video's start.
         size: height and width of the upright frame in pixels.
         prediction: of all heads that were asked; boxes in pixels of the upright frame.
+        change: of the picture from the frame looked at before, as of `Changes`; None where it is
+            not known.
     """
 
     video: str
@@ -80,3 +84,4 @@ class FramePrediction:
     time: float
     size: tuple[int, int]
     prediction: Prediction
+    change: float | None = None

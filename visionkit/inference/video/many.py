@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from visionkit.data.problems import Problem
+from visionkit.inference.converted import converted
 from visionkit.inference.predictor import Predictor
 from visionkit.inference.video.pieces import Piece, Seen, watch
 
@@ -29,6 +30,8 @@ class Asking:
         score_threshold, batch_size: as of `Predictor.video`.
         reuse: as of `predict_batches`.
         device, engine: as of `Predictor.load`.
+        is_converted: whether each machine takes the engine from its own cache instead of the
+            bundle, as of `converted`, and makes it where it is not there.
     """
 
     bundle: str
@@ -38,6 +41,7 @@ class Asking:
     reuse: float = 0.0
     device: str = "auto"
     engine: str = "auto"
+    is_converted: bool = False
 
 
 class Watcher:
@@ -50,7 +54,10 @@ class Watcher:
 
     def __init__(self, pieces: Sequence[Piece], asking: Asking) -> None:
         self._pieces, self._asking = pieces, asking
-        self._predictor = Predictor.load(asking.bundle, device=asking.device, engine=asking.engine)
+        engine = "torch" if asking.is_converted else asking.engine
+        self._predictor = Predictor.load(asking.bundle, device=asking.device, engine=engine)
+        if asking.is_converted:
+            self._predictor.take(converted(self._predictor).started)
 
     def __call__(self, batch: Mapping[str, Iterable[Any]]) -> dict[str, list[Any]]:
         """The answers on the pieces at some places, as JSON: what Ray carries is text."""

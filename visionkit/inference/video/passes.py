@@ -15,6 +15,7 @@ import supervision as sv
 
 from visionkit.inference.prediction import Prediction
 from visionkit.inference.records import prediction_records, read_prediction
+from visionkit.inference.video.cuts import with_cuts
 from visionkit.inference.video.frames import FramePrediction
 from visionkit.inference.video.tracks import Tracks, with_ids
 from visionkit.inference.video.votes import Ballot, Row, TrackKey, count_votes, settled_rows
@@ -116,8 +117,8 @@ def _track(frames: Iterable[FramePrediction]) -> Iterator[FramePrediction]:
     for _, video in groupby(frames, lambda frame: frame.video):
         first = list(islice(video, _FIRST))
         tracks = Tracks(frame_rate=_rate(first))
-        for frame in chain(first, video):
-            yield replace(frame, prediction=tracks.update(frame))
+        for frame, cut in with_cuts(chain(first, video)):
+            yield replace(frame, prediction=tracks.update(frame, cut=cut))
 
 
 def _rate(frames: list[FramePrediction]) -> float:

@@ -32,6 +32,9 @@ _BATCH = {"cpu": 8}
 _BATCH_OF_ACCELERATORS = 32
 _BATCH_BYTES = 256 << 20
 """Of all pixels of the frames of a batch; three batches are held at once."""
+_STREAM = VideoInfo((1080, 1920), None, None, None)
+"""What is taken for granted of streams: some have one listener, once, so that none is opened only
+to look at it."""
 _TRIED_FRAMES, _TRIED_SECONDS = 24, 0.5
 _MOST_DECODER_THREADS = 16
 _LEAST_FRAMES = 300
@@ -121,7 +124,8 @@ def predict_batches(
     Args:
         predictor: whose heads are asked.
         source: path, address or pattern, as of `read_frames`.
-        reading: which frames; `framings`, `whole` and `threads` are added to as is needed.
+        reading: which frames; `framings`, `whole`, `changes` and `threads` are added to as is
+            needed.
         tasks: of the heads; None asks all.
         score_threshold: 0..1, one for all items and classes; None takes each one's own.
         batch_size: frames seen at once; None chooses.
@@ -138,7 +142,7 @@ def predict_batches(
     reading = _with_needs(predictor, asked, reading)
     if reuse:
         reading = replace(reading, framings=reading.framings | {THUMBNAIL})
-    info = look(source, timeout=reading.timeout)
+    info = _STREAM if is_stream(source) else look(source, timeout=reading.timeout)
     size = batch_size or fitting_batch(predictor, info, asked)
 
     def answer(frames: Sequence[Frame]) -> list[Prediction]:
@@ -151,7 +155,7 @@ def predict_batches(
     with _network_threads(threads.network), closing(ahead(_batches(frames, size))) as batches:
         for batch in batches:
             yield [
-                (frame, FramePrediction(str(source), frame.index, frame.time, frame.size, said))
+                (frame, _answered(str(source), frame, said))
                 for frame, said in zip(batch, ask(batch), strict=True)
             ]
 
@@ -187,7 +191,11 @@ def _with_needs(predictor: Asked, asked: Sequence[str], reading: Reading) -> Rea
     tiled = objects is not None and objects.tiles is not None
     framings = {part.framing for part in (classes, None if tiled else objects) if part is not None}
     whole = reading.whole or tiled or "exemplar" in asked
-    return replace(reading, framings=reading.framings | framings, whole=whole)
+    return replace(reading, framings=reading.framings | framings, whole=whole, changes=True)
+
+
+def _answered(video: str, frame: Frame, said: Prediction) -> FramePrediction:
+    return FramePrediction(video, frame.index, frame.time, frame.size, said, frame.change)
 
 
 def _best_threads(

@@ -24,6 +24,7 @@ from av.video.stream import VideoStream
 
 from visionkit.data.framing import Framing
 from visionkit.data.problems import Problem
+from visionkit.inference.video.cuts import Changes
 from visionkit.inference.video.frames import Frame
 from visionkit.inference.video.loss import Loss
 from visionkit.inference.video.opening import VideoError, info_of, is_mp4, opened, why
@@ -70,6 +71,8 @@ class Reading:
         after: a frame that was reached before; reading goes on behind it.
         framings: as which heads want the frames; made while they are read.
         whole: whether frames are also wanted with all their pixels.
+        changes: whether it is measured how much each frame differs from the one before it, that
+            of `after` included, if that need not be decoded only for this.
         threads: of the decoder; 0 lets it choose.
         timeout: seconds without data after which reading gives up; None waits.
 
@@ -83,6 +86,7 @@ class Reading:
     after: Place | None = None
     framings: frozenset[Framing] = frozenset()
     whole: bool = False
+    changes: bool = False
     threads: int = 1
     timeout: float | None = None
 
@@ -126,9 +130,19 @@ def read_frames(
             decoding = _Decoding(container, stream, reading, loss)
             # Closed here and not by chance: a container must outlive what reads from it.
             with closing(_until(decoding.frames(), reading.end)) as decoded:
+                changes = Changes(reading.framings) if reading.changes else None
+                before: Frame | None = None
                 for frame in sampled(decoded, reading.sampling):
-                    if _is_wanted(frame, reading):
-                        yield frame.prepare(scalers)
+                    if not _is_wanted(frame, reading):
+                        before = frame
+                        continue
+                    frame.prepare(scalers)
+                    if changes is not None:
+                        if before is not None:
+                            changes.see(before.prepare(scalers))
+                        frame.change = changes.see(frame)
+                    before = None
+                    yield frame
             decoding.check()
     finally:
         loss.close()

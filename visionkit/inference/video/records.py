@@ -168,6 +168,7 @@ class VideoWriter:
                     line["time"],
                     (line["height"], line["width"]),
                     read_prediction(line["tasks"], line["finds"]),
+                    line.get("change"),
                 )
 
     def finish(
@@ -251,6 +252,7 @@ def frame_line(frame: FramePrediction) -> dict[str, Any]:
         "time": frame.time,
         "width": width,
         "height": height,
+        "change": frame.change,
         "tasks": list(frame.prediction.tasks),
         "finds": prediction_records(frame.prediction),
     }

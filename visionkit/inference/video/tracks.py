@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +71,8 @@ class Tracks:
 
         Args:
             frame: the next of the video.
-            cut: whether another scene begins with it: no track goes on across a cut.
+            cut: whether another scene begins with it, as `with_cuts` tells: no track goes on
+                across a cut.
         """
         if cut:
             self.restart()
@@ -85,15 +85,6 @@ class Tracks:
             ids = self._track_classes(found.localization)
             found = replace(found, localization=with_ids(found.localization, ids))
         return found
-
-    def replay(self, frames: Iterable[FramePrediction]) -> None:
-        """Takes the frames that a stopped run has written, so that numbers go on as they would.
-
-        The same frames always get the same numbers; tracking needs no picture and about as long as
-        reading the predictions.
-        """
-        for frame in frames:
-            self.update(frame)
 
     def restart(self) -> None:
         """Ends all tracks, at a cut; numbers go on counting."""
