@@ -16,4 +16,6 @@ def author_of(named: str | None) -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError) as error:
-        raise ValueError("author must be named, since this machine knows no user") from error
+        raise ValueError(
+            "who does it must be named (author= or reviewer=), got no name from this machine"
+        ) from error

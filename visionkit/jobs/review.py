@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import logging
 import secrets
 import socket
@@ -17,6 +16,7 @@ from visionkit.flywheel.catalog import open_catalog
 from visionkit.flywheel.queue.build import QueueSettings, build_queue
 from visionkit.flywheel.review.desk import Desk, DeskSettings
 from visionkit.flywheel.review.guard import LOOPBACK_NAMES, Rules, is_loopback
+from visionkit.jobs.author import author_of
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import say, say_next
 
@@ -55,7 +55,7 @@ def review(config: ReviewConfig, catalog: Path) -> Summary:
             desk,
             AppSettings(
                 rules=rules,
-                reviewer=config.reviewer or _user(),
+                reviewer=author_of(config.reviewer),
                 refresh_seconds=config.refresh_seconds,
             ),
         )
@@ -140,10 +140,3 @@ def _say_done(answers: list[Correction], config: ReviewConfig) -> None:
     say(f"{counted(len(answers), 'answer')} about {counted(pictures, 'picture')}.")
     if answers:
         say_next(["merge", f"catalog={config.catalog}"])
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may have no name for its user
-        return "reviewer"
