@@ -110,21 +110,20 @@ def compare(
     """
     settings = settings or ComparisonSettings()
     check_sides(reference, live)
-    numbers = [name for name in reference.numbers if name in live.numbers]
+    numbers = [name for name in reference.numbers if name in live.numbers and measured(name)]
     kinds = [name for name in reference.kinds if name in live.kinds]
     used = live.drawn(settings.most, seed=settings.seed).only(numbers, kinds)
     usual = reference.drawn(settings.most, seed=settings.seed).only(numbers, kinds)
     both = joined([used, usual])
-    drawn = statistics.divisions(
-        len(used), len(usual), settings.permutations, seed=settings.seed
-    )
+    drawn = statistics.divisions(len(used), len(usual), settings.permutations, seed=settings.seed)
     values, effects = _statistics(both, drawn)
     found = [
         _test(name, chance, corrected, effects[name], both, drawn[0])
         for name, (chance, corrected) in chances(values).items()
     ]
     found.sort(key=lambda test: (test.corrected, test.chance, -test.effect))
-    missing = {*reference.numbers, *reference.kinds} ^ {*live.numbers, *live.kinds}
+    sides = ({*side.numbers, *side.kinds} for side in (reference, live))
+    missing = filter(measured, set.symmetric_difference(*sides))
     return Comparison(
         _verdict(found, settings),
         tuple(found),
@@ -132,6 +131,11 @@ def compare(
         (len(reference), len(live)),
         tuple(sorted(missing)),
     )
+
+
+def measured(name: str) -> bool:
+    """Whether a measure is compared; what people said is known of the reference only."""
+    return not name.startswith("truth.")
 
 
 def check_sides(reference: Observed, live: Observed) -> None:
@@ -154,9 +158,7 @@ def check_sides(reference: Observed, live: Observed) -> None:
         )
 
 
-def _statistics(
-    both: Observed, drawn: BoolArray
-) -> tuple[dict[str, FloatArray], dict[str, float]]:
+def _statistics(both: Observed, drawn: BoolArray) -> tuple[dict[str, FloatArray], dict[str, float]]:
     """Test -> (B,) statistic, and test -> effect of the true division."""
     values: dict[str, FloatArray] = {}
     effects: dict[str, float] = {}

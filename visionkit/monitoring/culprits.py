@@ -61,9 +61,7 @@ def _scores(usual: Embeddings, own: Embeddings) -> FloatArray:
 def _distance(points: Embeddings, centres: Embeddings, *, skip: int) -> FloatArray:
     """(N,) mean distance to the nearest centres, less the `skip` nearest."""
     squared = (
-        (points**2).sum(axis=1)[:, None]
-        + (centres**2).sum(axis=1)[None]
-        - 2 * points @ centres.T
+        (points**2).sum(axis=1)[:, None] + (centres**2).sum(axis=1)[None] - 2 * points @ centres.T
     )
     count = min(NEIGHBOURS + skip, len(centres))
     nearest = np.sort(np.partition(squared, count - 1, axis=1)[:, :count], axis=1)[:, skip:]
@@ -79,9 +77,7 @@ def _features(of: Observed, usual: Observed, names: list[str]) -> Embeddings:
     middles = [usual.embeddings]
     if names:
         columns.append(np.stack([of.numbers[name] for name in names], axis=1).astype(np.float32))
-        middles.append(
-            np.stack([usual.numbers[name] for name in names], axis=1).astype(np.float32)
-        )
+        middles.append(np.stack([usual.numbers[name] for name in names], axis=1).astype(np.float32))
     scaled = []
     for block, middle in zip(columns, middles, strict=True):
         spread = middle.std(axis=0)

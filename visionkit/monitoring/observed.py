@@ -82,8 +82,5 @@ def joined(parts: Sequence[Observed]) -> Observed:
         tuple(name for part in parts for name in part.names),
         np.concatenate([part.embeddings for part in parts]),
         {name: np.concatenate([part.numbers[name] for part in parts]) for name in first.numbers},
-        {
-            name: tuple(word for part in parts for word in part.kinds[name])
-            for name in first.kinds
-        },
+        {name: tuple(word for part in parts for word in part.kinds[name]) for name in first.kinds},
     )

@@ -163,4 +163,5 @@ def _sides(live: BoolArray) -> Embeddings:
     """(B, N) weights with which a sum over pictures is the mean of live less of the others."""
     count = live.sum(axis=1, keepdims=True)
     others = live.shape[1] - count
-    return np.where(live, 1 / np.maximum(count, 1), -1 / np.maximum(others, 1)).astype(np.float32)
+    weights = np.where(live, 1 / np.maximum(count, 1), -1 / np.maximum(others, 1))
+    return np.asarray(weights, np.float32)
