@@ -37,6 +37,7 @@ class MonitorConfig:
     permutations: Annotated[int, Limits(minimum=99)]
     culprits: Positive
     queue: bool
+    history: OptionalPath
     engine: Engine
     accelerator: Accelerator
     seed: Count

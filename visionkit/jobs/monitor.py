@@ -31,6 +31,7 @@ from visionkit.monitoring.observed import Observed
 from visionkit.monitoring.page import Carrier, DriftPage, write_drift_page
 from visionkit.monitoring.prometheus import prometheus_text
 from visionkit.monitoring.reference import Reference, keep_reference, read_reference
+from visionkit.monitoring.windows import Window, add_window, window_of
 from visionkit.types import Sample
 
 JSON_NAME, PAGE_NAME, PROMETHEUS_NAME = "drift.json", "drift.html", "drift.prom"
@@ -201,6 +202,11 @@ def _write(
         "carriers": [json_value(carrier) for carrier in carriers],
     }
     write_json(run_folder / JSON_NAME, content)
+    now = time.strftime("%Y-%m-%d %H:%M")
+    windows: list[Window] = []
+    if config.history is not None:
+        window = window_of(comparison, estimate, live, time=now)
+        windows = add_window(config.history, window)
     text = prometheus_text(comparison, estimate, bundle=config.bundle, seconds=time.time())
     write_text(run_folder / PROMETHEUS_NAME, text)
     write_drift_page(
@@ -216,7 +222,8 @@ def _write(
             bundle=config.bundle,
             source=str(config.source or config.catalog),
             reference_words=reference.words,
-            created=time.strftime("%Y-%m-%d %H:%M"),
+            created=now,
+            windows=windows,
         ),
     )
 

@@ -17,6 +17,7 @@ from visionkit.evaluation.page import write_page
 from visionkit.monitoring.accuracy import Estimate
 from visionkit.monitoring.comparison import Comparison, Test
 from visionkit.monitoring.observed import Observed
+from visionkit.monitoring.windows import Window, bands_of, window_chart
 
 _PAGE = files("visionkit.monitoring") / "drift_page"
 _BINS, _KINDS, _CHARTS = 24, 8, 12
@@ -56,6 +57,7 @@ class DriftPage:
         bundle, source: where they lie.
         reference_words: what the pictures of the reference are.
         created: when, as text.
+        windows: earlier comparisons and this one, where a history is kept.
     """
 
     comparison: Comparison
@@ -69,6 +71,7 @@ class DriftPage:
     source: str = ""
     reference_words: str = ""
     created: str = ""
+    windows: Sequence[Window] = ()
 
 
 def write_drift_page(path: str | Path, page: DriftPage) -> Path:
@@ -87,10 +90,18 @@ def write_drift_page(path: str | Path, page: DriftPage) -> Path:
         "lead": _LEADS[comparison.verdict],
         "largest": max((test.effect for test in comparison.findings), default=0.0),
         "charts": charts[:_CHARTS],
+        "over_time": _over_time(names, page),
         "carriers": [(one, _uri(page.shown.get(one.name, b""))) for one in page.carriers],
         "typical": [(name, _uri(small)) for name, small in page.typical.items()],
     }
     return write_page(path, "drift.html.jinja", content, own=_PAGE)
+
+
+def _over_time(names: Sequence[str], page: DriftPage) -> list[tuple[str, Markup]]:
+    """Measures over the windows, in the order given."""
+    bands = bands_of(page.reference, max(page.comparison.pictures[1], 1))
+    charts = [(name, window_chart(name, page.windows, bands.get(name))) for name in names]
+    return [(name, chart) for name, chart in charts if chart][:_CHARTS]
 
 
 def _column(test: Test) -> str:

@@ -120,16 +120,30 @@ def classifier_scores(features: Embeddings, live: BoolArray, *, ridge: float = R
     """
     standard = standardised(features)
     standard = np.concatenate([standard, np.ones((len(standard), 1), np.float32)], axis=1)
-    moments = standard.T @ standard
-    strength = max(ridge * float(np.trace(moments)) / max(len(standard), 1), 1e-6)
+    strength = max(ridge * float((standard**2).sum()) / max(len(standard), 1), 1e-6)
+    hat = _hat(standard, strength)
+    own = np.diag(hat)[None]
+    target = (live - live.mean(axis=1, keepdims=True)).astype(np.float32)
+    answers = target @ hat - own * target
+    return np.asarray(answers / np.maximum(1 - own, 1e-6), np.float64)
+
+
+def _hat(features: Embeddings, strength: float) -> Embeddings:
+    """(N, N) what each picture adds to the answer of ridge regression on each other.
+
+    The smaller of two problems is solved: one unknown a picture, or one a channel.
+    """
+    count, channels = features.shape
+    if count <= channels:
+        kernel = features @ features.T
+        kernel[np.diag_indices_from(kernel)] += strength
+        inverse = linalg.inv(kernel.astype(np.float64))
+        return np.asarray(np.eye(count) - strength * inverse, np.float32)
+    moments = features.T @ features
     moments[np.diag_indices_from(moments)] += strength
     root = linalg.cholesky(moments, lower=True)
-    # (D + 1, N); its inner products are what each picture adds to the answer on each other.
-    shaped = linalg.solve_triangular(root, standard.T, lower=True)
-    own = (shaped**2).sum(axis=0)[None]
-    target = (live - live.mean(axis=1, keepdims=True)).astype(np.float32)
-    answers = (target @ shaped.T) @ shaped
-    return np.asarray((answers - own * target) / np.maximum(1 - own, 1e-6), np.float64)
+    shaped = linalg.solve_triangular(root, features.T, lower=True)
+    return np.asarray(shaped.T @ shaped, np.float32)
 
 
 def separation(scores: FloatArray, live: BoolArray) -> FloatArray:
