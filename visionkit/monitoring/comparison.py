@@ -15,6 +15,7 @@ from visionkit.monitoring.correction import chances
 from visionkit.monitoring.observed import Observed, joined
 
 Verdict = Literal["fine", "watch", "act"]
+_FEW = 30  # random divisions that the usual effect is told from
 LEAST = 20
 """Pictures below which nothing can be said."""
 CLASSIFIER, DISCREPANCY = "embedding.classifier", "embedding.discrepancy"
@@ -47,10 +48,11 @@ class Test:
         name: `group.measure`.
         chance: of so large a difference if nothing changed, of this test alone.
         corrected: the same of any of all the tests.
-        effect: 0..1. Of numbers the largest difference of the shares below any value, of kinds
-            half the sum of the differences of shares, of the classifier how much better than
-            by chance it tells a live picture from one of the reference (2 AUC - 1), and of the
-            discrepancy its square root against that of two samples without anything in common.
+        effect: 0..1, above what chance makes of so few pictures. Of numbers the largest
+            difference of the shares below any value, of kinds half the sum of the differences of
+            shares, of the classifier how much better than by chance it tells a live picture from
+            one of the reference (2 AUC - 1), and of the discrepancy its square root against that
+            of two samples without anything in common.
         reference, live: the mean of numbers; nan elsewhere.
         words: what changed, a sentence; "" where there is nothing to say.
     """
@@ -164,22 +166,36 @@ def _statistics(both: Observed, drawn: BoolArray) -> tuple[dict[str, FloatArray]
     effects: dict[str, float] = {}
     for name, column in both.numbers.items():
         values[name] = statistics.kolmogorov_smirnov(column, drawn)
-        effects[name] = abs(statistics.largest_step(column, drawn))
+        effect = abs(statistics.largest_step(column, drawn))
+        usual = values[name][1:].mean() / max(float(values[name][0]), 1e-9) * effect
+        effects[name] = above_chance(effect, float(usual))
     for name, words in both.kinds.items():
         codes, _ = coded(words)
         many, one = statistics.share_differences(codes, drawn)
-        effect = _share_effect(codes, drawn[0])
         values |= {f"{name}.shares": many, f"{name}.one": one}
-        effects |= {f"{name}.shares": effect[0], f"{name}.one": effect[1]}
+        effect_all, effect_one = _share_effect(codes, drawn[0])
+        by_chance = np.mean([_share_effect(codes, row) for row in drawn[1 : _FEW + 1]], axis=0)
+        effects[f"{name}.shares"] = above_chance(effect_all, float(by_chance[0]))
+        effects[f"{name}.one"] = above_chance(effect_one, float(by_chance[1]))
     scores = statistics.classifier_scores(both.embeddings, drawn)
     separation = statistics.separation(scores, drawn)
     values[CLASSIFIER] = separation
-    effects[CLASSIFIER] = max(0.0, 2 * float(separation[0]) - 1)
+    better = np.maximum(2 * separation - 1, 0.0)
+    effects[CLASSIFIER] = above_chance(float(better[0]), float(better[1:].mean()))
     discrepancy = statistics.mean_discrepancy(both.embeddings, drawn)
     values[DISCREPANCY] = discrepancy
-    above_chance = max(float(discrepancy[0] - discrepancy[1:].mean()), 0.0)
-    effects[DISCREPANCY] = min(1.0, float(np.sqrt(above_chance)))
+    excess = max(float(discrepancy[0] - discrepancy[1:].mean()), 0.0)
+    effects[DISCREPANCY] = min(1.0, float(np.sqrt(excess)))
     return values, effects
+
+
+def above_chance(effect: float, usual: float) -> float:
+    """0..1: how much of what chance leaves room for an effect takes; few pictures differ anyway.
+
+    >>> above_chance(0.75, 0.5), above_chance(1.0, 0.5), above_chance(0.25, 0.5)
+    (0.5, 1.0, 0.0)
+    """
+    return max(effect - usual, 0.0) / max(1 - usual, 1e-9) if effect < 1 else 1.0
 
 
 def coded(words: tuple[str, ...]) -> tuple[IntArray, tuple[str, ...]]:
@@ -214,8 +230,8 @@ def _test(
         words = _share_words(both.kinds[kind], live)
     elif name == CLASSIFIER:
         words = (
-            f"Told from pictures of the reference, live ones are taken for live in "
-            f"{100 * (effect + 1) / 2:.0f} of 100 pairs; 50 is chance."
+            "A classifier tells live pictures from those of the reference, "
+            f"{100 * effect:.0f} % of the way from chance to always."
         )
     return Test(name, chance, corrected, effect, words=words)
 
