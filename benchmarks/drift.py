@@ -351,6 +351,13 @@ def other_shifts(bench: Bench, backbone: Backbone) -> None:
         return cars.take(order), people.take(few)
 
     bench.found("another camera", camera, note=f"{usual} frames of reference, all sizes")
+    looks = [f"picture.{key}" for key in PROPERTIES if key not in ("size", "aspect")]
+
+    def alike(rng: np.random.Generator) -> tuple[Observed, Observed]:
+        usual_frames, live = camera(rng)
+        return usual_frames.only(looks, ()), live.only(looks, ())
+
+    bench.found("another camera, sizes left out", alike, note=f"{usual} frames of reference")
     cells = bccd()
     images = [sample.uri for sample in (*cells.train, *cells.test)]
     plain = seen("bccd", lambda: map(read_image, images), backbone)

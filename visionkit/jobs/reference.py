@@ -21,7 +21,7 @@ from visionkit.types import Sample
 
 _ENOUGH = 300
 """Pictures that were held back, from which on none that was learned from is needed."""
-_SLOW = 60
+_SLOW = 30
 """Pictures that the exemplar head is asked about: it takes a second each."""
 
 
