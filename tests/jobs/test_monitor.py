@@ -148,9 +148,9 @@ def test_hopeless_input_gets_a_clear_answer(world: tuple[Path, Path], tmp_path: 
         monitor(config(empty, f"source={folder / 'same'}"), tmp_path)
     other = Predictor(whole_backbone(), classification=classification_part(size=(64, 64)))
     other.save(empty, overwrite=True)
-    source = bundle / "reference"
+    source = bundle / "drift"
     put_into_bundle(
-        empty, "reference", lambda to: shutil.copytree(source, to, dirs_exist_ok=True) and None
+        empty, "drift", lambda to: shutil.copytree(source, to, dirs_exist_ok=True) and None
     )
     with pytest.raises(ValueError, match="own backbone and framing"):
         monitor(config(empty, f"source={folder / 'same'}"), tmp_path)

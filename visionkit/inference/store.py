@@ -24,7 +24,7 @@ from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.models.bundle import read_manifest, write_bundle
 
 WEIGHTS_NAME = "weights.safetensors"
-REFERENCE = "reference"
+REFERENCE = "drift"
 """Folder in a bundle of what pictures of the training looked like (visionkit/monitoring)."""
 
 

@@ -1,6 +1,6 @@
 """The reference in a bundle: what pictures of the training looked like, as a bounded table.
 
-`reference/reference.json` holds words and figures, `reference/reference.safetensors` arrays. Of
+`drift/reference.json` holds words and figures, `drift/reference.safetensors` arrays. Of
 the pictures themselves only where they lay is kept, and small copies where they were asked for.
 """
 
