@@ -18,6 +18,7 @@ class Summary:
     run_folder: Path
     metrics: dict[str, float] = field(default_factory=dict)
     unread: int = 0
+    exit_status: int = 0
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from visionkit.inference.predictor import Predictor
 from visionkit.jobs.settings import joint_settings
 from visionkit.jobs.train import train
 from visionkit.models.backbone import build_backbone
+from visionkit.monitoring.reference import read_reference
 
 WORDS = (
     "task=all",
@@ -146,3 +148,19 @@ def test_options_of_a_head_that_is_not_trained_are_not_asked(scratch: Path) -> N
     config = composed(scratch, *words)
     assert isinstance(config.task, AllConfig)
     assert joint_settings(config.trainer, config.task, 0).freeze == "none"
+
+
+def test_the_bundle_holds_a_reference_that_heads_did_not_flatter(
+    whole: tuple[Path, dict[str, float]],
+) -> None:
+    kept = read_reference(whole[0] / "bundle")
+    assert {*kept.names} == {"exemplar", "classification", "localization"}
+    seen = kept.observed
+    scores = seen.numbers["classification.score"]
+    assert len(seen) == len(scores) > 200  # the digits and the scenes
+    asked = np.isfinite(scores)
+    assert 0 < asked.sum() < len(seen)
+    assert np.isfinite(seen.numbers["truth.right"][asked]).any()
+    # Who learned from a picture is not asked about it.
+    assert {word for word, own in zip(seen.kinds["classification.class"], asked, strict=True)
+            if not own} == {""}  # fmt: skip

@@ -16,6 +16,7 @@ from visionkit.config import (
     TrainConfig,
 )
 from visionkit.config.flywheel import MergeConfig, RetrainConfig, ReviewConfig, VersionsConfig
+from visionkit.config.monitoring import MonitorConfig
 
 
 class Summary(Protocol):
@@ -32,6 +33,10 @@ class Summary(Protocol):
     @property
     def unread(self) -> int:
         """How much of what was asked about could not be read; the exit status tells."""
+
+    @property
+    def exit_status(self) -> int:
+        """Of the process where the job has something to say by it, else 0."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,12 @@ def _retrain(config: RetrainConfig, place: Path) -> Summary:
     return retrain(config, place)
 
 
+def _monitor(config: MonitorConfig, run_folder: Path) -> Summary:
+    from visionkit.jobs.monitor import monitor
+
+    return monitor(config, run_folder)
+
+
 def _review(config: ReviewConfig, place: Path) -> Summary:
     from visionkit.jobs.review import review
 
@@ -154,6 +165,7 @@ COMMANDS = {
             works_on="catalog",
             actions=("list", "diff", "restore", "export", "ask", "import"),
         ),
+        Command("monitor", MonitorConfig, _monitor, lambda _: "monitor"),
         Command("retrain", RetrainConfig, _retrain, None, works_on="catalog"),
     )
 }

@@ -50,7 +50,8 @@ class Request:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status: 0 done, 1 failed, 2 bad input, 130 stopped by Ctrl-C.
 
-    3 is done, too, but not all that was asked about could be read; the run says what.
+    3 is done, too, but not all that was asked about could be read; the run says what. 4 and 5 are
+    monitor's: live pictures are to be watched, or to be acted on.
 
     Args:
         arguments: the words after the program's name; those of the process if None.
@@ -111,7 +112,7 @@ def _run(command: Command, words: Sequence[str]) -> int:
     )
     record = execute(command, config, overrides, folder, keep=resumed is not None)
     print(f"Everything of this run lies in {folder}")
-    return UNREAD if record.unread else 0
+    return record.exit_status or (UNREAD if record.unread else 0)
 
 
 def _gone_on_with(command: Command, config: Any, overrides: Sequence[str]) -> Path | None:

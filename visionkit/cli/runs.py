@@ -29,6 +29,7 @@ class RunRecord:
         metrics: name -> value, as the job gave them; None for what could not be measured.
         error: the error's sentence, or "".
         unread: how much of what was asked about could not be read.
+        exit_status: as of the job's summary.
     """
 
     command: str
@@ -39,6 +40,7 @@ class RunRecord:
     metrics: dict[str, float | None] = field(default_factory=dict)
     error: str = ""
     unread: int = 0
+    exit_status: int = 0
 
 
 def begin_run(folder: Path, command: str, overrides: list[str]) -> RunRecord:

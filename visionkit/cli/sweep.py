@@ -91,6 +91,7 @@ def execute(
         seconds=time.monotonic() - start,
         metrics=metrics,
         unread=summary.unread,
+        exit_status=summary.exit_status,
     )
 
 

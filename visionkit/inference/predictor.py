@@ -49,6 +49,7 @@ class Predictor:
         localization: a trained head that says which objects are where.
         metadata: JSON values that travel with the bundle (metrics, data, versions).
         exports: as of `Parts`.
+        reference: as of `Parts`.
 
     Attributes:
         backbone: a view of the one given, with every map that a head may want, in evaluation mode.
@@ -68,13 +69,14 @@ class Predictor:
         *,
         metadata: Mapping[str, Any] | None = None,
         exports: Sequence[Path] = (),
+        reference: Path | None = None,
     ) -> None:
         # Set here whatever heads there are, since convolutions differ in the last digit by it.
         self.backbone = backbone.to(memory_format=torch.channels_last).full().eval()
         self._finder = finder
         self.classification, self.localization = classification, localization
         self.metadata = dict(metadata or {})
-        self._exports = tuple(exports)
+        self._exports, self._reference = tuple(exports), reference
         self._parts.check()
         device = next(backbone.parameters()).device
         for part in (classification, localization):
@@ -134,6 +136,7 @@ class Predictor:
             parts.localization,
             metadata=parts.metadata,
             exports=parts.exports,
+            reference=parts.reference,
         )
         predictor._take_engine(engine, Path(bundle), place)
         return predictor
@@ -180,6 +183,7 @@ class Predictor:
             self.localization,
             self.metadata,
             self._exports,
+            self._reference,
         )
 
     def graphs(self) -> dict[str, Graph]:

@@ -24,6 +24,8 @@ from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.models.bundle import read_manifest, write_bundle
 
 WEIGHTS_NAME = "weights.safetensors"
+REFERENCE = "drift"
+"""Folder in a bundle of what pictures of the training looked like (visionkit/monitoring)."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Parts:
         metadata: JSON values that travel with the bundle (metrics, data, versions).
         exports: folders of networks that were exported for other engines. Those that are of these
             very weights travel with the bundle.
+        reference: folder of what pictures of the training looked like, which travels, too.
     """
 
     backbone: Backbone
@@ -45,6 +48,7 @@ class Parts:
     localization: LocalizationPart | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     exports: tuple[Path, ...] = ()
+    reference: Path | None = None
 
     @property
     def trained(self) -> dict[str, Part]:
@@ -156,6 +160,8 @@ def _write(parts: Parts, folder: Path) -> None:
     }
     save_file(weights, folder / WEIGHTS_NAME)
     _keep_exports(parts, folder)
+    if parts.reference is not None and parts.reference.is_dir():
+        shutil.copytree(parts.reference, folder / REFERENCE)
 
 
 def _keep_exports(parts: Parts, folder: Path) -> None:
@@ -189,7 +195,9 @@ def _read(folder: Path, manifest: Mapping[str, Any], device: torch.device) -> Pa
         localization = LocalizationPart.restore(heads["localization"], state)
     metadata = manifest.get("metadata", {})
     exports = tuple(exports_in(folder).values())
-    return Parts(backbone, finder, classification, localization, metadata, exports)
+    kept = folder / REFERENCE
+    reference = kept if kept.is_dir() else None
+    return Parts(backbone, finder, classification, localization, metadata, exports, reference)
 
 
 def _part(weights: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from visionkit.config.flywheel import ReviewConfig
 from visionkit.evaluation.summary import counted
-from visionkit.flywheel.answers import Correction
-from visionkit.flywheel.catalog import open_catalog
+from visionkit.flywheel.answers import Asked, Correction
+from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.flywheel.queue.build import QueueSettings, build_queue
+from visionkit.flywheel.queue.carriers import read_carriers
 from visionkit.flywheel.review.desk import Desk, DeskSettings
 from visionkit.flywheel.review.guard import LOOPBACK_NAMES, Rules, is_loopback
 from visionkit.jobs.author import author_of
@@ -48,7 +49,7 @@ def review(config: ReviewConfig, catalog: Path) -> Summary:
     with contextlib.closing(listening):
         desk = Desk(
             opened,
-            partial(build_queue, settings=QueueSettings(most=config.most, audit=config.audit)),
+            partial(_queue, config=config),
             DeskSettings(twice_share=config.twice_share, lease_seconds=config.lease_seconds),
         )
         app = create_app(
@@ -77,6 +78,12 @@ def review(config: ReviewConfig, catalog: Path) -> Summary:
     answers = opened.corrections()[before:]
     _say_done(answers, config)
     return Summary(catalog, {"answers": len(answers)})
+
+
+def _queue(catalog: Catalog, config: ReviewConfig) -> list[Asked]:
+    """What people are asked now, with the pictures that the last run of monitor named."""
+    settings = QueueSettings(most=config.most, audit=config.audit, drift=read_carriers(catalog.uri))
+    return build_queue(catalog, settings)
 
 
 def _rules(config: ReviewConfig) -> Rules:

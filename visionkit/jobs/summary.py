@@ -15,8 +15,10 @@ class Summary:
         run_folder: of the results.
         metrics: name -> value; all are finite.
         unread: how much of what was asked about could not be read.
+        exit_status: of a run that is done, for those who call it; 0 where there is nothing to say.
     """
 
     run_folder: Path
     metrics: Mapping[str, float] = field(default_factory=dict)
     unread: int = 0
+    exit_status: int = 0

@@ -20,6 +20,7 @@ from visionkit.inference.predictor import pick_device
 from visionkit.jobs.labelled import LabelledSet
 from visionkit.jobs.measure import METRICS_NAME
 from visionkit.jobs.moving import after_moving, others_before
+from visionkit.jobs.reference import Kept, keep_training_reference
 from visionkit.jobs.sets import check_sets, data_of, names_nothing
 from visionkit.jobs.settings import joint_settings
 from visionkit.jobs.summary import Summary
@@ -112,6 +113,18 @@ def train_all(config: TrainConfig, task: AllConfig, run_folder: Path) -> Summary
         finder=None if items is None else items.part,
         classification=None if classes is None else classes.part,
         localization=None if boxes is None else boxes.part,
+    )
+    kept = [done.kept for done in (classes, boxes, items) if done is not None]
+    keep_training_reference(
+        run_folder / BUNDLE_NAME,
+        Kept(
+            [sample for one in kept for sample in one.held],
+            [sample for one in kept for sample in one.learned],
+            moved=learns,
+        ),
+        device=config.trainer.accelerator,
+        max_pixels=int(config.data.max_megapixels * 1e6),
+        seed=config.seed,
     )
     _say_end(run_folder, metadata)
     return Summary(run_folder, figures)

@@ -27,6 +27,7 @@ from visionkit.jobs.measure_classification import (
     write_classified,
 )
 from visionkit.jobs.moving import after_moving, others_before
+from visionkit.jobs.reference import Kept, keep_training_reference
 from visionkit.jobs.settings import classification_settings
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import PROBLEMS_NAME, progress, say
@@ -93,6 +94,13 @@ def train_classification(
     )
     start = after_moving(start, others, config, run_folder)
     save_bundle(start, run_folder, metadata=done.metadata, classification=done.part)
+    keep_training_reference(
+        run_folder / BUNDLE_NAME,
+        replace(done.kept, moved=settings.finetune is not None),
+        device=config.trainer.accelerator,
+        max_pixels=pixels,
+        seed=config.seed,
+    )
     bundle = f"bundle={run_folder / BUNDLE_NAME}"
     say_end(run_folder, f"{len(found.class_names)} classes", ["evaluate", bundle, "data=FOLDER"])
     return Summary(run_folder, done.figures)
@@ -197,7 +205,8 @@ def finish_classification(
     wrong = [*found.problems, *problems, *measured.problems, *doubts]
     if wrong:  # those of reading were said before
         write_problems(folder / PROBLEMS_NAME, wrong)
-    return Finished("classification", part, measured.figures, tested.words)
+    kept = Kept((*found.val, *found.test), found.train)
+    return Finished("classification", part, measured.figures, tested.words, kept)
 
 
 def _thresholds_words(found: LabelledSet) -> str:

@@ -17,6 +17,7 @@ from visionkit.evaluation.report import LearningCurve, TrainingScene
 from visionkit.jobs.chain import Chain
 from visionkit.jobs.measure import measure, say_measured, versions, write_measured
 from visionkit.jobs.pictures import reference_pictures, write_scenes
+from visionkit.jobs.reference import Kept, keep_training_reference
 from visionkit.jobs.settings import compose_settings, finder_settings, fit_settings
 from visionkit.jobs.sources import (
     Pictures,
@@ -88,6 +89,13 @@ def train_exemplar(config: TrainConfig, task: ExemplarConfig, run_folder: Path) 
     start = begin(config)
     done = fill_exemplar(config, task, start.backbone, run_folder, text=config_text(run_folder))
     save_bundle(start, run_folder, metadata=done.metadata, finder=done.part)
+    keep_training_reference(
+        run_folder / BUNDLE_NAME,
+        done.kept,
+        device=config.trainer.accelerator,
+        max_pixels=int(config.data.max_megapixels * 1e6),
+        seed=config.seed,
+    )
     finder = done.part
     bundle = f"bundle={run_folder / BUNDLE_NAME}"
     say_end(
@@ -144,7 +152,17 @@ def fill_exemplar(
         versions=versions(),
     )
     shutil.rmtree(run_folder / "cache", ignore_errors=True)  # large, and of use to no other run
-    return Finished("exemplar", finder, measured.figures, words)
+    return Finished("exemplar", finder, measured.figures, words, _kept(material))
+
+
+def _kept(material: Material) -> Kept:
+    """Real scenes where there are any, else background pictures of one's own; else nothing."""
+    if material.scenes is not None:
+        held = [sample for sample in material.scenes.samples if sample.split != "train"]
+        return Kept(held, material.scenes.part("train").samples)
+    if isinstance(material.backgrounds, Pictures):
+        return Kept((), material.backgrounds.scenes.samples)
+    return Kept(())
 
 
 def _gather(config: TrainConfig, run_folder: Path) -> Material:

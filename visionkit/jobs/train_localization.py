@@ -23,6 +23,7 @@ from visionkit.jobs.measure_localization import (
     write_located,
 )
 from visionkit.jobs.moving import after_moving, others_before
+from visionkit.jobs.reference import Kept, keep_training_reference
 from visionkit.jobs.settings import localization_settings, tiles_of
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import progress, say
@@ -78,6 +79,13 @@ def train_localization(config: TrainConfig, task: LocalizationConfig, run_folder
     )
     start = after_moving(start, others, config, run_folder)
     save_bundle(start, run_folder, metadata=done.metadata, localization=done.part)
+    keep_training_reference(
+        run_folder / BUNDLE_NAME,
+        replace(done.kept, moved=task.freeze != "all"),
+        device=config.trainer.accelerator,
+        max_pixels=int(config.data.max_megapixels * 1e6),
+        seed=config.seed,
+    )
     bundle = f"bundle={run_folder / BUNDLE_NAME}"
     say_end(run_folder, f"{len(found.class_names)} classes", ["evaluate", bundle, "data=FOLDER"])
     return Summary(run_folder, done.figures)
@@ -139,7 +147,8 @@ def finish_localization(
         config=text,
         versions=versions(),
     )
-    return Finished("localization", part, measured.figures, tested.words)
+    kept = Kept((*found.val, *found.test), found.train)
+    return Finished("localization", part, measured.figures, tested.words, kept)
 
 
 def localization_framing(task: LocalizationConfig, found: LabelledSet, *, demo: bool) -> Framing:

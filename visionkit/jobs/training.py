@@ -15,6 +15,7 @@ from visionkit.inference.predictor import pick_device
 from visionkit.inference.store import Parts, load_parts, save_parts
 from visionkit.jobs.labelled import Kind, LabelledSet, read_labelled
 from visionkit.jobs.moving import check_moving
+from visionkit.jobs.reference import Kept
 from visionkit.jobs.terminal import keep_problems, problems_kept, say, say_next
 from visionkit.matching.finder import Finder
 from visionkit.models.backbone import Backbone, build_backbone
@@ -32,12 +33,14 @@ class Finished(Generic[AnyPart]):
         part: of the bundle.
         figures: name -> value on the pictures that were measured.
         words: which these were.
+        kept: the pictures of the training that monitor compares live ones with.
     """
 
     task: str
     part: AnyPart
     figures: Mapping[str, float]
     words: str
+    kept: Kept
 
     @property
     def metadata(self) -> dict[str, Any]:

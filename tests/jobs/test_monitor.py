@@ -1,0 +1,183 @@
+"""Monitoring as cron calls it: a reference in the bundle, verdicts by exit status, the queue."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.jobs.conftest import write_broken, write_picture
+from tests.worlds import classification_part, photo, whole_backbone
+from visionkit.cli import main
+from visionkit.cli.compose import compose
+from visionkit.config.monitoring import MonitorConfig
+from visionkit.data.images import content_hash, read_image
+from visionkit.flywheel.catalog import open_catalog
+from visionkit.flywheel.queue.build import QueueSettings, build_queue
+from visionkit.flywheel.queue.carriers import read_carriers, write_carriers
+from visionkit.inference.predictor import Predictor
+from visionkit.jobs.monitor import monitor
+from visionkit.models.bundle import put_into_bundle
+from visionkit.monitoring.reference import read_reference
+from visionkit.monitoring.windows import read_windows
+from visionkit.types import Image
+
+COUNT = 40
+
+
+def pictures(
+    folder: Path, first: int, count: int, change: Callable[[Image], Image] = lambda image: image
+) -> Path:
+    for number in range(first, first + count):
+        write_picture(folder / f"{number}.png", change(photo(number, 64, 96)))
+    return folder
+
+
+def dark(image: Image) -> Image:
+    return (image * 0.4).astype(np.uint8)
+
+
+def config(bundle: Path, *words: str) -> MonitorConfig:
+    given = [f"bundle={bundle}", "permutations=199", "accelerator=cpu", *words]
+    return compose("monitor", MonitorConfig, given).config
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A bundle with a reference, and the folder in which pictures lie."""
+    folder = tmp_path_factory.mktemp("monitor")
+    bundle = folder / "bundle"
+    Predictor(whole_backbone(), classification=classification_part()).save(bundle)
+    usual = pictures(folder / "usual", 0, COUNT)
+    monitor(config(bundle, f"reference={usual}", "keep_pictures=true"), folder)
+    pictures(folder / "same", 300, COUNT)
+    pictures(folder / "dark", COUNT, COUNT, dark)
+    return bundle, folder
+
+
+def test_pictures_like_the_reference_are_fine_and_dark_ones_are_to_be_acted_on(
+    world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    bundle, folder = world
+    words = ["permutations=199", "accelerator=cpu", f"history={tmp_path / 'history.jsonl'}"]
+    same, off = (
+        main(["monitor", f"bundle={bundle}", f"source={folder / name}", *words,
+              f"output={tmp_path / name}"])
+        for name in ("same", "dark")
+    )  # fmt: skip
+    assert (same, off) == (0, 5)
+    fine = json.loads((tmp_path / "same" / "drift.json").read_text("utf-8"))
+    assert (fine["verdict"], fine["carriers"]) == ("fine", [])
+    told = json.loads((tmp_path / "dark" / "drift.json").read_text("utf-8"))
+    found = {test["name"]: test for test in told["tests"] if test["corrected"] < 0.05}
+    assert found["picture.brightness"]["live"] < found["picture.brightness"]["reference"]
+    assert len(told["carriers"]) == 24
+    gauges = (tmp_path / "dark" / "drift.prom").read_text("utf-8").splitlines()
+    assert f'visionkit_drift_verdict{{bundle="{bundle}"}} 2' in gauges
+    page = (tmp_path / "dark" / "drift.html").read_text("utf-8")
+    assert page.count("data:image/jpeg") == 24 + 8
+    windows = read_windows(tmp_path / "history.jsonl")
+    assert [window.verdict for window in windows] == ["fine", "act"]
+    assert "Over time" in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_carriers_are_asked_about_first(world: tuple[Path, Path], tmp_path: Path) -> None:
+    bundle, _ = world
+    live = pictures(tmp_path / "live", COUNT, 30)
+    for number in range(90, 104):
+        write_picture(live / f"strange{number}.png", np.flipud(dark(photo(number, 64, 96))))
+    place = tmp_path / "catalog"
+    open_catalog(place, create=True)
+    words = [f"source={live}", f"catalog={place}", "queue=true", "culprits=14"]
+    monitor(config(bundle, *words), tmp_path)
+    strange = {content_hash(read_image(path)) for path in live.glob("strange*.png")}
+    assert {*read_carriers(place)} == strange
+    catalog = open_catalog(place)
+    assert {sample.id for sample in catalog.samples()} == strange
+    asked = build_queue(catalog, QueueSettings(drift=read_carriers(place)))
+    reasons = [reason for each in asked for reason in each.reasons if reason.kind == "drift"]
+    assert len(reasons) == 14
+    assert all("brightness" in reason.words for reason in reasons)
+
+
+def test_the_newest_pictures_of_a_catalog_are_looked_at(
+    world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    bundle, folder = world
+    place = tmp_path / "catalog"
+    main(["predict", f"bundle={bundle}", f"source={folder / 'dark'}", f"catalog={place}",
+          "accelerator=cpu", "draw=false", f"output={tmp_path / 'predicted'}"])  # fmt: skip
+    summary = monitor(config(bundle, f"catalog={place}"), tmp_path)
+    assert (summary.metrics["pictures"], summary.exit_status) == (COUNT, 5)
+    with pytest.raises(ValueError, match="in the last 0 days, got none"):
+        monitor(config(bundle, f"catalog={place}", "days=0"), tmp_path)
+
+
+def test_broken_pictures_are_told_and_the_rest_goes_on(
+    world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    bundle, _ = world
+    live = pictures(tmp_path / "live", COUNT, 25)
+    write_broken(live / "broken.jpg")
+    summary = monitor(config(bundle, f"source={live}"), tmp_path)
+    assert (summary.metrics["pictures"], summary.unread) == (25, 1)
+    assert "broken.jpg" in (tmp_path / "problems.csv").read_text("utf-8")
+
+
+def test_hopeless_input_gets_a_clear_answer(world: tuple[Path, Path], tmp_path: Path) -> None:
+    bundle, folder = world
+    with pytest.raises(ValueError, match="at least 20 pictures to be compared, got 3"):
+        monitor(config(bundle, f"source={pictures(tmp_path / 'three', 0, 3)}"), tmp_path)
+    write_broken(tmp_path / "broken" / "0.jpg")
+    with pytest.raises(ValueError, match="got 0"):
+        monitor(config(bundle, f"source={tmp_path / 'broken'}"), tmp_path)
+    with pytest.raises(ValueError, match="source or catalog must say"):
+        monitor(config(bundle), tmp_path)
+    with pytest.raises(ValueError, match="catalog must be given"):
+        monitor(config(bundle, f"source={folder / 'same'}", "queue=true"), tmp_path)
+    with pytest.raises(ValueError, match="must have at least 20 pictures that can be read, got 3"):
+        monitor(config(bundle, f"reference={tmp_path / 'three'}"), tmp_path)
+    empty = tmp_path / "bundle"
+    Predictor(whole_backbone(), classification=classification_part()).save(empty)
+    with pytest.raises(FileNotFoundError, match=r"none .*; make one .*reference=FOLDER"):
+        monitor(config(empty, f"source={folder / 'same'}"), tmp_path)
+    other = Predictor(whole_backbone(), classification=classification_part(size=(64, 64)))
+    other.save(empty, overwrite=True)
+    source = bundle / "drift"
+    put_into_bundle(
+        empty, "drift", lambda to: shutil.copytree(source, to, dirs_exist_ok=True) and None
+    )
+    with pytest.raises(ValueError, match="own backbone and framing"):
+        monitor(config(empty, f"source={folder / 'same'}"), tmp_path)
+
+
+def test_a_reference_comes_back_as_it_was_kept_and_travels_with_the_bundle(
+    world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    bundle, folder = world
+    kept = read_reference(bundle)
+    assert len(kept.observed) == len(kept.pictures) == COUNT
+    assert kept.observed.embeddings.shape == (COUNT, whole_backbone().pooled_channels)
+    assert kept.names == {"classification": ["cat", "dog", "none of both"]}
+    assert kept.observed.names[0] == (folder / "usual" / "0.png").as_posix()
+    Predictor.load(bundle, device="cpu").save(tmp_path / "again")
+    again = read_reference(tmp_path / "again")
+    assert again.pictures == kept.pictures
+    for name, values in kept.observed.numbers.items():
+        np.testing.assert_array_equal(again.observed.numbers[name], values)
+
+
+def test_carriers_of_a_damaged_file_are_an_error(tmp_path: Path) -> None:
+    assert read_carriers(tmp_path) == {}
+    write_carriers(tmp_path, {"a": "why"})
+    assert read_carriers(tmp_path) == {"a": "why"}
+    (tmp_path / "drift.json").write_text("[", "utf-8")
+    with pytest.raises(ValueError, match="delete it"):
+        read_carriers(tmp_path)
+    with pytest.raises(ValueError, match="must be a folder"):
+        write_carriers("s3://bucket/catalog", {})

@@ -1,0 +1,129 @@
+"""The pictures that monitor looks at: files, frames of videos, or the newest of a catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from visionkit.config.monitoring import MonitorConfig
+from visionkit.data.images import ImageError, find_images, read_image
+from visionkit.data.problems import Problem
+from visionkit.flywheel.catalog import open_catalog
+from visionkit.inference.video.opening import VIDEO_SUFFIXES, VideoError, find_videos, is_stream
+from visionkit.inference.video.reader import Reading, read_frames
+from visionkit.inference.video.sampling import Rate
+from visionkit.jobs.catalogued import thumbnail_of
+from visionkit.jobs.observing import Seen
+from visionkit.types import Image
+
+
+@dataclass
+class LivePictures:
+    """Pictures that are read when it is their turn.
+
+    Attributes:
+        files: (name, file) of pictures.
+        videos: of which frames are looked at.
+        frame_seconds: between them.
+        most: frames of all videos at most, the first.
+        uris: name of a picture -> its file; frames have none.
+        small: name -> small JPEG, of those that were read.
+        problems: what could not be read.
+    """
+
+    files: Sequence[tuple[str, str]]
+    videos: Sequence[str] = ()
+    frame_seconds: float = 2.0
+    most: int = 1000
+    uris: dict[str, str] = field(default_factory=dict)
+    small: dict[str, bytes] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[Seen]:
+        """The pictures that can be read; those that can't become problems."""
+        for name, uri in self.files:
+            try:
+                image = read_image(uri)
+            except (ImageError, FileNotFoundError) as error:
+                self.problems.append(Problem(uri, None, f"{error}; skipped"))
+                continue
+            self.uris[name] = uri
+            yield self._seen(name, image)
+        for video in self.videos:
+            yield from self._frames(video)
+
+    def small_of_uri(self, uri: str) -> bytes:
+        """The small JPEG of the picture of this file; b"" where there is none."""
+        names = [name for name, place in self.uris.items() if place == uri]
+        return self.small.get(names[0], b"") if names else b""
+
+    def _frames(self, video: str) -> Iterator[Seen]:
+        reading = Reading(Rate(1 / self.frame_seconds), whole=True)
+        try:
+            for frame in read_frames(video, reading, problems=self.problems):
+                if len(self.small) >= self.most:
+                    return
+                yield self._seen(f"{video} at {frame.time:.1f} s", frame.image)
+        except VideoError as error:
+            self.problems.append(Problem(video, None, f"{error}; skipped"))
+
+    def _seen(self, name: str, image: Image) -> Seen:
+        self.small[name] = thumbnail_of(image)
+        return Seen(name, image)
+
+
+def live_pictures(config: MonitorConfig) -> LivePictures:
+    """What the config calls live.
+
+    Raises:
+        FileNotFoundError: there is no such path, nothing in it, or no such catalog.
+        ValueError: no picture of the catalog is new enough.
+    """
+    if config.source is None:
+        return LivePictures(_drawn(_of_catalog(config), config))
+    if _is_video(config.source):
+        videos, _ = find_videos(config.source)
+        return LivePictures((), videos, config.frame_seconds, config.most)
+    files = [path.absolute().as_posix() for path in find_images(config.source)]
+    return LivePictures(_drawn([(file, file) for file in files], config))
+
+
+def _is_video(source: str) -> bool:
+    """Whether a source is a video, or a folder with videos in it."""
+    path = Path(source).expanduser()
+    if is_stream(source) or path.suffix.lower() in VIDEO_SUFFIXES:
+        return True
+    return path.is_dir() and any(file.suffix.lower() in VIDEO_SUFFIXES for file in path.iterdir())
+
+
+def _of_catalog(config: MonitorConfig) -> list[tuple[str, str]]:
+    """Id and file of the pictures about which a model was asked in the last days."""
+    catalog = open_catalog(str(config.catalog))
+    since = datetime.now(UTC) - timedelta(days=config.days)
+    new = {one.sample_id for one in catalog.proposals() if _time(one.created) >= since}
+    found = [(sample.id, sample.uri) for sample in catalog.samples() if sample.id in new]
+    if not found:
+        raise ValueError(
+            f"the catalog must have pictures that a model was asked about in the last "
+            f"{config.days:g} days, got none [{config.catalog}]; say a larger days="
+        )
+    return found
+
+
+def _time(text: str) -> datetime:
+    """The instant; the beginning of time where it is not known."""
+    if not text:
+        return datetime.min.replace(tzinfo=UTC)
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _drawn(files: Sequence[tuple[str, str]], config: MonitorConfig) -> list[tuple[str, str]]:
+    if len(files) <= config.most:
+        return list(files)
+    rows = np.random.default_rng(config.seed).choice(len(files), config.most, replace=False)
+    return [files[row] for row in sorted(rows.tolist())]

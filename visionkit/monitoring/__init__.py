@@ -1,0 +1,1 @@
+"""Whether live pictures are still like those of the training."""
