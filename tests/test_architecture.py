@@ -55,6 +55,7 @@ WITHOUT_DEPENDENCIES = {"trackers"}
 
 # Packages that only one module or part may import.
 ONLY_IN = {
+    "lancedb": "visionkit.flywheel.catalog.store",
     "nncf": "visionkit.inference.engines.quantising",
     "onnxruntime": "visionkit.inference.engines.onnx_engine",
     "openvino": "visionkit.inference.engines.openvino_engine",

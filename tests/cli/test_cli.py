@@ -25,12 +25,23 @@ ROOT = conf_folder().parent
 def test_no_words_list_the_commands_and_are_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     out = capsys.readouterr().out
-    for name in ("train", "evaluate", "predict", "predict_video", "export", "gallery", "check"):
+    for name in (
+        "train",
+        "evaluate",
+        "predict",
+        "predict_video",
+        "export",
+        "gallery",
+        "merge",
+        "versions",
+        "check",
+    ):
         assert f"\n  {name} " in out
 
 
 @pytest.mark.parametrize(
-    "name", ["train", "evaluate", "predict", "predict_video", "export", "gallery"]
+    "name",
+    ["train", "evaluate", "predict", "predict_video", "export", "gallery", "merge", "versions"],
 )
 def test_help_lists_every_key_with_its_sentence(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -279,7 +290,8 @@ def test_help_and_errors_need_neither_torch_nor_a_job() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["train", "evaluate", "predict", "predict_video", "export", "gallery"]
+    "name",
+    ["train", "evaluate", "predict", "predict_video", "export", "gallery", "merge", "versions"],
 )
 def test_the_script_of_each_command_is_that_command(name: str) -> None:
     done = subprocess.run(

@@ -110,6 +110,7 @@ def predict_config(bundle: Path, source: Path | str, **changes: object) -> Predi
     values |= {
         "score_threshold": None,
         "draw": True,
+        "catalog": None,
         "engine": "auto",
         "accelerator": "cpu",
         "output": None,

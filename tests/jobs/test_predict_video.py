@@ -55,7 +55,7 @@ def config_of(bundle: Path, source: Path | str, **changes: object) -> PredictVid
     values |= {"every": 1, "fps": None, "keyframes": False, "start": None, "end": None}
     values |= {"batch_size": 4, "score_threshold": None, "decoder_threads": 1, "timeout": 30.0}
     values |= {"track": False, "gap_seconds": 1.0, "timeline": False, "annotate": False}
-    values |= {"crops": False, "unsure": 0}
+    values |= {"crops": False, "unsure": 0, "catalog": None}
     values |= {"compute": "local", "workers": None, "piece_seconds": 60.0, "address": None}
     values |= {"engine": "auto", "reuse": 0.0}
     values |= {"accelerator": "cpu", "output": None, "overwrite": False, "resume": None}

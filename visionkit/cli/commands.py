@@ -15,6 +15,7 @@ from visionkit.config import (
     PredictVideoConfig,
     TrainConfig,
 )
+from visionkit.config.flywheel import MergeConfig, RetrainConfig, ReviewConfig, VersionsConfig
 
 
 class Summary(Protocol):
@@ -44,6 +45,8 @@ class Command:
             so that `--help` and a mistyped key answer at once.
         run_name: config -> name of the folder in `runs/`; None where it needs no folder.
         positional: key that the first word may give without `key=`.
+        works_on: key of the folder that is worked on, where no run's folder is needed.
+        actions: what the positional key may be.
         goes_on: whether the same words with the folder of a run go on with it, and leave a
             finished one as it is.
     """
@@ -53,6 +56,8 @@ class Command:
     job: Callable[[Any, Path], Summary]
     run_name: Callable[[Any], str] | None
     positional: str | None = None
+    works_on: str = "bundle"
+    actions: tuple[str, ...] = ()
     goes_on: bool = False
 
 
@@ -92,6 +97,30 @@ def _gallery(config: GalleryConfig, run_folder: Path) -> Summary:
     return gallery(config, run_folder)
 
 
+def _merge(config: MergeConfig, place: Path) -> Summary:
+    from visionkit.jobs.merge import merge
+
+    return merge(config, place)
+
+
+def _versions(config: VersionsConfig, place: Path) -> Summary:
+    from visionkit.jobs.versions import versions
+
+    return versions(config, place)
+
+
+def _retrain(config: RetrainConfig, place: Path) -> Summary:
+    from visionkit.jobs.retrain import retrain
+
+    return retrain(config, place)
+
+
+def _review(config: ReviewConfig, place: Path) -> Summary:
+    from visionkit.jobs.review import review
+
+    return review(config, place)
+
+
 COMMANDS = {
     command.name: command
     for command in (
@@ -106,6 +135,25 @@ COMMANDS = {
             goes_on=True,
         ),
         Command("export", ExportConfig, _export, lambda _: "export"),
-        Command("gallery", GalleryConfig, _gallery, None, positional="action"),
+        Command(
+            "gallery",
+            GalleryConfig,
+            _gallery,
+            None,
+            positional="action",
+            actions=("add", "remove", "list", "audit"),
+        ),
+        Command("review", ReviewConfig, _review, None, works_on="catalog"),
+        Command("merge", MergeConfig, _merge, None, works_on="catalog"),
+        Command(
+            "versions",
+            VersionsConfig,
+            _versions,
+            None,
+            positional="action",
+            works_on="catalog",
+            actions=("list", "diff", "restore", "export", "import"),
+        ),
+        Command("retrain", RetrainConfig, _retrain, None, works_on="catalog"),
     )
 }

@@ -100,7 +100,7 @@ def _run(command: Command, words: Sequence[str]) -> int:
         return 0
     config = composed.config
     if command.run_name is None:
-        command.job(config, Path(config.bundle))
+        command.job(config, Path(getattr(config, command.works_on)))
         return 0
     resumed = resumed or _gone_on_with(command, config, overrides)
     if resumed is not None and command.goes_on and _is_finished(resumed):

@@ -54,7 +54,7 @@ def command_help(command: Command, words: Sequence[str], config_folder: Path | N
         ConfigError: an option is chosen that is not there.
     """
     chosen = _chosen_options(command, words, config_folder)
-    action = " add|remove|list|audit" if command.positional else ""
+    action = f" {'|'.join(command.actions)}" if command.positional else ""
     lines = [headline(f"{command.name}.yaml", config_folder), ""]
     groups = " [group=option ...]" if chosen else ""
     lines += [f"Usage: visionkit {command.name}{action}{groups} [key=value ...] [flags]"]

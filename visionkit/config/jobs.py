@@ -96,6 +96,7 @@ class PredictConfig:
     batch_size: Positive
     score_threshold: Annotated[float | None, Limits(minimum=0, maximum=1)]
     draw: bool
+    catalog: OptionalPath
     engine: Engine
     accelerator: Accelerator
     output: OptionalPath
@@ -127,6 +128,7 @@ class PredictVideoConfig:
     annotate: bool
     crops: bool
     unsure: Count
+    catalog: OptionalPath
     compute: Annotated[str, Limits(choices=("local", "ray"))]
     workers: Annotated[int | None, Limits(minimum=1)]
     piece_seconds: Annotated[float, Limits(minimum=1)]

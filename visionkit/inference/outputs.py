@@ -24,7 +24,8 @@ from visionkit.inference.records import (
 )
 from visionkit.types import Image
 
-_PART_PICTURES = 64
+PART_PICTURES = 64
+"""So many pictures at most are lost by a kill."""
 _DRAWN_QUALITY = 90
 
 
@@ -65,7 +66,7 @@ class PredictionWriter:
         settings: Mapping[str, Any],
         draw: bool = True,
         overwrite: bool = False,
-        part_pictures: int = _PART_PICTURES,
+        part_pictures: int = PART_PICTURES,
     ) -> None:
         """Opens `folder`, which is made where it is missing.
 

@@ -77,12 +77,13 @@ class ClassificationPart:
                 prediction,
                 classification=answer,
                 class_names=self.class_names,
-                labels=self._labels(answer, score_threshold),
+                labels=self.labels(answer, score_threshold),
             )
             for answer, prediction in zip(answers, into, strict=True)
         ]
 
-    def _labels(self, answer: sv.Classifications, limit: float | None) -> tuple[str, ...]:
+    def labels(self, answer: sv.Classifications, limit: float | None) -> tuple[str, ...]:
+        """The classes that reach their thresholds, or one threshold for all, the surest first."""
         if answer.confidence is None:
             return ()
         order = np.argsort(-answer.confidence, kind="stable")[: None if self.multi_label else 1]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from visionkit.config import PredictVideoConfig
 from visionkit.data.problems import Problem
+from visionkit.evaluation.summary import counted
 from visionkit.inference.predictor import Predictor
 from visionkit.inference.video.annotate import annotate
 from visionkit.inference.video.crops import CropChooser, still_name, write_crops
@@ -24,6 +25,8 @@ from visionkit.inference.video.stills import read_stills
 from visionkit.inference.video.timeline import write_timeline
 from visionkit.inference.video.unsure import UnsureChooser, write_unsure
 from visionkit.inference.video.votes import Ballot, TrackKey
+from visionkit.jobs.catalogued import thresholds_of
+from visionkit.jobs.catalogued_frames import catalogue_frames
 from visionkit.jobs.sightings import Sightings
 from visionkit.jobs.terminal import progress, say
 
@@ -93,10 +96,13 @@ def finish_footage(
         write_crops(folder / "crops", crops.chosen(), read_stills)
         made["crops"] = folder / "crops"
     if config.unsure:
-        unsure = UnsureChooser(_thresholds(predictor), ballots, most=config.unsure)
+        unsure = UnsureChooser(thresholds_of(predictor), ballots, most=config.unsure)
         for frame in plain():
             unsure.see(frame)
         made["unsure frames"] = write_unsure(folder / "unsure", unsure.chosen(), read_stills)
+    if config.catalog:
+        added = catalogue_frames(plain, writer.frames, ballots, predictor, config)
+        say(f"{counted(added, 'frame')} new in the catalog {config.catalog}")
     if config.annotate:
         _annotate(settled, folder / "annotated", problems)
         made["annotated videos"] = folder / "annotated"
@@ -113,16 +119,6 @@ def _is_tracked(config: PredictVideoConfig, predictor: Predictor) -> bool:
         say("Finds are not tracked; pip install --no-deps trackers for that.")
         return False
     return config.track is not False
-
-
-def _thresholds(predictor: Predictor) -> dict[str, Mapping[str, float]]:
-    """Task -> item or class -> score from which it is taken to be there."""
-    parts = {
-        "classification": predictor.classification,
-        "localization": predictor.localization,
-    }
-    known = {task: part.thresholds for task, part in parts.items() if part is not None}
-    return {"exemplar": predictor.thresholds, **known}
 
 
 def _annotate(frames: Frames, folder: Path, problems: list[Problem]) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from visionkit.config import PredictConfig
 from visionkit.data.images import ImageError, find_images, read_image
 from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted
-from visionkit.inference.outputs import PredictionFiles, PredictionWriter
-from visionkit.inference.prediction import chosen_tasks
+from visionkit.flywheel.catalog import open_catalog
+from visionkit.inference.outputs import PART_PICTURES, PredictionFiles, PredictionWriter
+from visionkit.inference.prediction import Prediction, chosen_tasks
 from visionkit.inference.predictor import Predictor
+from visionkit.jobs.catalogued import CatalogWriter, records_of, settled
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.tally import Tally, pictures_with_finds, say_tallies, tally_answers
 from visionkit.jobs.terminal import keep_problems, progress, say, say_next
@@ -48,11 +52,20 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
         "draw": config.draw,
     }
     start = time.monotonic()
-    with PredictionWriter(run_folder, settings=settings, draw=config.draw) as writer:
+    entries = _catalog(predictor, config)
+    with (
+        PredictionWriter(
+            run_folder,
+            settings=settings,
+            draw=config.draw,
+            part_pictures=PART_PICTURES if entries is None else sys.maxsize,
+        ) as writer,
+        _written_at_the_end(entries),
+    ):
         before = len(writer.done)
         if before:
             say(f"Going on: {counted(before, 'picture')} done before.")
-        problems = _ask(predictor, paths, writer, tasks, config)
+        problems = _ask(predictor, paths, writer, tasks, config, entries)
         asked = len(writer.done) - before
         if not writer.done:
             keep_problems(problems, run_folder)
@@ -60,12 +73,15 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
                 f"at least one picture must be readable, got none of {len(paths)} "
                 f"[{config.source}]; see {run_folder}"
             )
+        _flush(writer, entries)
         files = writer.finish()
     seconds = (time.monotonic() - start) / max(1, asked)
     keep_problems(problems, run_folder)
     tallies = tally_answers(files.jsonl, tasks)
     say_tallies(tallies, _names(predictor), files)
     _say_files(tallies, files, config)
+    if entries is not None:
+        say(f"{counted(entries.added, 'picture')} new in the catalog {config.catalog}")
     return Summary(
         run_folder,
         {
@@ -97,8 +113,10 @@ def _ask(
     writer: PredictionWriter,
     tasks: Sequence[str],
     config: PredictConfig,
+    entries: CatalogWriter | None,
 ) -> list[Problem]:
     """Writes the answers on all pictures that are not done yet; what could not be read."""
+    low = config.score_threshold if entries is None else 0.0  # near misses are worth asking about
     problems: list[Problem] = []
     saved = time.monotonic()
     # Items are searched picture by picture, so that more at once would only be lost by a stop.
@@ -112,16 +130,56 @@ def _ask(
             predictions = predictor.predict(
                 images.values(),
                 tasks,
-                score_threshold=config.score_threshold,
+                score_threshold=low,
                 batch_size=size,
             )
+            if entries is not None:
+                predictions = _catalogue(predictor, images, predictions, entries, config)
             for (name, image), prediction in zip(images.items(), predictions, strict=True):
                 writer.write(name, image, prediction)
-            if time.monotonic() - saved > _SAVE_SECONDS:
-                writer.flush()
+            late = time.monotonic() - saved > _SAVE_SECONDS
+            if late or (entries is not None and entries.is_full):
+                _flush(writer, entries)
                 saved = time.monotonic()
             step(len(batch))
     return problems
+
+
+def _flush(writer: PredictionWriter, entries: CatalogWriter | None) -> None:
+    """The catalog first: what a stopped run has written of its own, it won't see again."""
+    if entries is not None:
+        entries.flush()
+    writer.flush()
+
+
+@contextmanager
+def _written_at_the_end(entries: CatalogWriter | None) -> Iterator[None]:
+    """A block after which the catalog has all, also if it was stopped, as the run's files."""
+    try:
+        yield
+    finally:
+        if entries is not None:
+            entries.flush()
+
+
+def _catalog(predictor: Predictor, config: PredictConfig) -> CatalogWriter | None:
+    if config.catalog is None:
+        return None
+    return CatalogWriter(open_catalog(config.catalog, create=True), predictor, config.bundle)
+
+
+def _catalogue(
+    predictor: Predictor,
+    images: Mapping[str, Image],
+    predictions: Sequence[Prediction],
+    entries: CatalogWriter,
+    config: PredictConfig,
+) -> list[Prediction]:
+    """Hands some pictures to the catalog; their answers as they are without it."""
+    final = [settled(each, predictor, config.score_threshold) for each in predictions]
+    for (name, image), low, high in zip(images.items(), predictions, final, strict=True):
+        entries.add(name, image, records_of(low, high))
+    return final
 
 
 def _read(paths: Sequence[Path], problems: list[Problem]) -> dict[str, Image]:

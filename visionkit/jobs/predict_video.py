@@ -22,13 +22,13 @@ from visionkit.inference.video.pipeline import Threads, predict_batches
 from visionkit.inference.video.reader import Reading
 from visionkit.inference.video.records import VideoWriter
 from visionkit.inference.video.sampling import Every, KeyFrames, Rate, Sampling
+from visionkit.jobs.catalogued import MODEL_DIGITS
 from visionkit.jobs.footage import Footage, finish_footage
 from visionkit.jobs.predict import check_items
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, say, watching
 from visionkit.models.bundle import bundle_hash
 
-_MODEL_DIGITS = 12
 Step = Callable[[float, int], None]
 
 
@@ -56,7 +56,7 @@ def predict_video(config: PredictVideoConfig, run_folder: Path) -> Summary:
     writer = VideoWriter(
         run_folder,
         settings={**_settings(config, digest, tasks), "engine": predictor.engine},
-        model=digest[:_MODEL_DIGITS],
+        model=digest[:MODEL_DIGITS],
         overwrite=config.overwrite,
     )
     start = time.monotonic()

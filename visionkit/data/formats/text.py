@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax import SAXParseException
 from xml.sax.handler import ContentHandler
-from xml.sax.xmlreader import Locator
+from xml.sax.xmlreader import AttributesImpl, Locator
 
 import defusedxml.sax
 from defusedxml.common import DefusedXmlException
@@ -38,12 +38,13 @@ class TextError(ValueError):
 
 @dataclass(frozen=True)
 class Element:
-    """An XML element: its tag, the text before its first child, its line, its children."""
+    """An XML element: tag, text before its first child, line, children and attributes."""
 
     tag: str
     line: int
     text: list[str] = field(default_factory=list)
     children: list[Element] = field(default_factory=list)
+    attributes: dict[str, str] = field(default_factory=dict)
 
     def child(self, tag: str) -> Element | None:
         """The first child named `tag`."""
@@ -209,9 +210,9 @@ class _TreeBuilder(ContentHandler):
     def setDocumentLocator(self, locator: Locator) -> None:
         self._locator = locator
 
-    def startElement(self, name: str, attrs: object) -> None:
+    def startElement(self, name: str, attrs: AttributesImpl) -> None:
         line = self._locator.getLineNumber() if self._locator else None
-        element = Element(name, line or 0)
+        element = Element(name, line or 0, attributes=dict(attrs.items()))
         if self._open:
             self._open[-1].children.append(element)
         else:

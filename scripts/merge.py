@@ -1,0 +1,8 @@
+"""`visionkit merge` from a checkout; `--help` lists what it can be told."""
+
+import sys
+
+from visionkit.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["merge", *sys.argv[1:]]))

@@ -1,0 +1,340 @@
+"""What the page's server answers: every route, as a page uses it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from PIL import Image as PillowImage
+from starlette.testclient import TestClient
+
+from visionkit.flywheel.answers import Correction
+from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.types import ObjectBox, Sample
+
+Take = Callable[..., dict[str, Any]]
+Answer = Callable[..., dict[str, Any]]
+
+
+def there(card: dict[str, Any]) -> list[dict[str, Any]]:
+    """The boxes of a card that hold as they stand, as they are sent back."""
+    return [
+        {"label": claim["label"], "box": claim["box"]} for claim in card["claims"] if claim["there"]
+    ]
+
+
+def test_the_page_and_its_files_are_there_and_ask_for_nothing_from_outside(
+    client: TestClient,
+) -> None:
+    page = client.get("/")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert "<script src=" in page.text
+    names = [part.split('"')[0] for part in page.text.split("/static/")[1:]]
+    assert len(names) > 4
+    for name in {*names, "supply.js", "stage.js", "annotorious.LICENSE.txt"}:
+        file = client.get(f"/static/{name}")
+        assert file.status_code == 200
+        if not name.startswith("annotorious"):
+            assert "http" not in file.text.replace("http://www.w3.org/2000/svg", "")
+    assert "BSD 3-Clause License" in client.get("/static/annotorious.LICENSE.txt").text
+
+
+def test_a_file_that_a_browser_has_is_not_sent_again(client: TestClient) -> None:
+    tag = client.get("/static/page.js").headers["etag"]
+    again = client.get("/static/page.js", headers={"if-none-match": tag})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_an_empty_catalog_has_nothing_to_ask(
+    tmp_path: Path, client_for: Callable[..., TestClient], take: Take
+) -> None:
+    client = client_for(open_catalog(tmp_path / "empty", create=True))
+    assert take(client) == {"cards": [], "left": 0}
+    facts = client.get("/api/overview").json()
+    assert (facts["asked"], facts["left"], facts["answered"]) == (0, 0, 0)
+    assert facts["agreement"] == {"pictures": 0, "same": 0, "share": None, "differing": []}
+
+
+def test_the_nearest_to_the_threshold_comes_first_with_its_reason(
+    client: TestClient, take: Take
+) -> None:
+    # Scores are 0.3 + (7 n mod 60) / 100: 0.51 for s3, 0.47 for s11, 0.44 for s2.
+    cards = take(client, count=2)["cards"]
+    assert [card["id"] for card in cards] == ["s3", "s11"]
+    assert cards[0]["reasons"] == [
+        {
+            "kind": "margin",
+            "words": "Sprite at 0.51 is 0.01 above its threshold of 0.50",
+            "weight": pytest.approx(0.99),
+        }
+    ]
+    assert (cards[0]["name"], cards[0]["width"], cards[0]["height"]) == ("shelf_3.jpg", 480, 360)
+
+
+def test_what_is_below_its_threshold_is_offered_and_not_there(
+    client: TestClient, take: Take, shelves: ModuleType
+) -> None:
+    card = take(client, count=2)["cards"][1]
+    (claim,) = card["claims"]
+    assert (claim["label"], claim["there"], claim["source"]) == ("Sprite", False, "ring-v1")
+    assert claim["score"] == pytest.approx(0.47)
+    assert claim["box"] == list(shelves.box_of(11))
+    assert (claim["runner_up"], claim["inliers"]) == ("Pepsi", 12)
+
+
+def test_accepting_writes_the_boxes_with_the_model_as_their_source(
+    client: TestClient, take: Take, answer: Answer, catalog: Catalog, shelves: ModuleType
+) -> None:
+    card = take(client)["cards"][0]
+    result = answer(client, card, objects=there(card), seen=["p3"], milliseconds=1200)
+    assert result["status"] == "saved"
+    assert result["truth"]["revision"] == 1
+    truth = catalog.truth("s3")
+    assert truth.reviewed
+    assert [(entry.label, entry.box, entry.source) for entry in truth.objects] == [
+        ("Sprite", shelves.box_of(3), "ring-v1")
+    ]
+    (correction,) = catalog.corrections()
+    assert (correction.reviewer, correction.action) == ("ada", "accept")
+    assert (correction.seen, correction.milliseconds) == (("p3",), 1200)
+
+
+def test_a_box_that_was_changed_is_signed_by_the_reviewer(
+    client: TestClient, take: Take, answer: Answer, catalog: Catalog
+) -> None:
+    card = take(client)["cards"][0]
+    drawn = [{"label": "Coke", "box": [-5, 10, 60.5, 90]}]  # reaches out of the picture
+    answer(client, card, "edit", objects=drawn)
+    (entry,) = catalog.truth("s3").objects
+    assert (entry.label, entry.box, entry.source) == ("Coke", (0.0, 10.0, 60.5, 90.0), "human:ada")
+
+
+def test_an_answer_that_is_sent_again_counts_once(
+    client: TestClient, take: Take, answer: Answer, catalog: Catalog
+) -> None:
+    card = take(client)["cards"][0]
+    first = answer(client, card, "reject")
+    assert answer(client, card, "reject") == first
+    assert len(catalog.corrections()) == 1
+
+
+def test_the_second_writer_is_told_who_answered(
+    client: TestClient, take: Take, answer: Answer, catalog: Catalog
+) -> None:
+    card = take(client)["cards"][0]
+    answer(client, card, "reject")
+    late = answer(
+        client, card, objects=there(card), name="answer-0002", reviewer="bob", session="session-2"
+    )
+    assert (late["status"], late["reviewer"], late["truth"]["revision"]) == ("conflict", "ada", 1)
+    assert len(catalog.corrections()) == 1
+
+
+def test_undo_makes_the_picture_open_again(
+    client: TestClient, take: Take, answer: Answer, catalog: Catalog
+) -> None:
+    card = take(client, count=1)["cards"][0]
+    answer(client, card, "reject")
+    assert take(client, count=1)["cards"][0]["id"] != card["id"]
+    back = answer(client, {**card, "revision": 1}, "undo", name="answer-0002")
+    assert back["status"] == "saved"
+    assert not catalog.truth(card["id"]).reviewed
+    again = take(client, count=1)["cards"][0]
+    assert (again["id"], again["revision"]) == (card["id"], 2)
+
+
+def test_what_one_cant_tell_goes_to_somebody_else(
+    client: TestClient, take: Take, answer: Answer
+) -> None:
+    card = take(client, count=1)["cards"][0]
+    answer(client, card, "unsure")
+    assert card["id"] not in [c["id"] for c in take(client, count=100)["cards"]]
+    take(client)  # gives the others back
+    client.post("/api/take", json={"reviewer": "ada", "session": "session-1", "count": 0})
+    others = take(client, "bob", "session-2", count=100)["cards"]
+    assert others[0]["id"] == card["id"]
+
+
+def test_two_people_are_given_different_pictures(client: TestClient, take: Take) -> None:
+    first = {card["id"] for card in take(client, count=5)["cards"]}
+    second = {card["id"] for card in take(client, "bob", "session-2", count=100)["cards"]}
+    assert (len(first), len(second), first & second) == (5, 7, set())
+
+
+def test_what_is_held_is_not_sent_again_and_what_is_not_goes_back(
+    client: TestClient, take: Take
+) -> None:
+    first = [card["id"] for card in take(client, count=3)["cards"]]
+    more = [card["id"] for card in take(client, count=2, held=first[1:])["cards"]]
+    assert more[0] == first[0]
+    assert not {*first[1:]} & {*more}
+    others = take(client, "bob", "session-2", count=100, passed=["s7"])["cards"]
+    assert not {"s7", *first, *more} & {card["id"] for card in others}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"item": "Pepsi"}, {"s0", "s4", "s8"}),
+        ({"item": "Fanta"}, {"s0", "s1", "s5", "s9", "s10"}),
+        ({"item": "Fanta", "least": 0.75}, {"s0", "s5", "s10"}),
+        ({"least": 0.50, "most": 0.52}, {"s3"}),
+        ({"reason": "margin", "item": "7UP"}, {"s2", "s6", "s10"}),
+        ({"reason": "drift"}, set()),
+        ({"model": "another"}, set()),
+        ({"item": "<script>"}, set()),
+    ],
+)
+def test_filters(
+    client: TestClient, take: Take, wanted: dict[str, Any], expected: set[str]
+) -> None:
+    reply = take(client, count=100, wanted=wanted)
+    assert {card["id"] for card in reply["cards"]} == expected
+    assert reply["left"] == len(expected)
+
+
+def test_the_pictures_of_a_version_can_be_looked_at_again(
+    client: TestClient, take: Take, answer: Answer, catalog: Catalog
+) -> None:
+    for number, card in enumerate(take(client, count=2)["cards"]):
+        answer(client, card, objects=there(card), name=f"answer-000{number}")
+    catalog.merge(author="ada")
+    again = take(client, count=100, wanted={"version": "v1"})["cards"]
+    assert {card["id"] for card in again} == {"s3", "s11"}
+    assert again[0]["reasons"][0]["words"] == "changed in v1"
+    unknown = client.post(
+        "/api/take",
+        json={"reviewer": "ada", "session": "session-1", "wanted": {"version": "v9"}},
+    )
+    assert unknown.status_code == 404
+
+
+def test_the_grid_has_only_pictures_of_which_nothing_else_is_said(
+    client: TestClient, take: Take
+) -> None:
+    cards = take(client, count=40, alone=True, wanted={"item": "Fanta"})["cards"]
+    # s0 shows a Pepsi beside it (0.30, below its threshold: only offered), s10 a 7UP at 0.40;
+    # s5 is Fanta twice; s1 has 0.37, s9 0.33: not there.
+    assert {card["id"] for card in cards} == {"s0", "s5", "s10"}
+    nameless = client.post(
+        "/api/take", json={"reviewer": "ada", "session": "session-1", "alone": True}
+    )
+    assert nameless.status_code == 422
+
+
+def test_a_share_is_asked_of_two_people_who_do_not_see_each_other(
+    catalog: Catalog, client_for: Callable[..., TestClient], take: Take, answer: Answer
+) -> None:
+    client = client_for(catalog, twice=1.0)
+    card = take(client, count=1)["cards"][0]
+    answer(client, card, "reject")
+    assert card["id"] not in [c["id"] for c in take(client, count=100)["cards"]]
+    take(client, count=0)
+    second = take(client, "bob", "session-2", count=1)["cards"][0]
+    assert (second["id"], second["second"], second["revision"]) == (card["id"], True, 1)
+    assert second["claims"] == card["claims"]  # as the first one saw it, not the rejection
+    told = answer(
+        client,
+        second,
+        objects=there(second),
+        name="answer-0002",
+        reviewer="bob",
+        session="session-2",
+    )
+    assert told["status"] == "saved"
+    agreed = client.get("/api/overview").json()["agreement"]
+    assert agreed == {"pictures": 1, "same": 0, "share": 0.0, "differing": [card["id"]]}
+    third = take(client, "eve", "session-3", count=100)["cards"]
+    assert card["id"] not in [c["id"] for c in third]
+
+
+def test_the_overview_says_what_was_changed(client: TestClient, take: Take, answer: Answer) -> None:
+    cards = {card["id"]: card for card in take(client, count=12)["cards"]}
+    answer(client, cards["s3"], objects=there(cards["s3"]), seen=["p3"], milliseconds=2000)
+    answer(
+        client,
+        cards["s4"],
+        "edit",
+        objects=[{"label": "Coke", "box": [10, 10, 90, 90]}],
+        seen=["p4"],
+        milliseconds=4000,
+        name="answer-0002",
+    )
+    answer(client, cards["s6"], "unsure", name="answer-0003")
+    facts = client.get("/api/overview").json()
+    assert (facts["asked"], facts["left"], facts["answered"]) == (12, 10, 3)
+    assert (facts["untouched"], facts["unmerged"]) == (1, 2)
+    assert facts["people"] == [{"name": "ada", "pictures": 3, "seconds": 3.0}]
+    assert [change["words"] for change in facts["changes"]] == [
+        "could not tell",
+        "Pepsi −1, Coke +1",
+        "as the model said: Sprite",
+    ]
+    assert facts["changed_items"] == [
+        {"item": "Coke", "kept": 0, "added": 1, "removed": 0},
+        {"item": "Pepsi", "kept": 0, "added": 0, "removed": 1},
+        {"item": "Sprite", "kept": 1, "added": 0, "removed": 0},
+    ]
+    assert "Coke" in facts["labels"]
+
+
+def test_what_another_process_answered_is_seen(
+    client: TestClient, take: Take, catalog: Catalog
+) -> None:
+    other = open_catalog(catalog.uri)
+    box = ObjectBox("Sprite", (1.0, 2.0, 30.0, 40.0))
+    other.correct(Correction("else-0001", "s3", 0, "bob", "edit", (), (box,)))
+    card = client.get(
+        "/api/card", params={"id": "s3", "reviewer": "ada", "session": "session-1"}
+    ).json()
+    assert (card["revision"], card["reviewed"]) == (1, True)
+    assert card["claims"][0]["source"] == "human:bob"
+
+
+def test_pictures_are_jpeg_of_the_size_that_is_shown(client: TestClient) -> None:
+    whole = client.get("/picture", params={"id": "s3"})
+    assert whole.headers["content-type"] == "image/jpeg"
+    assert "private" in whole.headers["cache-control"]
+    assert PillowImage.open(io.BytesIO(whole.content)).size == (480, 360)
+    small = client.get("/thumbnail", params={"id": "s3"})
+    assert PillowImage.open(io.BytesIO(small.content)).size == (256, 192)
+    # 110 x 170 with 0.35 of 170 around: 229 x 289, but the picture ends 31 pixels left of it.
+    crop = PillowImage.open(io.BytesIO(client.get("/crop", params={"id": "p3"}).content))
+    assert crop.format == "JPEG"
+    assert max(crop.size) <= 320
+
+
+def test_a_large_picture_is_made_smaller(
+    tmp_path: Path, client_for: Callable[..., TestClient]
+) -> None:
+    path = tmp_path / "wide.png"
+    PillowImage.new("RGB", (4000, 1000), "red").save(path)
+    catalog = open_catalog(tmp_path / "catalog", create=True)
+    catalog.add_samples([Sample("wide", path.as_posix(), 4000, 1000, "hash")])
+    picture = client_for(catalog).get("/picture", params={"id": "wide"})
+    assert PillowImage.open(io.BytesIO(picture.content)).size == (1600, 400)
+
+
+def test_a_picture_whose_file_is_gone_or_damaged_is_told_without_its_path(
+    tmp_path: Path, client_for: Callable[..., TestClient]
+) -> None:
+    damaged = tmp_path / "damaged.jpg"
+    damaged.write_bytes(b"\xff\xd8\xff but no picture")
+    catalog = open_catalog(tmp_path / "catalog", create=True)
+    catalog.add_samples(
+        [
+            Sample("gone", (tmp_path / "gone.jpg").as_posix(), 10, 10, "a"),
+            Sample("damaged", damaged.as_posix(), 10, 10, "b"),
+        ]
+    )
+    client = client_for(catalog)
+    for name in ("gone", "damaged"):
+        reply = client.get("/picture", params={"id": name})
+        assert reply.status_code == 404
+        assert tmp_path.name not in reply.text
+        assert reply.json()["error"]["way_out"]

@@ -1,0 +1,324 @@
+"""A person's path through the page, in a real browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from visionkit.flywheel.catalog import Catalog
+
+CHROMIUM = Path("/usr/bin/chromium")
+ROOT = Path(__file__).resolve().parents[3]
+ARGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+WAIT = 15_000
+
+player = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+if not CHROMIUM.exists():
+    pytest.skip(f"needs {CHROMIUM}", allow_module_level=True)
+
+
+class Server:
+    """The page's server as its users start it, which can be killed and started again."""
+
+    def __init__(self, catalog: Catalog, log: Path) -> None:
+        self.catalog, self._log = catalog, log
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self._port}/"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        words = [f"catalog={self.catalog.uri}", f"port={self._port}", "reviewer=ada"]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, str(ROOT / "scripts" / "review.py"), *words, "twice_share=0"],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=log,
+                stderr=log,
+            )
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(self.address, timeout=2).close()
+                return
+            except OSError:
+                time.sleep(0.1)
+        raise RuntimeError(self._log.read_text())
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+
+
+@pytest.fixture
+def server(shelves: ModuleType, tmp_path: Path) -> Iterator[Server]:
+    """A page of forty pictures."""
+    made = Server(shelves.shelf_catalog(tmp_path, 40), tmp_path / "server.log")
+    made.start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with player.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=str(CHROMIUM), args=ARGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page_of(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Opens a page; whatever it writes to the console as an error fails the test."""
+    errors: list[str] = []
+    contexts: list[Any] = []
+
+    def open_page(address: str, *, width: int = 1280, **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 800}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+        page.goto(address)
+        page.wait_for_selector("html[data-shown]")
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    unexpected = [error for error in errors if "ERR_CONNECTION_REFUSED" not in error]
+    assert unexpected == []
+
+
+def shown(page: Any) -> str:
+    """Id of the picture before the person."""
+    return str(page.evaluate("() => document.documentElement.dataset.shown"))
+
+
+def press(page: Any, key: str) -> str:
+    """Presses a key that goes to the next picture, and gives that one's id."""
+    before = shown(page)
+    page.keyboard.press(key)
+    page.wait_for_function(
+        "before => document.documentElement.dataset.shown !== before", arg=before
+    )
+    return shown(page)
+
+
+def wait_for_answers(catalog: Catalog, count: int) -> None:
+    for _ in range(150):
+        if len(catalog.corrections()) >= count:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{count} answers must come, got {len(catalog.corrections())}")
+
+
+def drag(page: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draws over the picture, between two places in shares of it."""
+    box = page.locator("#stage img").bounding_box()
+    (x0, y0), (x1, y1) = [
+        (box["x"] + across * box["width"], box["y"] + down * box["height"])
+        for across, down in (start, end)
+    ]
+    page.mouse.move(x0, y0)
+    page.mouse.down()
+    page.mouse.move((x0 + x1) / 2, (y0 + y1) / 2, steps=3)
+    page.mouse.move(x1, y1, steps=3)
+    page.mouse.up()
+
+
+def test_a_person_s_path(server: Server, page_of: Callable[..., Any]) -> None:
+    page = page_of(server.address)
+    catalog = server.catalog
+
+    # The first picture with its boxes; accept it.
+    first = shown(page)
+    assert page.locator("#reasons li").first.inner_text()
+    page.wait_for_function("() => document.querySelector('#stage img').naturalWidth === 480")
+    assert page.locator(".a9s-annotation[data-id]").count() == page.locator(".claim").count() > 0
+    second = press(page, "Enter")
+    wait_for_answers(catalog, 1)
+    assert (catalog.corrections()[0].sample_id, catalog.corrections()[0].action) == (
+        first,
+        "accept",
+    )
+
+    # Rename what is there to a new item.
+    page.keyboard.press("j")
+    page.keyboard.press("l")
+    page.keyboard.type("Ginger Ale")
+    page.keyboard.press("Enter")
+    assert page.locator(".claim .name").first.inner_text() == "Ginger Ale"
+    assert page.locator("#accept-word").inner_text() == "Save"
+    third = press(page, "Enter")
+    wait_for_answers(catalog, 2)
+    assert "Ginger Ale" in [entry.label for entry in catalog.truth(second).objects]
+
+    # Draw a box with the mouse, over a quarter of the picture; name it.
+    claims = page.locator(".claim").count()
+    drag(page, (0.7, 0.1), (0.95, 0.35))
+    page.locator("#naming[open]").wait_for()
+    page.keyboard.type("Pepsi")
+    page.keyboard.press("Enter")
+    assert page.locator(".claim").count() == claims + 1
+    press(page, "Enter")
+    wait_for_answers(catalog, 3)
+    drawn = [entry for entry in catalog.truth(third).objects if entry.source == "human:ada"]
+    assert [entry.label for entry in drawn] == ["Pepsi"]
+    expected = (0.7 * 480, 0.1 * 360, 0.95 * 480, 0.35 * 360)
+    assert drawn[0].box == pytest.approx(expected, abs=2)
+
+    # Undo: the last picture is before the person again, as it was answered.
+    page.keyboard.press("z")
+    page.wait_for_function("id => document.documentElement.dataset.shown === id", arg=third)
+    assert page.locator(".claim").count() == claims + 1
+    wait_for_answers(catalog, 4)
+    assert not catalog.truth(third).reviewed
+
+    # None of it; can't tell.
+    press(page, "x")
+    unsure = shown(page)
+    press(page, "u")
+    wait_for_answers(catalog, 6)
+    actions = [correction.action for correction in catalog.corrections()]
+    assert actions == ["accept", "edit", "edit", "undo", "reject", "unsure"]
+    assert catalog.truth(third).objects == ()
+    assert not catalog.truth(unsure).reviewed
+
+    # After loading anew it goes on where it was.
+    before = shown(page)
+    page.reload()
+    page.wait_for_selector("html[data-shown]")
+    assert shown(page) == before
+    assert page.locator("#left-words").inner_text().startswith("36 left")
+
+    # The sheet of keys.
+    page.keyboard.press("?")
+    assert page.locator("#help").is_visible()
+    assert page.locator("#help kbd", has_text=re.compile("^Enter$")).count() == 2
+    page.keyboard.press("Escape")
+    assert not page.locator("#help").is_visible()
+
+
+def test_a_grid_is_answered_by_one_key(server: Server, page_of: Callable[..., Any]) -> None:
+    page = page_of(server.address)
+    page.keyboard.press("g")
+    page.wait_for_selector(".tile")
+    tiles = page.locator(".tile").count()
+    item = page.locator("#grid-item").inner_text()
+    page.locator(".tile").nth(0).click()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    assert page.locator(".tile.not").count() == 2
+    assert page.locator("#grid-words").inner_text() == f"{tiles - 2} are {item}, 2 not"
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => !document.querySelector('.tile.not')")
+    for _ in range(100):
+        log = server.catalog.corrections()
+        kept = sum(len(correction.objects) for correction in log)
+        if kept >= tiles - 2:
+            break
+        time.sleep(0.1)
+    assert kept == tiles - 2
+    assert {entry.label for correction in log for entry in correction.objects} == {item}
+    wait_for_answers(server.catalog, len(log))
+    page.keyboard.press("z")
+    page.wait_for_selector(".tile")
+    wait_for_answers(server.catalog, 2 * len(log))
+    assert not any(truth.reviewed for truth in server.catalog.truths().values())
+
+
+def test_answers_outlive_a_killed_server(server: Server, page_of: Callable[..., Any]) -> None:
+    page = page_of(server.address)
+    press(page, "Enter")
+    wait_for_answers(server.catalog, 1)
+    page.wait_for_timeout(500)  # the pictures that come next are there by now
+    server.kill()
+    ids = [shown(page)]
+    for _ in range(3):
+        ids.append(press(page, "x"))
+    page.wait_for_selector("#link.off")
+    assert "nothing is lost" in page.locator("#link").inner_text()
+    stored = page.evaluate("() => Object.keys(localStorage).filter(k => k.includes('.answer.'))")
+    assert len(stored) == 3
+    server.start()
+    wait_for_answers(server.catalog, 4)
+    page.wait_for_function("() => !document.querySelector('#link.off')")
+    assert [c.sample_id for c in server.catalog.corrections()][1:] == ids[:3]
+    assert (
+        page.evaluate("() => Object.keys(localStorage).filter(k => k.includes('.answer.'))") == []
+    )
+
+
+def test_who_comes_second_is_told(server: Server, page_of: Callable[..., Any]) -> None:
+    page = page_of(server.address)
+    from visionkit.flywheel.answers import Correction
+
+    before = shown(page)
+    server.catalog.correct(Correction("else-0001", before, 0, "bob", "reject"))
+    press(page, "Enter")
+    page.wait_for_selector(".toast.bad")
+    assert "bob has answered" in page.locator(".toast.bad").inner_text()
+    assert len(server.catalog.corrections()) == 1
+
+
+def test_a_finger_is_enough(server: Server, page_of: Callable[..., Any]) -> None:
+    page = page_of(server.address, width=820, has_touch=True)
+    before = shown(page)
+    page.locator(".claim input").first.tap()
+    page.locator("#accept").tap()
+    page.wait_for_function(
+        "before => document.documentElement.dataset.shown !== before", arg=before
+    )
+    wait_for_answers(server.catalog, 1)
+    page.locator("#undo").tap()
+    page.wait_for_function(
+        "before => document.documentElement.dataset.shown === before", arg=before
+    )
+    wait_for_answers(server.catalog, 2)
+    width = page.evaluate("() => document.documentElement.scrollWidth")
+    assert width <= 820  # nothing reaches out of the screen
+
+
+def test_names_are_shown_as_text(
+    tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
+) -> None:
+    catalog = shelves.shelf_catalog(tmp_path, 3)
+    evil = "<img src=x onerror=document.title='owned'>"
+    from visionkit.flywheel.answers import Proposal
+
+    catalog.add_proposals(
+        [Proposal("evil", "s1", "localization", evil, 0.5, 0.5, (5, 5, 90, 90), evil, evil, 0.4)]
+    )
+    server = Server(catalog, tmp_path / "server.log")
+    server.start()
+    try:
+        page = page_of(server.address)
+        for _ in range(2):
+            if shown(page) != "s1":
+                press(page, "s")
+        assert shown(page) == "s1"
+        assert evil in page.locator(".claim .name").all_inner_texts()
+        assert page.locator("#claims img").count() == 0
+        page.keyboard.press("p")
+        page.keyboard.press("Escape")
+        assert page.title() == "Review"
+    finally:
+        server.kill()

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from tests.clips import write_clip
+from tests.jobs.conftest import Scenes, predict_config
+from tests.jobs.test_predict_video import config_of
+from tests.worlds import (
+    classification_part,
+    localization_part,
+    new_finder,
+    three_items,
+    whole_backbone,
+)
+from visionkit.data.images import content_hash, read_image
+from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.inference.predictor import Predictor
+from visionkit.jobs.catalogued import model_name, proposals_of
+from visionkit.jobs.predict import predict
+from visionkit.jobs.predict_video import predict_video
+from visionkit.types import Sample
+
+
+@pytest.fixture(scope="module")
+def three_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with all heads; not to be changed."""
+    bundle = tmp_path_factory.mktemp("heads") / "bundle"
+    Predictor(
+        whole_backbone(),
+        new_finder(three_items()),
+        classification_part(threshold=0.4),
+        localization_part(threshold=0.05),
+    ).save(bundle)
+    return bundle
+
+
+@pytest.fixture(scope="module")
+def two_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with the trained heads, which are quick; not to be changed."""
+    bundle = tmp_path_factory.mktemp("heads") / "bundle"
+    boxes = localization_part(threshold=0.05, size=(48, 64))
+    classes = classification_part(threshold=0.4, size=(48, 64))
+    Predictor(whole_backbone(), None, classes, boxes).save(bundle)
+    return bundle
+
+
+def predicted(bundle: Path, scenes: Scenes, folder: Path, **changes: object) -> Catalog:
+    place = folder / "catalog"
+    predict(predict_config(bundle, scenes.folder, catalog=str(place), **changes), folder / "run")
+    return open_catalog(place)
+
+
+def test_pictures_come_with_thumbnail_embedding_and_what_is_said(
+    three_heads: Path, scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = predicted(three_heads, scenes, tmp_path)
+    found = {Path(sample.uri).name: sample for sample in catalog.samples()}
+    assert sorted(found) == ["0.png", "1.png", "2.png", "nothing.png"]
+    for name, sample in found.items():
+        image = read_image(scenes.folder / name)
+        assert sample.content_hash == content_hash(image)
+        assert (sample.height, sample.width) == image.shape[:2]
+        thumbnail = PillowImage.open(io.BytesIO(catalog.thumbnail(sample.id)))
+        assert max(thumbnail.size) <= 256
+        assert not catalog.truth(sample.id).reviewed
+    names, vectors = catalog.embeddings()
+    assert sorted(names) == sorted(sample.id for sample in found.values())
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    model = model_name(three_heads)
+    for number in range(3):
+        said = catalog.proposals([found[f"{number}.png"].id])
+        assert {entry.model for entry in said} == {model}
+        best = next(entry for entry in said if entry.task == "exemplar")
+        assert best.label == f"item {number}"
+        assert best.box == pytest.approx(scenes.boxes[f"{number}.png"], abs=8)
+        assert best.threshold == pytest.approx(
+            Predictor.load(three_heads, device="cpu").thresholds[best.label]
+        )
+        classes = [entry for entry in said if entry.task == "classification"]
+        assert [entry.box for entry in classes] == [None] * 3
+        assert classes[0].runner_up == classes[1].label
+        assert classes[1].runner_up == classes[0].label
+        assert {entry.threshold for entry in classes} == {np.float32(0.4)}
+    champion = catalog.champion()
+    assert champion is not None
+    assert (champion.name, champion.bundle) == (model, three_heads.as_posix())
+    assert "4 pictures new in the catalog" in capsys.readouterr().out
+
+
+def test_the_files_of_a_run_are_the_same_with_a_catalog(
+    two_heads: Path, scenes: Scenes, tmp_path: Path
+) -> None:
+    predict(predict_config(two_heads, scenes.folder), tmp_path / "plain")
+    predicted(two_heads, scenes, tmp_path)
+    for name in ("predictions.jsonl", "predictions.parquet"):
+        assert (tmp_path / "run" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+
+
+def test_predicting_again_adds_no_picture_and_a_copy_is_known(
+    two_heads: Path, scenes: Scenes, tmp_path: Path
+) -> None:
+    shutil.copyfile(scenes.folder / "0.png", scenes.folder / "copy.png")
+    catalog = predicted(two_heads, scenes, tmp_path)
+    before = catalog.proposals()
+    assert len(catalog.samples()) == 4
+    shutil.rmtree(tmp_path / "run")
+    again = predicted(two_heads, scenes, tmp_path)
+    assert len(again.samples()) == 4
+    assert sorted(entry.id for entry in again.proposals()) == sorted(entry.id for entry in before)
+
+
+def test_a_picture_of_a_data_set_keeps_its_name_and_labels(
+    two_heads: Path, scenes: Scenes, tmp_path: Path
+) -> None:
+    path = scenes.folder / "1.png"
+    height, width = read_image(path).shape[:2]
+    known = Sample("mine", path.as_posix(), width, height, "other", labels=("a",))
+    open_catalog(tmp_path / "catalog", create=True).add_samples([known])
+    catalog = predicted(two_heads, scenes, tmp_path)
+    assert len(catalog.samples()) == 4
+    assert catalog.samples(["mine"]) == [known]
+    assert catalog.thumbnail("mine")
+    assert catalog.embeddings(["mine"])[0] == ["mine"]
+    assert catalog.proposals(["mine"])
+
+
+def test_a_stopped_run_leaves_no_picture_out(
+    two_heads: Path, scenes: Scenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+    original = Predictor.predict
+
+    def stop_at_the_third(self: Predictor, images: Any, *args: Any, **options: Any) -> Any:
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(images)
+        return original(self, images, *args, **options)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Predictor, "predict", stop_at_the_third)
+        predicted(two_heads, scenes, tmp_path, batch_size=1)
+    assert len(open_catalog(tmp_path / "catalog").samples()) == 2
+    assert len(predicted(two_heads, scenes, tmp_path, batch_size=1).samples()) == 4
+
+
+def test_embeddings_of_another_backbone_stay(
+    two_heads: Path, scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = Sample("old", "/old.png", 8, 8, "old")
+    vectors = np.ones((1, 3), np.float32)
+    open_catalog(tmp_path / "catalog", create=True).add_samples([old], embeddings=vectors)
+    catalog = predicted(two_heads, scenes, tmp_path)
+    assert len(catalog.samples()) == 5
+    assert catalog.embeddings()[0] == ["old"]
+    assert "another backbone" in capsys.readouterr().out
+
+
+def test_finds_somewhat_below_their_thresholds_are_asked_about() -> None:
+    scores = [0.9, 0.5, 0.4, 0.2, *([0.3] * 30)]
+    records = [
+        {"task": "localization", "label": "dog", "score": score, "box": [0, 0, 5, 5]}
+        for score in scores
+    ]
+    said = proposals_of("p", records, {"localization": {"dog": 0.5}}, "m")
+    assert [entry.score for entry in said] == [0.9, 0.5, 0.4, *([0.3] * 18)]
+    assert {entry.threshold for entry in said} == {0.5}
+    assert len({entry.id for entry in said}) == len(said)
+    assert proposals_of("p", [], {}, "m") == []
+
+
+def test_frames_of_videos_are_kept_as_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "bundle"
+    boxes = localization_part(threshold=0.05, size=(48, 64))
+    Predictor(whole_backbone(), None, None, boxes).save(bundle)
+    write_clip(tmp_path / "clips" / "a.mp4", 8)
+    changes = {"catalog": str(tmp_path / "catalog"), "unsure": 2}
+    predict_video(config_of(bundle, tmp_path / "clips", **changes), tmp_path / "run")
+    catalog = open_catalog(tmp_path / "catalog")
+    samples = catalog.samples()
+    assert 2 <= len(samples) <= 4
+    for sample in samples:
+        assert Path(sample.uri).parent == tmp_path / "catalog" / "frames"
+        assert read_image(sample.uri).shape[:2] == (sample.height, sample.width) == (96, 128)
+        assert catalog.thumbnail(sample.id)
+    said = catalog.proposals()
+    assert said
+    assert {entry.task for entry in said} == {"localization"}
+    times = {round(entry.seconds * 10) for entry in said}
+    assert times <= set(range(8))
+    assert len(times) > 1
+    assert f"{len(samples)} frames new in the catalog" in capsys.readouterr().out
+    predict_video(config_of(bundle, tmp_path / "clips", **changes), tmp_path / "again")
+    assert len(open_catalog(tmp_path / "catalog").samples()) == len(samples)

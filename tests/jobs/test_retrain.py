@@ -1,0 +1,164 @@
+"""Retraining, as cron calls it: waiting, the first model, a challenger, the frozen test set."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.pages import Page
+from visionkit.cli.compose import compose
+from visionkit.config.flywheel import RetrainConfig
+from visionkit.data.demo_digits import make_demo_digits
+from visionkit.data.formats import read
+from visionkit.data.table import to_samples
+from visionkit.flywheel.answers import Correction
+from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.inference.predictor import Predictor
+from visionkit.jobs.retrain import retrain
+
+DIGITS, LABELLED, TESTED = 260, 60, 80
+
+
+def run(catalog: Path, scratch: Path, name: str, *words: str) -> Path:
+    """The folder of a retraining of small digits; it may be that nothing was to be done."""
+    folder = scratch / name
+    given = [
+        "task=classification",
+        f"catalog={catalog}",
+        "task.image_size=64",
+        "task.views=1",
+        f"task.cache.folder={scratch / 'features'}",
+        "trainer.accelerator=cpu",
+        "loop.least_corrections=40",
+        f"output={folder}",
+        *words,
+    ]
+    retrain(compose("retrain", RetrainConfig, given).config, catalog)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, str]]:
+    """A catalog after two turns of the wheel, its scratch folder, and what every picture shows."""
+    scratch = tmp_path_factory.mktemp("wheel")
+    found = to_samples(read(make_demo_digits(scratch / "digits", count=DIGITS), "folders").table)
+    truth = {sample.id: sample.labels[0] for sample in found}
+    samples = []
+    for number, sample in enumerate(sorted(found, key=lambda sample: sample.content_hash)):
+        split = "test" if number < TESTED else "train"
+        known = number < TESTED + LABELLED
+        samples.append(replace(sample, split=split, labels=sample.labels if known else ()))
+    place = scratch / "catalog"
+    catalog = open_catalog(place, create=True)
+    catalog.add_samples(samples, reviewed=[bool(sample.labels) for sample in samples])
+    run(place, scratch, "first")
+    answer(catalog, truth, count=100)
+    run(place, scratch, "second")
+    return place, scratch, truth
+
+
+def answer(catalog: Catalog, truth: dict[str, str], *, count: int) -> None:
+    """Labels so many pictures that nobody has labelled, as a person would."""
+    left = [name for name, known in catalog.truths().items() if not known.reviewed][:count]
+    assert len(left) == count
+    for name in left:
+        catalog.correct(Correction(f"answer-{name}", name, 0, "ann", "edit", labels=(truth[name],)))
+
+
+def test_the_first_model_becomes_the_champion_and_freezes_the_test_set(
+    turned: tuple[Path, Path, dict[str, str]],
+) -> None:
+    place, scratch, _ = turned
+    first = open_catalog(place).models()[0]
+    assert (first.version, first.parent, first.metrics["promoted"]) == ("v1", "", True)
+    frozen = json.loads((place / "frozen_test.json").read_text("utf-8"))
+    assert len(frozen["pictures"]) == TESTED
+    assert json.loads((scratch / "first" / "verdict.json").read_text("utf-8"))["promoted"] is True
+
+
+def test_a_challenger_is_judged_on_the_same_pictures_and_registered_with_its_lineage(
+    turned: tuple[Path, Path, dict[str, str]],
+) -> None:
+    place, scratch, _ = turned
+    catalog = open_catalog(place)
+    first, second = catalog.models()
+    verdict = json.loads((scratch / "second" / "verdict.json").read_text("utf-8"))
+    assert (second.version, second.parent) == ("v2", first.name)
+    assert second.metrics["test"] == first.metrics["test"]
+    assert verdict["champion"] == pytest.approx(first.metrics["value"])
+    assert verdict["challenger"] == pytest.approx(second.metrics["value"])
+    champion = catalog.champion()
+    assert champion is not None
+    assert champion.name == (second.name if verdict["promoted"] else first.name)
+    # 2.7 times the labels: better, and by more than chance.
+    assert verdict["challenger"] > verdict["champion"]
+    assert verdict["promoted"] is True
+    assert Predictor.load(champion.bundle, device="cpu").tasks == ("classification",)
+
+
+def test_the_figure_of_the_verdict_is_that_of_the_bundle(
+    turned: tuple[Path, Path, dict[str, str]],
+) -> None:
+    place, scratch, truth = turned
+    catalog = open_catalog(place)
+    tested = [sample for sample in catalog.samples() if sample.split == "test"]
+    bundle = scratch / "second" / "challenger" / "bundle"
+    said = Predictor.load(bundle, device="cpu").predict([sample.uri for sample in tested])
+    f1 = []
+    for digit in {truth[sample.id] for sample in tested}:
+        pairs = [
+            (truth[sample.id] == digit, digit in answer.labels)
+            for sample, answer in zip(tested, said, strict=True)
+        ]
+        right = sum(shown and named for shown, named in pairs)
+        f1.append(2 * right / sum(shown + named for shown, named in pairs))
+    assert catalog.models()[1].metrics["value"] == pytest.approx(sum(f1) / len(f1))
+
+
+def test_the_page_shows_the_wheel_and_loads_nothing(
+    turned: tuple[Path, Path, dict[str, str]],
+) -> None:
+    _, scratch, _ = turned
+    page = Page((scratch / "second" / "wheel.html").read_text("utf-8"))
+    assert page.outside == []
+    assert page.handlers == []
+    assert page.tags.count("circle") >= 2  # a model each
+    for words in ("F1 by version", "v1", "v2", "champion", "What it was made of"):
+        assert words in page.text
+
+
+def test_too_few_corrections_wait_and_write_nothing(
+    turned: tuple[Path, Path, dict[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, scratch, _ = turned
+    catalog = open_catalog(place)
+    before = len(catalog.models()), len(catalog.versions())
+    folder = run(place, scratch, "third")
+    assert not folder.exists()
+    assert (len(catalog.models()), len(catalog.versions())) == before
+    assert "0 pictures are new or corrected. 40 are waited for" in capsys.readouterr().out
+    folder = run(place, scratch, "off", "loop.enabled=false", "loop.least_corrections=0")
+    assert not folder.exists()
+    assert "loop.enabled is false" in capsys.readouterr().out
+
+
+def test_a_frozen_picture_that_is_labelled_otherwise_is_refused(
+    turned: tuple[Path, Path, dict[str, str]],
+) -> None:
+    place, scratch, truth = turned
+    catalog = open_catalog(place)
+    name = next(sample.id for sample in catalog.samples() if sample.split == "test")
+    wrong = "1" if truth[name] != "1" else "2"
+    catalog.correct(Correction("wrong", name, 0, "bob", "edit", labels=(wrong,)))
+    with pytest.raises(ValueError, match=f"1 labelled otherwise .{name}.*loop.refreeze=true"):
+        run(place, scratch, "fourth", "loop.least_corrections=1")
+
+
+def test_pictures_are_those_of_the_catalog(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"data.root must not be given to retrain, got x"):
+        run(tmp_path, tmp_path, "a", "data.root=x")
+    with pytest.raises(FileNotFoundError, match="must be a catalog"):
+        run(tmp_path / "none", tmp_path, "b")

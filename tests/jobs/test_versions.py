@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.conftest import Scenes
+from visionkit.cli import main
+from visionkit.data.formats import read
+from visionkit.data.table import load_table, to_samples
+from visionkit.flywheel.answers import Correction
+from visionkit.flywheel.catalog import Catalog, open_catalog
+
+
+def run(*words: str) -> int:
+    return main(list(words))
+
+
+def imported(scenes: Scenes, folder: Path) -> Catalog:
+    place = folder / "catalog"
+    source = f"source={scenes.folder}"
+    assert run("versions", "import", f"catalog={place}", source, "author=zoe") == 0
+    return open_catalog(place)
+
+
+def relabel(catalog: Catalog, name: str, label: str) -> None:
+    truth = catalog.truth(name)
+    catalog.correct(Correction(f"{name} {label}", name, truth.revision, "ann", "edit", (label,)))
+
+
+def test_a_labelled_set_comes_in_and_becomes_a_version(
+    scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = imported(scenes, tmp_path)
+    assert len(catalog.samples()) == 4
+    assert all(truth.reviewed for truth in catalog.truths().values())
+    assert all(catalog.thumbnail(sample.id) for sample in catalog.samples())
+    assert run("merge", f"catalog={catalog.uri}", "author=zoe", "note=the first") == 0
+    (version,) = catalog.versions()
+    assert (version.author, version.note, version.samples, version.boxes) == (
+        "zoe",
+        "the first",
+        4,
+        3,
+    )
+    assert "v1: 4 pictures, 3 boxes, 0 answers" in capsys.readouterr().out
+    assert run("merge", f"catalog={catalog.uri}") == 2
+    assert "got none; review some pictures first" in capsys.readouterr().err
+
+
+def test_the_same_set_again_changes_nothing_and_other_labels_correct(
+    scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = imported(scenes, tmp_path)
+    imported(scenes, tmp_path)
+    assert catalog.corrections() == []
+    path = scenes.folder / "annotations.json"
+    path.write_text(path.read_text("utf-8").replace("item 1", "milk"), "utf-8")
+    capsys.readouterr()
+    imported(scenes, tmp_path)
+    (entry,) = catalog.corrections()
+    assert (entry.sample_id, entry.reviewer, entry.objects[0].label) == ("1.png", "zoe", "milk")
+    assert "0 pictures new, 1 picture corrected, 3 known" in capsys.readouterr().out
+
+
+def test_versions_are_listed_compared_and_restored(
+    scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = imported(scenes, tmp_path)
+    place = f"catalog={catalog.uri}"
+    assert run("versions", "list", place) == 0
+    assert "There is none yet." in capsys.readouterr().out
+    run("merge", place)
+    relabel(catalog, "0.png", "shelf")
+    capsys.readouterr()
+    run("versions", "list", place)
+    assert "1 picture changed since then." in capsys.readouterr().out
+    run("merge", place)
+    capsys.readouterr()
+    assert run("versions", "diff", place) == 0
+    said = capsys.readouterr().out
+    assert "v1 to v2: 0 pictures more, 0 less, 1 changed" in said
+    assert "  item 0: -1\n  shelf: +1" in said
+    assert run("versions", "restore", place, "version=v1", "author=ben") == 0
+    assert catalog.at("v3") == catalog.at("v1")
+    assert catalog.versions()[-1].author == "ben"
+    assert run("versions", "restore", place) == 2
+    assert run("versions", "diff", place, "version=v1") == 2
+    assert run("versions", "export", place, "version=v9") == 2
+    assert "one of the catalog's (v1, v2, v3), got 'v9'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["coco", "voc", "yolo", "groundtruth", "csv"])
+def test_a_version_is_exported_and_reads_back(
+    scenes: Scenes, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = imported(scenes, tmp_path)
+    run("merge", f"catalog={catalog.uri}")
+    relabel(catalog, "0.png", "shelf")
+    target = tmp_path / "out"
+    words = ("versions", "export", f"catalog={catalog.uri}", f"export_format={form}")
+    assert run(*words, f"output={target}") == 0
+    found = to_samples(read(target, form).table)
+    version = catalog.at("v1")
+    assert sorted(sample.content_hash for sample in found) == sorted(
+        sample.content_hash for sample in version
+    )
+    by_hash = {sample.content_hash: sample for sample in found}
+    for sample in version:
+        again = by_hash[sample.content_hash].objects
+        assert [entry.label for entry in again] == [entry.label for entry in sample.objects]
+        for one, other in zip(again, sample.objects, strict=True):
+            assert one.box == pytest.approx(other.box, abs=0.01)
+    assert "train" in capsys.readouterr().out
+    assert run(*words, f"output={target}") == 2
+    assert run(*words, f"output={target}", "overwrite=true") == 0
+
+
+def test_a_version_is_exported_as_the_table_alone(scenes: Scenes, tmp_path: Path) -> None:
+    catalog = imported(scenes, tmp_path)
+    run("merge", f"catalog={catalog.uri}")
+    words = ("versions", "export", f"catalog={catalog.uri}", "export_format=parquet")
+    assert run(*words) == 0
+    path = tmp_path / "catalog_v1_parquet.parquet"
+    assert to_samples(load_table(path)) == catalog.at("v1")
+    assert run(*words) == 2
+
+
+@pytest.mark.parametrize("tool", ["label_studio", "cvat"])
+def test_a_version_goes_to_other_tools_and_their_answers_come_back(
+    scenes: Scenes, tmp_path: Path, tool: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = imported(scenes, tmp_path)
+    place = f"catalog={catalog.uri}"
+    run("merge", place)
+    target = tmp_path / "out"
+    assert run("versions", "export", place, f"export_format={tool}", f"output={target}") == 0
+    path = target / "annotations.xml"
+    if tool == "label_studio":
+        path = target / "tasks.json"
+        tasks = json.loads(path.read_text("utf-8"))
+        for task in tasks:
+            task["annotations"] = [{"result": task["predictions"][0]["result"]}]
+        path.write_text(json.dumps(tasks), "utf-8")
+    words = ("versions", "import", place, f"source={path}", f"source_format={tool}")
+    capsys.readouterr()
+    assert run(*words, "author=ann") == 0
+    assert "4 answers taken, 0 known from before; 1 picture said to show nothing" in (
+        capsys.readouterr().out
+    )
+    assert {entry.reviewer for entry in catalog.corrections()} == {"ann"}
+    assert catalog.unmerged() == 0  # they said what was known
+    assert run(*words, "author=ann") == 0
+    assert len(catalog.corrections()) == 4
+
+
+def test_importing_needs_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("versions", "import", f"catalog={tmp_path / 'catalog'}") == 2
+    assert "say source=PATH" in capsys.readouterr().err
+    assert run("versions", "list", f"catalog={tmp_path / 'none'}") == 2
+    assert "must be a catalog, but there is none" in capsys.readouterr().err

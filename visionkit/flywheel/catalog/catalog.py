@@ -1,0 +1,397 @@
+"""The catalog: pictures, what models say of them, what people answered, versions and models."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from visionkit.flywheel.answers import Correction, Proposal, Truth
+from visionkit.flywheel.catalog.corrections import CorrectionTable, check_correction
+from visionkit.flywheel.catalog.models import Model, ModelTable
+from visionkit.flywheel.catalog.predictions import ProposalTable
+from visionkit.flywheel.catalog.samples import Embeddings, SampleTable
+from visionkit.flywheel.catalog.store import Store
+from visionkit.flywheel.catalog.versions import Change, Cut, Version, VersionTable, changes
+from visionkit.types import Sample
+
+
+def open_catalog(uri: str | Path, *, create: bool = False) -> Catalog:
+    """The catalog in a folder or in object storage.
+
+    Args:
+        uri: the folder, or an address such as s3://bucket/catalog.
+        create: whether it is made where there is none.
+
+    Raises:
+        FileNotFoundError: there is none and `create` is false.
+    """
+    if not create and not Store.exists(str(uri)):
+        raise FileNotFoundError(
+            f"{uri} must be a catalog, but there is none; make it with "
+            f"visionkit predict bundle=BUNDLE source=PICTURES catalog={uri}"
+        )
+    return Catalog(Store(str(uri)))
+
+
+class Catalog:
+    """Everything that the flywheel knows. Made by `open_catalog`.
+
+    Threads and processes may share a catalog in a folder: each sees what the others have written
+    by its next call, and each write is whole and on the disk when the call returns. In object
+    storage only one process may write.
+
+    Attributes:
+        uri: where it lies.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.uri = store.uri
+        self._store = store
+        with store.writing():
+            self._samples = SampleTable(store)
+            self._corrections = CorrectionTable(store, self._samples)
+            self._proposals = ProposalTable(store)
+            self._versions = VersionTable(store)
+            self._models = ModelTable(store)
+        self._now: list[Sample] = []
+        self._truths: dict[str, Truth] = {}
+        self._shown = 0
+
+    def add_samples(
+        self,
+        samples: Sequence[Sample],
+        *,
+        thumbnails: Sequence[bytes] | None = None,
+        embeddings: Embeddings | None = None,
+        reviewed: bool | Sequence[bool] | None = None,
+    ) -> int:
+        """How many pictures were new; a known one is left as it is, but gets what it lacked.
+
+        Args:
+            samples: with labels and boxes where they have some.
+            thumbnails: JPEG, one a sample, b"" for none.
+            embeddings: (N, D) float32, one a sample.
+            reviewed: whether people have said what the pictures show, also that it is nothing.
+                None takes it so where there are labels or boxes and all boxes are by people.
+
+        Raises:
+            ValueError: ids are given twice, lengths don't agree, or embeddings have another
+                length than those in the catalog.
+        """
+        if reviewed is None:
+            known = [_by_people(sample) for sample in samples]
+        else:
+            known = [reviewed] * len(samples) if isinstance(reviewed, bool) else list(reviewed)
+        if len(known) != len(samples):
+            raise ValueError(f"reviewed must be one a sample ({len(samples)}), got {len(known)}")
+        with self._store.writing():
+            self._follow()
+            added = self._samples.add(
+                samples, reviewed=known, thumbnails=thumbnails, embeddings=embeddings
+            )
+            self._follow()
+            return len(added)
+
+    def add_proposals(
+        self, proposals: Sequence[Proposal], *, asked: Collection[tuple[str, str]] = ()
+    ) -> int:
+        """How many answers of models were added.
+
+        All that a model says of a picture comes in one call, and takes the place of what it said
+        before.
+
+        Args:
+            proposals: of pictures of the catalog.
+            asked: (sample id, model) of those about which the model may have nothing to say.
+
+        Raises:
+            KeyError: a picture is not in the catalog.
+        """
+        with self._store.writing():
+            self._follow()
+            for name in {entry.sample_id for entry in proposals} | {name for name, _ in asked}:
+                self._samples.place(name)
+            self._proposals.follow()
+            self._proposals.add(proposals, asked)
+        return len(proposals)
+
+    def samples(self, ids: Sequence[str] | None = None) -> list[Sample]:
+        """The pictures as they are now, in the order given, or all in the order they came.
+
+        Raises:
+            KeyError: one is not in the catalog.
+        """
+        with self._read():
+            if ids is None:
+                return list(self._now)
+            return [self._now[self._samples.place(name)] for name in ids]
+
+    def truth(self, sample_id: str) -> Truth:
+        """What a picture shows.
+
+        Raises:
+            KeyError: it is not in the catalog.
+        """
+        with self._read():
+            self._samples.place(sample_id)
+            return self._truths[sample_id]
+
+    def imported(self, sample_id: str) -> Truth:
+        """What was said of a picture when it came into the catalog.
+
+        Raises:
+            KeyError: it is not in the catalog.
+        """
+        with self._read():
+            return self._samples.imported(self._samples.place(sample_id))
+
+    def truths(self) -> dict[str, Truth]:
+        """What every picture shows, by id, in the order they came."""
+        with self._read():
+            return dict(self._truths)
+
+    def uri_of(self, sample_id: str) -> str:
+        """The file of a picture.
+
+        Raises:
+            KeyError: it is not in the catalog.
+        """
+        return self.samples([sample_id])[0].uri
+
+    def thumbnail(self, sample_id: str) -> bytes:
+        """JPEG of at most 256 pixels a side, or b"" where there is none."""
+        return self._samples.thumbnail(sample_id)
+
+    def embeddings(self, ids: Sequence[str] | None = None) -> tuple[list[str], Embeddings]:
+        """The pictures that have an embedding, of those given or all, and (N, D) float32."""
+        names, vectors = self._samples.embeddings(ids)
+        return names, np.ascontiguousarray(vectors)
+
+    def embedding_length(self) -> int | None:
+        """How many numbers an embedding has; None before the first."""
+        return self._samples.embedding_length()
+
+    def thumbnailed(self) -> set[str]:
+        """The pictures that have a thumbnail."""
+        return self._samples.thumbnailed()
+
+    def embedded(self) -> set[str]:
+        """The pictures that have an embedding."""
+        return self._samples.embedded()
+
+    def proposals(
+        self, ids: Sequence[str] | None = None, *, model: str | None = None
+    ) -> list[Proposal]:
+        """The newest answers of every model, or of one, about some pictures or all."""
+        with self._store.reading():
+            self._proposals.follow()
+            return self._proposals.select(ids, model)
+
+    def correct(self, correction: Correction) -> Truth:
+        """What the picture shows after an answer; the same answer again changes nothing.
+
+        "undo" takes back the reviewer's own last answer, if it is the last of the picture that
+        stands; its labels and boxes don't matter. New boxes by "human" become "human:<reviewer>".
+
+        Raises:
+            Conflict: somebody has answered since the reviewer saw the picture; nothing is written.
+            KeyError: the picture is not in the catalog.
+            ValueError: the answer is none, or there is nothing to take back.
+        """
+        check_correction(correction)
+        with self._store.writing():
+            self._follow()
+            self._samples.place(correction.sample_id)
+            if correction.id not in self._corrections:
+                self._corrections.add(correction)
+                self._follow()
+            return self._truths[correction.sample_id]
+
+    def corrections(self, *, since: str = "") -> list[Correction]:
+        """All answers in their order, or those after the one of an id.
+
+        Raises:
+            KeyError: there is no answer of that id.
+        """
+        with self._read():
+            first = self._corrections.place(since) + 1 if since else 0
+            return self._corrections.all[first:]
+
+    def unmerged(self) -> int:
+        """How many pictures people have changed or vouched for since the last version."""
+        with self._read():
+            return len(self._changed())
+
+    def merge(self, *, author: str, note: str = "") -> Version:
+        """A new version: all pictures that somebody has vouched for, as they are now.
+
+        Raises:
+            ValueError: nothing has changed since the last version.
+        """
+        with self._store.writing():
+            self._follow()
+            old = self._versions.last_cut()
+            fresh = any(self._samples.reviewed[old.last_sample + 1 :])
+            if not fresh and not self._changed():
+                raise ValueError(
+                    "there must be corrections or pictures that no version has, got none; "
+                    "review some pictures first"
+                )
+            return self._add_version(author, note)
+
+    def versions(self) -> list[Version]:
+        """The versions in their order."""
+        with self._read():
+            return list(self._versions.all)
+
+    def at(self, version: str) -> list[Sample]:
+        """The pictures of a version exactly as they were, in the order they came.
+
+        Pictures that nobody had vouched for are not among them: to be without labels doesn't mean
+        that they show nothing.
+
+        Raises:
+            KeyError: there is no such version.
+        """
+        with self._read():
+            return self._up_to(self._versions.cut(version))
+
+    def restore(self, version: str, *, author: str) -> Version:
+        """A new version equal to an old one. Answers since then stay in the log.
+
+        Pictures that the old version doesn't have are as if nobody had vouched for them.
+
+        Raises:
+            KeyError: there is no such version.
+        """
+        with self._store.writing():
+            self._follow()
+            cut = self._versions.cut(version)
+            self._corrections.set(list(self._back_to(cut)), author=author)
+            self._follow()
+            return self._add_version(author, f"equal to {version}", restored=version)
+
+    def diff(self, old: str, new: str) -> list[Change]:
+        """The pictures that changed between two versions, by id.
+
+        Raises:
+            KeyError: there is no such version.
+        """
+        return changes(self.at(old), self.at(new))
+
+    def add_model(self, model: Model) -> None:
+        """Adds a bundle with what it was made of.
+
+        Raises:
+            ValueError: its name is taken or empty, its status is none, or there is a champion.
+        """
+        with self._store.writing():
+            self._models.follow()
+            self._models.add(model)
+
+    def models(self) -> list[Model]:
+        """The models in the order they came, each as it stands now."""
+        with self._store.reading():
+            self._models.follow()
+            return list(self._models.by_name.values())
+
+    def champion(self) -> Model | None:
+        """The model in use, or None before one was promoted."""
+        with self._store.reading():
+            self._models.follow()
+            return self._models.champion()
+
+    def promote(self, name: str) -> Model:
+        """Makes a model the champion, and retires the one that was.
+
+        Raises:
+            KeyError: there is no such model.
+        """
+        with self._store.writing():
+            self._models.follow()
+            return self._models.promote(name)
+
+    def retire(self, name: str) -> None:
+        """Says that a model is not used and won't be.
+
+        Raises:
+            KeyError: there is no such model.
+        """
+        with self._store.writing():
+            self._models.follow()
+            self._models.retire(name)
+
+    @contextmanager
+    def _read(self) -> Iterator[None]:
+        with self._store.reading():
+            self._follow()
+            yield
+
+    def _follow(self) -> None:
+        """Takes in what anybody has written, and keeps `_now` and `_truths` what is so now."""
+        self._versions.follow()
+        self._corrections.follow()
+        news = self._samples.all[len(self._now) :]
+        for place, sample in enumerate(news, start=len(self._now)):
+            self._truths[sample.id] = self._samples.imported(place)
+        self._now += news
+        for name in self._corrections.answered(since=self._shown - 1):
+            place = self._samples.place(name)
+            truth = self._truths[name] = self._corrections.truth(place)
+            self._now[place] = _with(self._samples.all[place], truth)
+        self._shown = len(self._corrections.all)
+
+    def _changed(self) -> list[str]:
+        """The pictures of which something else is said than in the last version."""
+        cut = self._versions.last_cut()
+        return [
+            name
+            for name in self._corrections.answered(since=cut.last_correction)
+            if _content(self._truths[name]) != _content(self._then(name, cut))
+        ]
+
+    def _then(self, name: str, cut: Cut) -> Truth:
+        return self._corrections.truth(self._samples.place(name), until=cut.last_correction)
+
+    def _up_to(self, cut: Cut) -> list[Sample]:
+        samples = self._samples.all[: cut.last_sample + 1]
+        truths = [
+            self._corrections.truth(place, until=cut.last_correction)
+            for place in range(len(samples))
+        ]
+        pairs = zip(samples, truths, strict=True)
+        return [_with(sample, truth) for sample, truth in pairs if truth.reviewed]
+
+    def _back_to(self, cut: Cut) -> Iterator[tuple[Sample, Truth]]:
+        """The pictures of which something else is said now, with what was said then."""
+        for place, sample in enumerate(self._samples.all):
+            now = self._truths[sample.id]
+            then = self._corrections.truth(place, until=cut.last_correction)
+            if place > cut.last_sample:
+                then = replace(then, reviewed=False)
+            if _content(now) != _content(then):
+                yield sample, then
+
+    def _add_version(self, author: str, note: str, *, restored: str = "") -> Version:
+        cut = Cut(self._samples.last, self._corrections.last)
+        samples = self._up_to(cut)
+        return self._versions.add(samples, cut, author=author, note=note, restored=restored)
+
+
+def _with(sample: Sample, truth: Truth) -> Sample:
+    if (sample.labels, sample.objects) == (truth.labels, truth.objects):
+        return sample
+    return replace(sample, labels=truth.labels, objects=truth.objects)
+
+
+def _content(truth: Truth) -> tuple[object, ...]:
+    return truth.labels, truth.objects, truth.reviewed
+
+
+def _by_people(sample: Sample) -> bool:
+    said = bool(sample.labels or sample.objects)
+    return said and all(entry.source.split(":")[0] == "human" for entry in sample.objects)

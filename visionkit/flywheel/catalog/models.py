@@ -1,0 +1,103 @@
+"""The models of a catalog, and what each was made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+import pyarrow as pa
+
+from visionkit.flywheel.catalog.schema import MODELS
+from visionkit.flywheel.catalog.store import Store
+
+Status = Literal["champion", "challenger", "retired"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A bundle and what it was made of.
+
+    Attributes:
+        name: unique within the catalog.
+        bundle: its folder.
+        parent: name of the model that it was trained from; "" for none.
+        version: of the catalog that it was trained on; "" for none.
+        config_hash: of the config that it was trained by.
+        code: version of visionkit, or commit.
+        created: ISO 8601 time; set by the catalog where it is "".
+        metrics: figures, as JSON values.
+        status: champion (in use, at most one), challenger or retired.
+    """
+
+    name: str
+    bundle: str
+    parent: str = ""
+    version: str = ""
+    config_hash: str = ""
+    code: str = ""
+    created: str = ""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    status: Status = "challenger"
+
+
+class ModelTable:
+    """The models by name, in the order they came."""
+
+    def __init__(self, store: Store) -> None:
+        self._table = store.table("models", MODELS)
+        self.by_name: dict[str, Model] = {}
+
+    def follow(self) -> None:
+        """Takes in what was added by anybody."""
+        self._take(self._table.fresh())
+
+    def champion(self) -> Model | None:
+        """The model in use, or None before one was promoted."""
+        return next((each for each in self.by_name.values() if each.status == "champion"), None)
+
+    def add(self, model: Model) -> None:
+        """Adds a model; while `Store.writing` is held and all was followed.
+
+        Raises:
+            ValueError: its name is taken or empty, its status is none, or there is a champion.
+        """
+        if not model.name.strip() or model.name in self.by_name:
+            raise ValueError(
+                f"the name of a model must be its own, got {model.name!r}; choose another"
+            )
+        if model.status not in get_args(Status):
+            raise ValueError(
+                f"status must be one of {', '.join(get_args(Status))}, got {model.status!r}"
+            )
+        if model.status == "champion" and self.champion() is not None:
+            raise ValueError("there is a champion; add the model as challenger and promote it")
+        created = model.created or datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._append([replace(model, created=created)])
+
+    def promote(self, name: str) -> Model:
+        """Makes a model the champion and retires the old one, in one step; or KeyError."""
+        if name not in self.by_name:
+            names = ", ".join(self.by_name) or "none yet"
+            raise KeyError(f"the model must be one of the catalog's ({names}), got {name!r}")
+        old = self.champion()
+        retired = [] if old is None or old.name == name else [replace(old, status="retired")]
+        self._append([*retired, replace(self.by_name[name], status="champion")])
+        return self.by_name[name]
+
+    def retire(self, name: str) -> None:
+        """Says that a model won't be used; or KeyError."""
+        self._append([replace(self.by_name[name], status="retired")])
+
+    def _append(self, models: list[Model]) -> None:
+        rows = [
+            {**vars(model), "metrics": json.dumps(dict(model.metrics), allow_nan=False)}
+            for model in models
+        ]
+        self._take(self._table.append(pa.Table.from_pylist(rows, schema=MODELS)))
+
+    def _take(self, rows: pa.Table) -> None:
+        for row in rows.select(MODELS.names).to_pylist():
+            self.by_name[row["name"]] = Model(**{**row, "metrics": json.loads(row["metrics"])})

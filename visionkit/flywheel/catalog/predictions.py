@@ -1,0 +1,77 @@
+"""What models say of the pictures of a catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from visionkit.flywheel.answers import Proposal
+from visionkit.flywheel.catalog.schema import PROPOSALS, boxes_of
+from visionkit.flywheel.catalog.store import Store, without_collecting
+
+_NAMES = [name for name in PROPOSALS.names if name != "batch"]
+
+
+class ProposalTable:
+    """The newest answers of each model about each picture."""
+
+    def __init__(self, store: Store) -> None:
+        self._table = store.table("predictions", PROPOSALS)
+        self._answers: dict[str, dict[str, list[Proposal]]] = {}
+
+    def follow(self) -> None:
+        """Takes in what was added by anybody."""
+        self._take(self._table.fresh())
+
+    def add(self, proposals: Sequence[Proposal], asked: Collection[tuple[str, str]]) -> None:
+        """Adds answers, all or none; while `Store.writing` is held and all was followed.
+
+        Args:
+            proposals: of each model about each picture all that it says.
+            asked: sample id and model of those that may have no answers.
+        """
+        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        answered = {(entry.sample_id, entry.model) for entry in proposals}
+        nothing = [
+            Proposal(f"{sample}:{model}", sample, "", "", 0.0, 0.0, None, model, created=now)
+            for sample, model in asked
+            if (sample, model) not in answered
+        ]
+        rows = [*proposals, *nothing]
+        if not rows:
+            return
+        columns = {name: [getattr(entry, name) for entry in rows] for name in _NAMES}
+        columns["created"] = [entry or now for entry in columns["created"]]
+        columns["batch"] = [self._table.last + 1] * len(rows)
+        self._take(self._table.append(pa.table(columns, schema=PROPOSALS)))
+
+    def select(self, ids: Sequence[str] | None, model: str | None) -> list[Proposal]:
+        """The answers about some pictures or all, by one model or all."""
+        pictures = self._answers if ids is None else dict.fromkeys(ids)
+        return [
+            proposal
+            for picture in pictures
+            for name, answers in self._answers.get(picture, {}).items()
+            if model is None or name == model
+            for proposal in answers
+        ]
+
+    @without_collecting()
+    def _take(self, rows: pa.Table) -> None:
+        fresh: dict[tuple[str, str, int], list[Proposal]] = {}
+        batches = rows.column("batch").to_pylist()
+        for entry, batch in zip(_proposals(rows), batches, strict=True):
+            fresh.setdefault((entry.sample_id, entry.model, batch), []).append(entry)
+        for (sample, model, _), answers in fresh.items():
+            kept = [answer for answer in answers if answer.label]
+            self._answers.setdefault(sample, {})[model] = kept
+
+
+def _proposals(rows: pa.Table) -> list[Proposal]:
+    columns = [
+        boxes_of(rows.column(name)) if name == "box" else rows.column(name).to_pylist()
+        for name in _NAMES
+    ]
+    return [Proposal(*values) for values in zip(*columns, strict=True)]

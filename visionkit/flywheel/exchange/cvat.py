@@ -1,0 +1,125 @@
+"""CVAT: XML of the form "CVAT for images 1.1", and the same back.
+
+docs.cvat.ai/docs/dataset_management/formats/format-cvat. The names of the pictures carry id and
+revision. CVAT says of no picture whether somebody has looked at it: all in a file count as
+answered.
+"""
+
+from __future__ import annotations
+
+import math
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from visionkit.data.formats.text import Element, TextError, read_xml
+from visionkit.data.problems import Problem
+from visionkit.files import write_bytes, write_json
+from visionkit.flywheel.exchange.answered import Answered, Answers
+from visionkit.flywheel.exchange.naming import read_name
+from visionkit.flywheel.exchange.question import Question, box_labels, whole_labels
+from visionkit.types import ObjectBox, Sample
+
+ANNOTATIONS_NAME, LABELS_NAME = "annotations.xml", "labels.json"
+_CORNERS = ("xtl", "ytl", "xbr", "ybr")
+
+
+def write(questions: Sequence[Question], names: Mapping[str, str], folder: Path) -> None:
+    """Writes annotations.xml to upload, and labels.json for the raw labels of the task."""
+    root = ET.Element("annotations")
+    ET.SubElement(root, "version").text = "1.1"
+    for number, question in enumerate(questions):
+        root.append(_image(number, question, names[question.sample.id]))
+    ET.indent(root)
+    write_bytes(folder / ANNOTATIONS_NAME, ET.tostring(root, encoding="utf-8") + b"\n")
+    boxes, whole = box_labels(questions), whole_labels(questions)
+    kinds = {label: "any" if label in boxes and label in whole else "" for label in boxes + whole}
+    labels = [
+        {"name": label, "type": kind or ("rectangle" if label in boxes else "tag")}
+        for label, kind in sorted(kinds.items())
+    ]
+    write_json(folder / LABELS_NAME, [{**each, "attributes": []} for each in labels])
+
+
+def read(path: Path, samples: Mapping[str, Sample]) -> Answers:
+    """The answers in an annotations.xml; a picture without boxes and tags shows nothing.
+
+    Args:
+        path: the exported file.
+        samples: by id.
+
+    Raises:
+        ValueError: the file is no such export.
+    """
+    try:
+        root = read_xml(path)
+    except TextError as error:
+        raise ValueError(f"{path}: {error}") from error
+    if root.tag != "annotations":
+        raise ValueError(f"{path} must begin with <annotations> as CVAT exports, got <{root.tag}>")
+    answered: list[Answered] = []
+    problems: list[Problem] = []
+    for element in root.children:
+        if element.tag == "track":
+            problems.append(_problem(path, element, "tracks can't be read; export for images"))
+        elif element.tag == "image":
+            try:
+                answered.append(_answer(element, samples, path, problems))
+            except (KeyError, ValueError) as error:
+                problems.append(_problem(path, element, f"{error.args[0]}; left out"))
+    return Answers(tuple(answered), tuple(problems))
+
+
+def _image(number: int, question: Question, name: str) -> ET.Element:
+    sample = question.sample
+    size = {"width": str(sample.width), "height": str(sample.height)}
+    element = ET.Element("image", {"id": str(number), "name": name, **size})
+    for entry in question.shown:
+        element.append(_box(entry))
+    for label in question.shown_labels:
+        ET.SubElement(element, "tag", {"label": label, "source": "auto"})
+    return element
+
+
+def _box(entry: ObjectBox) -> ET.Element:
+    corners = (f"{value:.2f}" for value in entry.box)
+    values = {"label": entry.label, "source": "auto", "occluded": "0", "z_order": "0"}
+    return ET.Element("box", values | dict(zip(_CORNERS, corners, strict=True)))
+
+
+def _answer(
+    element: Element, samples: Mapping[str, Sample], path: Path, problems: list[Problem]
+) -> Answered:
+    sample_id, revision = read_name(element.attributes["name"])
+    if sample_id not in samples:
+        raise ValueError(f"the picture must be in the catalog, got {sample_id!r}")
+    labels: list[str] = []
+    boxes = []
+    for child in element.children:
+        label = child.attributes.get("label", "")
+        if child.tag == "box":
+            boxes.append((label, _corners(child.attributes)))
+        elif child.tag == "tag":
+            labels.append(label)
+        else:
+            reason = f"only boxes and tags can be read, got {child.tag}; left out"
+            problems.append(_problem(path, child, reason))
+    names = tuple(dict.fromkeys(labels))
+    return Answered(sample_id, revision, "", names, tuple(boxes), line=element.line)
+
+
+def _corners(values: Mapping[str, str]) -> tuple[float, float, float, float]:
+    """Xyxy in pixels of what a box covers, if it is turned about its middle, too."""
+    x_min, y_min, x_max, y_max = (float(values[name]) for name in _CORNERS)
+    angle = math.radians(float(values.get("rotation", 0)))
+    if not angle:
+        return x_min, y_min, x_max, y_max
+    cos, sin = abs(math.cos(angle)), abs(math.sin(angle))
+    width, height = x_max - x_min, y_max - y_min
+    right, down = (cos * width + sin * height) / 2, (sin * width + cos * height) / 2
+    x, y = (x_min + x_max) / 2, (y_min + y_max) / 2
+    return x - right, y - down, x + right, y + down
+
+
+def _problem(path: Path, element: Element, reason: str) -> Problem:
+    return Problem(str(path), element.line, reason)

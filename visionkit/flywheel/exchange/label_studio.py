@@ -1,0 +1,173 @@
+"""Label Studio: a JSON list of tasks, with predictions, and its JSON export back.
+
+Its form is that of labelstud.io/guide/tasks and /guide/export: boxes in percent of the picture,
+turned about their upper left corner. Each task carries id and revision of its picture.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from visionkit.data.formats.text import TextError, read_text
+from visionkit.data.problems import Problem
+from visionkit.files import write_bytes, write_json
+from visionkit.flywheel.exchange.answered import Answered, Answers
+from visionkit.flywheel.exchange.question import Question, box_labels, whole_labels
+from visionkit.types import Sample
+
+TASKS_NAME, CONFIG_NAME = "tasks.json", "label_config.xml"
+_ID, _REVISION = "visionkit_id", "visionkit_revision"
+_SERVED = "/data/local-files/?d=images/"
+"""How Label Studio serves local files below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT."""
+
+
+def write(questions: Sequence[Question], names: Mapping[str, str], folder: Path) -> None:
+    """Writes tasks.json, and label_config.xml for the settings of the project."""
+    write_json(folder / TASKS_NAME, [_task(each, names[each.sample.id]) for each in questions])
+    write_bytes(folder / CONFIG_NAME, _config(box_labels(questions), whole_labels(questions)))
+
+
+def read(path: Path, samples: Mapping[str, Sample]) -> Answers:
+    """The answers in a JSON export; tasks that nobody answered are left out.
+
+    Args:
+        path: the exported file.
+        samples: by id, for their sizes.
+
+    Raises:
+        ValueError: the file is no such export.
+    """
+    try:
+        tasks = json.loads(read_text(path))
+    except TextError as error:
+        raise ValueError(f"{path}: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} must be a JSON export of Label Studio, got {error}") from error
+    if not isinstance(tasks, list):
+        raise ValueError(f"{path} must be a JSON export of Label Studio, which is a list of tasks")
+    answered: list[Answered] = []
+    problems: list[Problem] = []
+    for number, task in enumerate(tasks, start=1):
+        try:
+            answer = _answer(task, samples)
+        except (KeyError, TypeError, ValueError) as error:
+            reason = f"task {number} must be one of those written by visionkit, got {error!r}"
+            problems.append(Problem(str(path), None, f"{reason}; left out"))
+        else:
+            answered += [answer] if answer else []
+    return Answers(tuple(answered), tuple(problems))
+
+
+def _task(question: Question, name: str) -> dict[str, Any]:
+    sample = question.sample
+    data = {
+        "image": _SERVED + quote(name),
+        _ID: sample.id,
+        _REVISION: question.revision,
+        "reason": question.reason,
+    }
+    result = [_rectangle(sample, number, question) for number in range(len(question.shown))]
+    if question.shown_labels:
+        result.append(_choices(question.shown_labels))
+    model = next((entry.model for entry in question.proposals), "visionkit")
+    return {"data": data, "predictions": [{"model_version": model, "result": result}]}
+
+
+def _rectangle(sample: Sample, number: int, question: Question) -> dict[str, Any]:
+    entry = question.shown[number]
+    x_min, y_min, x_max, y_max = entry.box
+    return {
+        "id": f"box{number}",
+        "type": "rectanglelabels",
+        "from_name": "box",
+        "to_name": "image",
+        "original_width": sample.width,
+        "original_height": sample.height,
+        "value": {
+            "x": 100 * x_min / sample.width,
+            "y": 100 * y_min / sample.height,
+            "width": 100 * (x_max - x_min) / sample.width,
+            "height": 100 * (y_max - y_min) / sample.height,
+            "rotation": 0,
+            "rectanglelabels": [entry.label],
+        },
+    }
+
+
+def _choices(labels: Sequence[str]) -> dict[str, Any]:
+    value = {"choices": list(labels)}
+    return {"id": "whole", "type": "choices", "from_name": "whole", "to_name": "image"} | {
+        "value": value
+    }
+
+
+def _config(boxes: Sequence[str], whole: Sequence[str]) -> bytes:
+    view = ET.Element("View")
+    ET.SubElement(view, "Header", value="$reason")
+    ET.SubElement(view, "Image", name="image", value="$image", zoom="true")
+    controls: tuple[tuple[str, str, str, Sequence[str], dict[str, str]], ...] = (
+        ("RectangleLabels", "box", "Label", boxes, {}),
+        ("Choices", "whole", "Choice", whole, {"choice": "multiple"}),
+    )
+    for tag, name, child, labels, options in controls:
+        if labels:
+            control = ET.SubElement(view, tag, {"name": name, "toName": "image", **options})
+            for label in labels:
+                ET.SubElement(control, child, value=label)
+    ET.indent(view)
+    content: bytes = ET.tostring(view, encoding="utf-8")
+    return content + b"\n"
+
+
+def _answer(task: Mapping[str, Any], samples: Mapping[str, Sample]) -> Answered | None:
+    """The last thing that somebody said of a picture."""
+    if not isinstance(task, dict):
+        raise TypeError(f"a task must be an object, got {task!r:.40}")
+    given = [each for each in task.get("annotations", ()) if isinstance(each, dict)]
+    if not given:
+        return None
+    last = max(given, key=lambda each: str(each.get("updated_at", "")))
+    data = task["data"]
+    sample = samples[str(data[_ID])]
+    labels: list[str] = []
+    boxes = []
+    for result in last.get("result", ()):
+        value = result["value"]
+        if result["type"] == "rectanglelabels":
+            corners = _corners(value, sample)
+            boxes += [(str(label), corners) for label in value["rectanglelabels"]]
+        elif result["type"] == "choices":
+            labels += [str(label) for label in value["choices"]]
+    return Answered(
+        sample.id,
+        int(data[_REVISION]),
+        _who(last.get("completed_by")),
+        tuple(dict.fromkeys(labels)),
+        tuple(boxes),
+        unsure=bool(last.get("was_cancelled")),
+    )
+
+
+def _corners(value: Mapping[str, Any], sample: Sample) -> tuple[float, float, float, float]:
+    """Xyxy in pixels of what a box covers, if it is turned, too."""
+    x, width = (float(value[name]) * sample.width / 100 for name in ("x", "width"))
+    y, height = (float(value[name]) * sample.height / 100 for name in ("y", "height"))
+    angle = math.radians(float(value.get("rotation") or 0))
+    cos, sin = math.cos(angle), math.sin(angle)
+    corners = [(0.0, 0.0), (width, 0.0), (0.0, height), (width, height)]
+    xs = [x + cos * right - sin * down for right, down in corners]
+    ys = [y + sin * right + cos * down for right, down in corners]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _who(value: object) -> str:
+    """A person as the export names them: by number, or with an address."""
+    if isinstance(value, dict):
+        return str(value.get("email") or "") or _who(value.get("id"))
+    return "" if value is None else f"annotator {value}"

@@ -1,0 +1,77 @@
+"""Pictures as questions to another annotation tool: a folder that it imports."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+
+from visionkit.files import atomic_folder
+from visionkit.flywheel.answers import Asked, Proposal
+from visionkit.flywheel.catalog import Catalog
+from visionkit.flywheel.exchange import cvat, label_studio
+from visionkit.flywheel.exchange.naming import picture_name
+from visionkit.flywheel.exchange.question import Question
+
+TOOLS: Mapping[str, Callable[[Sequence[Question], Mapping[str, str], Path], None]] = (
+    MappingProxyType({"label_studio": label_studio.write, "cvat": cvat.write})
+)
+"""Name -> what writes the annotations of questions, whose pictures lie under names, to a folder."""
+
+
+def questions_about(catalog: Catalog, asked: Sequence[Asked]) -> list[Question]:
+    """The pictures of a queue as questions, with what is known and what models propose.
+
+    Raises:
+        KeyError: a picture is not in the catalog.
+    """
+    ids = [entry.sample_id for entry in asked]
+    proposals: dict[str, list[Proposal]] = {}
+    for proposal in catalog.proposals(ids):
+        proposals.setdefault(proposal.sample_id, []).append(proposal)
+    truths = catalog.truths()
+    return [
+        Question(
+            sample,
+            truths[sample.id].revision,
+            tuple(proposals.get(sample.id, ())),
+            "; ".join(reason.words for reason in entry.reasons),
+        )
+        for sample, entry in zip(catalog.samples(ids), asked, strict=True)
+    ]
+
+
+def write_questions(
+    questions: Sequence[Question], path: str | Path, tool: str, *, overwrite: bool = False
+) -> None:
+    """Writes a folder with a copy of all pictures and annotations, whole or not at all.
+
+    Args:
+        questions: at least one.
+        path: the folder to make.
+        tool: one of `TOOLS`.
+        overwrite: whether a folder that is there is replaced.
+
+    Raises:
+        ValueError: there is no such tool, or no question.
+        FileNotFoundError: a picture is gone.
+        FileExistsError: `path` is there and `overwrite` is false.
+        RuntimeError: the disk is full.
+    """
+    if tool not in TOOLS:
+        raise ValueError(f"the tool must be one of {', '.join(TOOLS)}, got {tool!r}")
+    if not questions:
+        raise ValueError("there must be at least one picture to ask about, got none")
+    with atomic_folder(path, overwrite=overwrite) as folder:
+        names = {each.sample.id: picture_name(each.sample, each.revision) for each in questions}
+        for each in questions:
+            _copy(Path(each.sample.uri), folder / "images" / names[each.sample.id])
+        TOOLS[tool](questions, names, folder)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise FileNotFoundError(f"the picture {source} of the catalog is gone; put it back")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)

@@ -1,0 +1,131 @@
+"""Answers of other annotation tools, taken into the catalog as corrections."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from visionkit.data.problems import Problem
+from visionkit.flywheel.answers import Action, Conflict, Correction, Proposal
+from visionkit.flywheel.catalog import Catalog
+from visionkit.flywheel.exchange import cvat, label_studio
+from visionkit.flywheel.exchange.answered import Answered, Answers
+from visionkit.types import ObjectBox, Sample
+
+READERS: Mapping[str, Callable[[Path, Mapping[str, Sample]], Answers]] = MappingProxyType(
+    {"label_studio": label_studio.read, "cvat": cvat.read}
+)
+_SAME = 0.05
+"""Pixels by which a corner may have moved through rounding, and nobody has moved it."""
+_NAMESPACE = uuid.UUID("6f1c1a0e-6d0b-4e0e-9a39-6f8f3ad4f3a1")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a file of answers.
+
+    Attributes:
+        corrections: how many were new.
+        known: how many had been taken before.
+        empty: how many pictures were said to show nothing.
+        problems: what was left out, conflicts among it.
+    """
+
+    corrections: int
+    known: int
+    empty: int
+    problems: tuple[Problem, ...]
+
+
+def take_answers(catalog: Catalog, path: str | Path, tool: str, *, reviewer: str) -> Taken:
+    """Takes the answers of a file; the same file again changes nothing.
+
+    A box that is as it was known or proposed keeps who said so; others are the reviewer's.
+    Pictures that were answered otherwise since the question was written are left as they are.
+
+    Args:
+        catalog: that the questions came from.
+        path: what the tool exported.
+        tool: one of `READERS`.
+        reviewer: who answered, where the file does not say.
+
+    Raises:
+        ValueError: there is no such tool, or the file is not of its form.
+    """
+    if tool not in READERS:
+        raise ValueError(f"the tool must be one of {', '.join(READERS)}, got {tool!r}")
+    samples = {sample.id: sample for sample in catalog.samples()}
+    found = READERS[tool](Path(path), samples)
+    problems = list(found.problems)
+    before = {entry.id for entry in catalog.corrections()}
+    corrections = known = empty = 0
+    for answer in found.answered:
+        proposals = catalog.proposals([answer.sample_id])
+        entry = _correction(answer, samples[answer.sample_id], proposals, tool, reviewer)
+        try:
+            catalog.correct(entry)
+        except (Conflict, ValueError) as error:
+            reason = f"{answer.sample_id}: {error}; left out"
+            problems.append(Problem(str(path), answer.line, reason))
+            continue
+        is_known = entry.id in before
+        corrections, known = corrections + (not is_known), known + is_known
+        empty += entry.action == "reject"
+    return Taken(corrections, known, empty, tuple(problems))
+
+
+def _correction(
+    answer: Answered, sample: Sample, proposals: Sequence[Proposal], tool: str, reviewer: str
+) -> Correction:
+    who = f"{answer.reviewer or reviewer}"
+    there = [
+        *sample.objects,
+        *(
+            ObjectBox(entry.label, entry.box, entry.model, entry.created)
+            for entry in proposals
+            if entry.box is not None
+        ),
+    ]
+    objects = tuple(_recognised(label, box, there) for label, box in answer.boxes)
+    content = repr((tool, answer.sample_id, answer.revision, who, answer.labels, answer.boxes))
+    return Correction(
+        str(uuid.uuid5(_NAMESPACE, content)),
+        answer.sample_id,
+        answer.revision,
+        who,
+        _action(answer, objects, proposals),
+        answer.labels,
+        objects,
+        seen=tuple(entry.id for entry in proposals),
+        model=next((entry.model for entry in proposals), ""),
+    )
+
+
+def _action(
+    answer: Answered, objects: Sequence[ObjectBox], proposals: Sequence[Proposal]
+) -> Action:
+    if answer.unsure:
+        return "unsure"
+    if not objects and not answer.labels:
+        return "reject"
+    likely = [entry for entry in proposals if entry.score >= entry.threshold]
+    boxes = sorted((entry.label, entry.box) for entry in likely if entry.box is not None)
+    labels = {entry.label for entry in likely if entry.box is None}
+    as_proposed = sorted((e.label, e.box) for e in objects) == boxes and {*answer.labels} == labels
+    return "accept" if as_proposed else "edit"
+
+
+def _recognised(
+    label: str, box: tuple[float, float, float, float], there: Sequence[ObjectBox]
+) -> ObjectBox:
+    """The known box that this is, or a new one."""
+    same = (
+        entry
+        for entry in there
+        if entry.label == label
+        and all(abs(a - b) <= _SAME for a, b in zip(entry.box, box, strict=True))
+    )
+    return next(same, ObjectBox(label, box))

@@ -1,0 +1,1 @@
+"""Which pictures people are asked about, in which order, and why."""

@@ -1,0 +1,35 @@
+"""A steady random share of all pictures, whatever their score: what is never doubted is seen, too.
+
+Who only looks at what a model doubts never learns where it is sure and wrong, nor how good it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from visionkit.flywheel.queue.columns import BoolArray, Doubts, FloatArray
+
+
+def audit_draws(ids: Sequence[str], *, seed: int = 0) -> FloatArray:
+    """(N,) float64 in 0..1, even over many ids: a picture's draw follows from its id alone.
+
+    Args:
+        ids: of the pictures.
+        seed: another one makes other draws.
+    """
+    key = seed.to_bytes(8, "big", signed=True)
+    hashed = b"".join(
+        hashlib.blake2b(sample_id.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
+        for sample_id in ids
+    )
+    return np.frombuffer(hashed, ">u8").astype(np.float64) / 2.0**64
+
+
+def audit_of(draws: FloatArray, share: float) -> Doubts:
+    """The pictures that are audited: those whose draw is below the share."""
+    drawn: BoolArray = draws < share
+    words = f"Drawn by chance: {100 * share:g} % of all pictures are looked at whatever the score."
+    return Doubts("audit", np.where(drawn, 0.5, 0.0), lambda _: words)

@@ -1,0 +1,217 @@
+"""The queue: which pictures people are asked about, in which order, and why."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from visionkit.flywheel.answers import Asked, Proposal, Reason, Truth
+from visionkit.flywheel.catalog import Catalog
+from visionkit.flywheel.queue.audit import audit_draws, audit_of
+from visionkit.flywheel.queue.columns import BoolArray, Doubts, FloatArray, IntArray, columns_of
+from visionkit.flywheel.queue.diversity import (
+    Vectors,
+    compact,
+    newness,
+    spread_order,
+    typicality,
+)
+from visionkit.flywheel.queue.suspects import doubts_of_labels
+from visionkit.flywheel.queue.uncertainty import (
+    doubts_by_entropy,
+    doubts_by_frames,
+    doubts_by_geometry,
+    doubts_by_heads,
+    doubts_by_margin,
+)
+from visionkit.types import Sample
+
+Embeddings = Callable[[Sequence[str]], tuple[Sequence[str], Vectors]]
+_SHORT = 4000
+"""Pictures whose order is worked out in full; comparing each with each takes a second."""
+_CENTRES = 2000  # labelled pictures that they are compared with
+_UNKNOWN = 0.5  # doubt about a picture that no model has seen
+_TIME = re.compile(r"_\d+\.\d+s")  # in the name of a frame, behind that of its video
+_FEW = 0.05  # a doubt below that is no reason
+
+
+@dataclass(frozen=True)
+class QueueSettings:
+    """What people are asked.
+
+    Attributes:
+        most: pictures in the queue at most.
+        audit: 0..1, share of all pictures that is looked at whatever the score.
+        suspects: whether labels that people gave are asked about again where a model doubts them.
+        drift: ids of the pictures that carry a drift -> a sentence that says so with its figure.
+        model: whose proposals count; "" takes the champion's, or the newest where it has none.
+        test: whether pictures of the test split are asked; their labels are frozen otherwise.
+        seed: of the audit.
+    """
+
+    most: int = 10_000
+    audit: float = 0.02
+    suspects: bool = True
+    drift: Mapping[str, str] = field(default_factory=dict)
+    model: str = ""
+    test: bool = False
+    seed: int = 0
+
+
+def build_queue(catalog: Catalog, settings: QueueSettings | None = None) -> list[Asked]:
+    """The pictures that people are asked about, the most urgent first, each with its reasons.
+
+    Pictures that nobody has vouched for come, and of those that came with labels the ones whose
+    label is doubted, until somebody has answered about them.
+
+    Args:
+        catalog: pictures, their embeddings and what models say of them.
+        settings: None takes the defaults.
+    """
+    settings = settings or QueueSettings()
+    samples = [each for each in catalog.samples() if settings.test or each.split != "test"]
+    return queue_of(
+        samples,
+        catalog.truths(),
+        _proposals_of(catalog, settings.model),
+        catalog.embeddings,
+        settings,
+    )
+
+
+def queue_of(
+    samples: Sequence[Sample],
+    truths: Mapping[str, Truth],
+    proposals: Sequence[Proposal],
+    embeddings: Embeddings,
+    settings: QueueSettings,
+) -> list[Asked]:
+    """As `build_queue`, of what a catalog holds.
+
+    Args:
+        samples: the pictures that may be asked.
+        truths: of those pictures at least.
+        proposals: of one model.
+        embeddings: ids of pictures -> those that have an embedding, and (N, D) float32 of them.
+        settings: of the queue.
+    """
+    ids = [sample.id for sample in samples]
+    reviewed = np.fromiter((truths[name].reviewed for name in ids), np.bool_, len(ids))
+    columns = columns_of(proposals, ids)
+    video = {sample.id: _TIME.split(sample.uri)[0] for sample in samples}
+    open_doubts = [
+        doubts_by_margin(columns),
+        doubts_by_entropy(columns),
+        doubts_by_heads(columns),
+        doubts_by_frames(columns, video_of=video.__getitem__),
+        doubts_by_geometry(columns),
+    ]
+    draws = audit_draws(ids, seed=settings.seed)
+    audit = audit_of(draws, settings.audit)
+    drift = _drift(ids, settings.drift)
+    suspects = doubts_of_labels(columns, ids, truths) if settings.suspects else _none(len(ids))
+    answered = np.fromiter((truths[name].revision > 0 for name in ids), np.bool_, len(ids))
+    suspects = replace(suspects, weight=np.where(answered, 0.0, suspects.weight))
+    doubt = np.max([each.weight for each in open_doubts], axis=0, initial=0.0)
+    seen = np.bincount(columns.picture, minlength=len(ids)) > 0
+    doubt = np.maximum(np.where(seen, doubt, _UNKNOWN), drift.weight)
+    doubt = np.where(reviewed, suspects.weight, doubt)
+    asked = ~reviewed | (suspects.weight >= _FEW)
+    order, new = _order(ids, embeddings, doubt, asked, reviewed, draws)
+    order = _with_audit(order, draws, (audit.weight > 0) & ~reviewed, settings.audit)
+    order = order[: settings.most]
+    coverage = Doubts("coverage", new, lambda picture: _coverage_words(new[picture]))
+    first = [suspects, *open_doubts, coverage, drift, audit]
+    return [
+        Asked(ids[picture], float(len(order) - place), _reasons(picture, first, reviewed))
+        for place, picture in enumerate(order.tolist())
+    ]
+
+
+def _proposals_of(catalog: Catalog, model: str) -> list[Proposal]:
+    """What the model that counts says of all pictures."""
+    champion = catalog.champion()
+    name = model or (champion.name if champion is not None else "")
+    found = catalog.proposals(model=name) if name else []
+    if found or model:
+        return found
+    everything = catalog.proposals()
+    newest = max(everything, key=lambda one: one.created, default=None)
+    return [one for one in everything if newest is not None and one.model == newest.model]
+
+
+def _order(
+    ids: Sequence[str],
+    embeddings: Embeddings,
+    doubt: FloatArray,
+    asked: BoolArray,
+    reviewed: BoolArray,
+    draws: FloatArray,
+) -> tuple[IntArray, FloatArray]:
+    """The numbers of the pictures asked in their order, and (N,) how new each is, 0..1.
+
+    Only the most doubtful are compared with one another and with what is labelled; those of equal
+    doubt come by chance.
+    """
+    urgent = np.lexsort((draws, -doubt))
+    urgent = urgent[asked[urgent]]
+    new = np.zeros(len(ids))
+    by_chance = np.argsort(draws, kind="stable")
+    known = by_chance[reviewed[by_chance]][:_CENTRES]
+    names, vectors = embeddings([ids[place] for place in [*urgent[:_SHORT], *known]])
+    row = {name: number for number, name in enumerate(names)}
+    short = np.array([place for place in urgent[:_SHORT] if ids[place] in row], np.int64)
+    if not len(short):
+        return urgent, new
+    labelled = [place for place in known if ids[place] in row]
+    unit = compact(vectors[[row[ids[place]] for place in [*short, *labelled]]])
+    own, centres = unit[: len(short)], unit[len(short) :]
+    distance = newness(own, centres)
+    new[short] = np.clip(distance, 0.0, 1.0)
+    found = short[spread_order(own, distance, doubt[short] * typicality(own))]
+    return np.concatenate([found, urgent[~np.isin(urgent, found)]]), new
+
+
+def _with_audit(order: IntArray, draws: FloatArray, audited: BoolArray, share: float) -> IntArray:
+    """The order with audited pictures at even distances, so that they come whatever the score."""
+    chosen = order[audited[order]]
+    if not len(chosen) or share <= 0:
+        return order
+    chosen = chosen[np.argsort(draws[chosen], kind="stable")]
+    others = order[~audited[order]]
+    step = len(others) / len(chosen)
+    places = np.concatenate([np.arange(len(others)), (np.arange(len(chosen)) + 0.5) * step - 0.5])
+    mixed: IntArray = np.concatenate([others, chosen])[np.argsort(places, kind="stable")]
+    return mixed
+
+
+def _reasons(picture: int, doubts: Iterable[Doubts], reviewed: BoolArray) -> tuple[Reason, ...]:
+    """Why a picture is asked, the weightiest reason first; one at least."""
+    label_only = ("label", "drift")
+    found = [
+        Reason(each.kind, each.words(picture), round(float(each.weight[picture]), 4))
+        for each in doubts
+        if each.weight[picture] >= _FEW and (not reviewed[picture] or each.kind in label_only)
+    ]
+    if not found:
+        return (Reason("coverage", "Nobody has looked at it yet, and no model doubts it.", 0.0),)
+    return tuple(sorted(found, key=lambda reason: -reason.weight))
+
+
+def _coverage_words(distance: float) -> str:
+    return (
+        f"It is unlike what is labelled: {distance:.2f} from the nearest, where 0 is a copy and 1 "
+        "has nothing in common."
+    )
+
+
+def _drift(ids: Sequence[str], culprits: Mapping[str, str]) -> Doubts:
+    weight = np.fromiter((1.0 if name in culprits else 0.0 for name in ids), np.float64, len(ids))
+    return Doubts("drift", weight, lambda picture: culprits[ids[picture]])
+
+
+def _none(pictures: int) -> Doubts:
+    return Doubts("label", np.zeros(pictures), lambda _: "")

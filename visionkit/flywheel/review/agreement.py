@@ -1,0 +1,134 @@
+"""Whether two people who judge the same picture say the same of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from visionkit.flywheel.answers import Correction
+from visionkit.types import ObjectBox
+
+_SAME_IOU = 0.5
+"""From which overlap on two boxes of one label are the same thing, as evaluators count it."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far people agree.
+
+    Attributes:
+        pictures: that two or more people judged.
+        same: of these, how many got the same answer of the first two.
+        differing: ids of the others, in their order.
+    """
+
+    pictures: int
+    same: int
+    differing: tuple[str, ...]
+
+    @property
+    def share(self) -> float | None:
+        """0..1, of the pictures judged twice those with the same answer; None where none was."""
+        return self.same / self.pictures if self.pictures else None
+
+
+def is_asked_twice(sample_id: str, share: float) -> bool:
+    """Whether a picture is among the share (0..1) that two people are asked about.
+
+    It is decided by the id alone: so it is the same after a restart and for everybody.
+    """
+    digest = hashlib.blake2b(sample_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") < share * 2**64
+
+
+class Standing:
+    """The answers that stand: of each person the last about each picture that was not taken back.
+
+    Attributes:
+        answers: picture -> reviewer -> their answer; none is an empty dict, or no key.
+        lengths: picture -> how many entries of the log are about it.
+    """
+
+    def __init__(self, log: Iterable[Correction] = ()) -> None:
+        self.answers: dict[str, dict[str, Correction]] = {}
+        self.lengths: Counter[str] = Counter()
+        self._given: dict[tuple[str, str], list[Correction]] = {}
+        self._known: set[str] = set()
+        for correction in log:
+            self.add(correction)
+
+    def add(self, correction: Correction) -> bool:
+        """Takes the next correction of the log; False for one that was taken already."""
+        if correction.id in self._known:
+            return False
+        self._known.add(correction.id)
+        self.lengths[correction.sample_id] += 1
+        given = self._given.setdefault((correction.sample_id, correction.reviewer), [])
+        if correction.action == "undo":
+            del given[-1:]
+        else:
+            given.append(correction)
+        people = self.answers.setdefault(correction.sample_id, {})
+        people.pop(correction.reviewer, None)
+        if given:
+            people[correction.reviewer] = given[-1]
+        return True
+
+    def people(self, sample_id: str) -> dict[str, Correction]:
+        """Reviewer -> their standing answer about a picture, who answered last at the end."""
+        return self.answers.get(sample_id, {})
+
+
+def agreement(standing: Iterable[Correction]) -> Agreement:
+    """How far the first two people who judged a picture agree, where they could tell.
+
+    Args:
+        standing: answers that stand, of each person one about a picture, the first given first.
+    """
+    by_picture: dict[str, list[Correction]] = {}
+    for answer in standing:
+        if answer.action != "unsure":
+            by_picture.setdefault(answer.sample_id, []).append(answer)
+    pictures, differing = 0, []
+    for sample_id, told in by_picture.items():
+        if len(told) < 2:
+            continue
+        pictures += 1
+        if not same_answer(told[0], told[1]):
+            differing.append(sample_id)
+    return Agreement(pictures, pictures - len(differing), tuple(differing))
+
+
+def same_answer(first: Correction, second: Correction) -> bool:
+    """Whether two answers say the same: equal labels, and boxes of one label in one place."""
+    if set(first.labels) != set(second.labels) or len(first.objects) != len(second.objects):
+        return False
+    left = list(second.objects)
+    for entry in first.objects:
+        partner = _partner(entry, left)
+        if partner is None:
+            return False
+        left.remove(partner)
+    return True
+
+
+def iou(first: Sequence[float], second: Sequence[float]) -> float:
+    """0..1: the shared area of two boxes, xyxy, by the area that either covers."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
+    union = sum(areas) - shared
+    return shared / union if union > 0 else 0.0
+
+
+def _partner(entry: ObjectBox, others: Sequence[ObjectBox]) -> ObjectBox | None:
+    alike = [
+        (iou(entry.box, other.box), number)
+        for number, other in enumerate(others)
+        if other.label == entry.label
+    ]
+    best = max(alike, default=(0.0, -1))
+    return others[best[1]] if best[0] >= _SAME_IOU else None

@@ -1,0 +1,143 @@
+"""A picture as a reviewer is shown it: what is said of it, by whom, and why it is asked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from visionkit.flywheel.answers import Asked, Proposal, Truth
+from visionkit.flywheel.review.agreement import iou
+from visionkit.types import Sample
+
+_COVERED_IOU = 0.5
+"""From which overlap on a proposal is taken to mean a box of its label that is there already."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One thing that is said to be in a picture.
+
+    Attributes:
+        label: name of the item or class.
+        box: xyxy in pixels of the upright picture; None for the whole.
+        there: whether it holds as it stands, so that accepting confirms it; what a model says
+            below its threshold is only offered.
+        source: who says so: "human...", or the name of the bundle.
+        created: ISO 8601 time, or "".
+        proposal: which one it is; None for what was there already.
+    """
+
+    label: str
+    box: tuple[float, float, float, float] | None
+    there: bool
+    source: str
+    created: str = ""
+    proposal: Proposal | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """One picture as it is put before a person.
+
+    Attributes:
+        sample: of the catalog.
+        revision: of the truth that the claims show.
+        reviewed: whether a person has said that the truth is right.
+        asked: why it is asked.
+        claims: what is said to be in it, what is there first.
+        model: name of the bundle that proposed last; "" where none did.
+        second: whether somebody else has judged it, whose answer is not shown.
+    """
+
+    sample: Sample
+    revision: int
+    reviewed: bool
+    asked: Asked
+    claims: tuple[Claim, ...]
+    model: str
+    second: bool
+
+
+def make_card(
+    sample: Sample,
+    truth: Truth,
+    proposals: Iterable[Proposal],
+    asked: Asked,
+    *,
+    model: str = "",
+    first: Truth | None = None,
+) -> Card:
+    """The card of a picture.
+
+    Args:
+        sample: of the catalog.
+        truth: what it shows as far as anybody has said.
+        proposals: all that models said of it.
+        asked: why it is asked.
+        model: whose proposals are shown; "" shows the newest of each task.
+        first: what it showed before somebody judged it, where a second person is to judge it
+            without seeing their answer; None where the truth is shown.
+    """
+    shown = newest(proposals, model=model)
+    told = truth if first is None else first
+    claims = _known(told)
+    offered = [
+        Claim(
+            proposal.label,
+            proposal.box,
+            not told.reviewed and proposal.score >= proposal.threshold,
+            proposal.model,
+            proposal.created,
+            proposal,
+        )
+        for proposal in shown
+        if not any(_covers(claim, proposal) for claim in claims)
+    ]
+    claims += sorted(offered, key=lambda claim: (not claim.there, -_score(claim)))
+    said_by = max(shown, key=lambda entry: entry.created, default=None)
+    return Card(
+        sample,
+        truth.revision,
+        told.reviewed,
+        asked,
+        tuple(claims),
+        said_by.model if said_by is not None else "",
+        first is not None,
+    )
+
+
+def newest(proposals: Iterable[Proposal], *, model: str = "") -> list[Proposal]:
+    """The proposals of one model, or for "" those of each task's model that proposed last."""
+    kept = [entry for entry in proposals if model in ("", entry.model)]
+    last: dict[str, tuple[str, str]] = {}
+    for entry in kept:
+        last[entry.task] = max(last.get(entry.task, ("", "")), (entry.created, entry.model))
+    return [entry for entry in kept if entry.model == last[entry.task][1]]
+
+
+def shows_only(card: Card, item: str) -> bool:
+    """Whether all that is said to be there is `item`, at least once, and a model said it."""
+    there = [claim for claim in card.claims if claim.there]
+    return bool(there) and all(
+        claim.label == item and claim.proposal is not None for claim in there
+    )
+
+
+def _known(truth: Truth) -> list[Claim]:
+    boxes = [
+        Claim(entry.label, entry.box, True, entry.source, entry.created) for entry in truth.objects
+    ]
+    return [*boxes, *(Claim(label, None, True, "human") for label in truth.labels)]
+
+
+def _covers(claim: Claim, proposal: Proposal) -> bool:
+    if claim.label != proposal.label or (claim.box is None) != (proposal.box is None):
+        return False
+    if claim.box is None or proposal.box is None:
+        return True
+    return iou(claim.box, proposal.box) >= _COVERED_IOU
+
+
+def _score(claim: Claim) -> float:
+    return claim.proposal.score if claim.proposal is not None else math.inf

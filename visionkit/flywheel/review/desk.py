@@ -1,0 +1,400 @@
+"""What lies before whom: the queue as it is being worked off by several people at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+
+from visionkit.flywheel.answers import Asked, Conflict, Correction, Proposal, Reason, Truth
+from visionkit.flywheel.catalog import Catalog
+from visionkit.flywheel.review.agreement import Standing, is_asked_twice
+from visionkit.flywheel.review.cards import Card, make_card, shows_only
+from visionkit.flywheel.review.filters import FilterIndex, Mask, Wanted
+from visionkit.flywheel.review.leases import Leases
+from visionkit.types import Sample
+
+BuildQueue = Callable[[Catalog], Sequence[Asked]]
+_AGAIN = Reason("audit", "asked of a second person, to see how far people agree", 1.0)
+_CHOSEN = Reason("audit", "opened by you", 1.0)
+
+
+@dataclass(frozen=True)
+class DeskSettings:
+    """How the queue is given out.
+
+    Attributes:
+        twice_share: 0..1, of the pictures how many two people are asked about.
+        lease_seconds: for which a picture is one person's.
+    """
+
+    twice_share: float = 0.05
+    lease_seconds: float = 180.0
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """Pictures that can be given out, the most urgent first."""
+
+    queue: tuple[Asked, ...]
+    index: FilterIndex
+    since: str
+
+
+@dataclass(frozen=True)
+class _Round:
+    """The queue as it was built last, and all that is needed to show it."""
+
+    pool: _Pool
+    rows: dict[str, int]
+    samples: dict[str, Sample]
+    proposals: dict[str, tuple[Proposal, ...]]
+    by_id: dict[str, Proposal]
+    labels: frozenset[str]
+
+
+class Desk:
+    """Gives pictures of a catalog to people, and takes their answers.
+
+    Any number of threads may use it. What people answered lies in the catalog only; who has which
+    picture is forgotten when the server stops, and told again by the pages that are open.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        build: BuildQueue,
+        settings: DeskSettings | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.catalog, self._build = catalog, build
+        self._settings = settings or DeskSettings()
+        self._leases = Leases(self._settings.lease_seconds, clock=clock)
+        self._lock = threading.RLock()
+        self._refreshing = threading.Lock()
+        self._next_build, self._built_state = 0.0, (0, 0, 0)
+        self.standing = Standing()
+        self._log: list[Correction] = []
+        self._labels: set[str] = set()
+        self._followed = ""
+        nothing = _Pool((), FilterIndex((), {}, {}), "")
+        self._round = _Round(nothing, {}, {}, {}, {}, frozenset())
+        self._version_pools: dict[str, _Pool] = {}
+        self._closed: Mask = np.zeros(0, bool)
+        self._waiting: set[int] = set()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Builds the queue anew from the catalog, with what others wrote into it meanwhile."""
+        with self._refreshing:
+            start = time.monotonic()
+            self._built_state = self._state()
+            built = self._built()
+            self._next_build = time.monotonic() + 20 * (time.monotonic() - start)
+            with self._lock:
+                self._follow()
+                self._round = built
+                self._labels |= built.labels
+                self._version_pools = {}
+                self._closed = np.zeros(len(built.pool.queue), bool)
+                self._waiting = set()
+                for sample_id in self.standing.answers:
+                    self._settle(sample_id)
+
+    def refresh_if_changed(self) -> bool:
+        """Builds the queue anew where something was written since; whether it did.
+
+        A long queue is built at most for a twentieth of the time, so that answering stays quick.
+        """
+        if time.monotonic() < self._next_build:
+            return False
+        state = self._state()
+        if state == self._built_state:
+            return False
+        self.refresh()
+        return True
+
+    def _state(self) -> tuple[int, int, int]:
+        catalog = self.catalog
+        return len(catalog.corrections()), len(catalog.proposals()), len(catalog.versions())
+
+    def take(
+        self,
+        reviewer: str,
+        session: str,
+        *,
+        count: int,
+        held: Sequence[str] = (),
+        passed: Sequence[str] = (),
+        wanted: Wanted | None = None,
+        alone: bool = False,
+    ) -> tuple[list[Card], int]:
+        """The next pictures for a person, the most urgent first, and how many are open for them.
+
+        Raises:
+            KeyError: there is no such version.
+
+        Args:
+            reviewer: who.
+            session: of the browser; what it was given no other session gets for a while.
+            count: how many are given at most.
+            held: ids of pictures that lie before the session already; renewed, not given again.
+            passed: ids of pictures that are not given, but free for others.
+            wanted: which pictures; any if None.
+            alone: whether only pictures are given of which nothing but `wanted.item` is said.
+        """
+        wanted = wanted or Wanted()
+        with self._lock:
+            self._follow()
+            self._leases.keep_only(session, held)
+            pool = self._version_pool(wanted.version) if wanted.version else self._round.pool
+            rows = self._open_rows(reviewer, wanted, pool)
+            left_out = {*held, *passed}
+            cards: list[Card] = []
+            for row in rows:
+                if len(cards) >= count:
+                    break
+                asked = pool.queue[row]
+                if asked.sample_id in left_out:
+                    continue
+                if self._leases.holder(asked.sample_id) not in (None, session):
+                    continue
+                card = self._card(asked, reviewer, wanted.model)
+                if card.revision != self.standing.lengths[asked.sample_id]:
+                    continue  # somebody's answer is being written
+                if alone and not shows_only(card, wanted.item):
+                    continue
+                self._leases.take(asked.sample_id, session)
+                cards.append(card)
+            return cards, len(rows)
+
+    def card(self, sample_id: str, reviewer: str, session: str) -> Card:
+        """Any picture of the catalog, in the queue or not; it is leased if it is free.
+
+        Raises:
+            KeyError: there is no such picture.
+        """
+        with self._lock:
+            row = self._round.rows.get(sample_id)
+            asked = (
+                self._round.pool.queue[row]
+                if row is not None
+                else Asked(sample_id, 0.0, (_CHOSEN,))
+            )
+            card = self._card(asked, reviewer, "")
+            self._leases.take(sample_id, session)
+            return card
+
+    def subject(self, sample_id: str) -> tuple[Sample, Truth]:
+        """A picture of the catalog, and what it shows as far as anybody has said.
+
+        Raises:
+            KeyError: there is no such picture.
+        """
+        return self._sample(sample_id), self.catalog.truth(sample_id)
+
+    def answer(self, correction: Correction, session: str) -> Truth:
+        """What the picture shows now that the answer is written; it is on the disk then.
+
+        Raises:
+            Conflict: somebody else has answered since; nothing was written.
+            KeyError: there is no such picture.
+        """
+        try:
+            truth = self.catalog.correct(correction)
+        except Conflict:
+            self._follow()
+            raise
+        noted = replace(correction, created=correction.created or _now())
+        with self._lock:
+            if self._note(noted):
+                self._settle(correction.sample_id)
+            self._leases.give_back(correction.sample_id, session)
+        return truth
+
+    def known_proposal(self, proposal_id: str) -> Proposal | None:
+        """A proposal of a model; None where there is none of that id."""
+        return self._round.by_id.get(proposal_id)
+
+    def proposals_of(self, sample_id: str) -> tuple[Proposal, ...]:
+        """All that models said of a picture."""
+        known = self._round.proposals.get(sample_id)
+        return known if known is not None else tuple(self.catalog.proposals([sample_id]))
+
+    def counts(self) -> tuple[int, int]:
+        """How many pictures the queue had when it was built, and how many of them are open."""
+        with self._lock:
+            return len(self._closed), int((~self._closed).sum())
+
+    def facets(self) -> dict[str, dict[str, int]]:
+        """Items, models and reasons of the open pictures, with their numbers."""
+        with self._lock:
+            return self._round.pool.index.facets(~self._closed)
+
+    def labels(self) -> list[str]:
+        """All names of items and classes that models or people have used, sorted."""
+        with self._lock:
+            return sorted(self._labels)
+
+    @property
+    def since(self) -> str:
+        """When the last version was made; what was answered before is settled. "" before any."""
+        return self._round.pool.since
+
+    def answers(self) -> list[Correction]:
+        """The answers that stand, by picture in the order in which they were given."""
+        with self._lock:
+            return [
+                answer for people in self.standing.answers.values() for answer in people.values()
+            ]
+
+    def log(self) -> list[Correction]:
+        """The corrections in their order, as far as they are known here."""
+        with self._lock:
+            return list(self._log)
+
+    def _built(self) -> _Round:
+        queue = list(self._build(self.catalog))
+        log = self.catalog.corrections()
+        queue = [*self._seconds(queue, Standing(log)), *queue]
+        ids = [asked.sample_id for asked in queue]
+        samples = {sample.id: sample for sample in self.catalog.samples(ids)}
+        queue = [asked for asked in queue if asked.sample_id in samples]
+        proposals = _by_picture(self.catalog.proposals())
+        versions = self.catalog.versions()
+        truths = self.catalog.truths()
+        since = versions[-1].created if versions else ""
+        return _Round(
+            _Pool(tuple(queue), FilterIndex(queue, proposals, truths), since),
+            {asked.sample_id: row for row, asked in enumerate(queue)},
+            samples,
+            proposals,
+            {entry.id: entry for entries in proposals.values() for entry in entries},
+            _labels(proposals, truths),
+        )
+
+    def _version_pool(self, name: str) -> _Pool:
+        """The pictures that a version changed.
+
+        Raises:
+            KeyError: there is no such version.
+        """
+        if name in self._version_pools:
+            return self._version_pools[name]
+        versions = {version.name: version for version in self.catalog.versions()}
+        version = versions[name]
+        earlier = [entry.name for entry in versions.values() if entry.number == version.number - 1]
+        if earlier:
+            changed = [change.sample_id for change in self.catalog.diff(earlier[0], name)]
+        else:
+            changed = [sample.id for sample in self.catalog.at(name)]
+        reason = Reason("audit", f"changed in {name}", 1.0)
+        queue = tuple(Asked(sample_id, 0.0, (reason,)) for sample_id in changed)
+        truths = {sample_id: self.catalog.truth(sample_id) for sample_id in changed}
+        index = FilterIndex(queue, self._round.proposals, truths)
+        pool = self._version_pools[name] = _Pool(queue, index, version.created)
+        return pool
+
+    def _seconds(self, queue: Sequence[Asked], standing: Standing) -> Iterator[Asked]:
+        """Pictures that a second person is to judge and that the queue has let go."""
+        queued = {asked.sample_id for asked in queue}
+        for sample_id, people in standing.answers.items():
+            if sample_id not in queued and self._needs_second(sample_id, people):
+                yield Asked(sample_id, 0.0, (_AGAIN,))
+
+    def _needs_second(self, sample_id: str, people: dict[str, Correction]) -> bool:
+        told = [answer for answer in people.values() if answer.action != "unsure"]
+        return len(told) == 1 and is_asked_twice(sample_id, self._settings.twice_share)
+
+    def _note(self, correction: Correction) -> bool:
+        if not self.standing.add(correction):
+            return False
+        self._log.append(correction)
+        self._labels |= {*correction.labels, *(entry.label for entry in correction.objects)}
+        return True
+
+    def _follow(self) -> None:
+        """Takes in what other processes wrote."""
+        with self._lock:
+            fresh = self.catalog.corrections(since=self._followed)
+            for correction in fresh:
+                if self._note(correction):
+                    self._settle(correction.sample_id)
+            if fresh:
+                self._followed = fresh[-1].id
+
+    def _settle(self, sample_id: str) -> None:
+        """Closes a picture to all, or to those who judged it, or opens it again."""
+        row = self._round.rows.get(sample_id)
+        if row is None:
+            return
+        people = self.standing.people(sample_id)
+        told = [
+            answer
+            for answer in people.values()
+            if answer.action != "unsure" and answer.created > self._round.pool.since
+        ]
+        self._closed[row] = bool(told) and not self._needs_second(sample_id, people)
+        self._waiting.discard(row)
+        if people and not self._closed[row]:
+            self._waiting.add(row)
+
+    def _open_rows(self, reviewer: str, wanted: Wanted, pool: _Pool) -> list[int]:
+        mask = pool.index.mask(wanted)
+        if pool is self._round.pool:
+            mask &= ~self._closed
+            doubtful: Iterable[int] = self._waiting
+        else:
+            doubtful = np.flatnonzero(mask).tolist()
+        for row in doubtful:
+            answer = self.standing.people(pool.queue[row].sample_id).get(reviewer)
+            if answer is not None and answer.created > pool.since:
+                mask[row] = False
+        rows: list[int] = np.flatnonzero(mask).tolist()
+        return rows
+
+    def _card(self, asked: Asked, reviewer: str, model: str) -> Card:
+        sample_id = asked.sample_id
+        people = self.standing.people(sample_id)
+        second = reviewer not in people and self._needs_second(sample_id, people)
+        return make_card(
+            self._sample(sample_id),
+            self.catalog.truth(sample_id),
+            self.proposals_of(sample_id),
+            asked,
+            model=model,
+            first=self.catalog.imported(sample_id) if second else None,
+        )
+
+    def _sample(self, sample_id: str) -> Sample:
+        known = self._round.samples.get(sample_id)
+        if known is not None:
+            return known
+        self.catalog.truth(sample_id)  # KeyError for an unknown one
+        return self.catalog.samples([sample_id])[0]
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _by_picture(proposals: Iterable[Proposal]) -> dict[str, tuple[Proposal, ...]]:
+    found: dict[str, list[Proposal]] = {}
+    for proposal in proposals:
+        found.setdefault(proposal.sample_id, []).append(proposal)
+    return {sample_id: tuple(entries) for sample_id, entries in found.items()}
+
+
+def _labels(
+    proposals: Mapping[str, Sequence[Proposal]], truths: Mapping[str, Truth]
+) -> frozenset[str]:
+    proposed = {entry.label for entries in proposals.values() for entry in entries}
+    known = {entry.label for truth in truths.values() for entry in truth.objects}
+    return frozenset(
+        proposed | known | {name for truth in truths.values() for name in truth.labels}
+    )

@@ -1,0 +1,140 @@
+"""How far the review has come: what is open, who answered, how far people agree, what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from pydantic import BaseModel
+
+from visionkit.flywheel.answers import Correction
+from visionkit.flywheel.review.agreement import agreement
+from visionkit.flywheel.review.changes import changes_by_item, last_changes
+from visionkit.flywheel.review.desk import Desk
+
+_CHANGES, _DIFFERING = 30, 50
+
+
+class PersonReply(BaseModel):
+    """One reviewer: pictures with an answer that stands, and seconds for one in the median."""
+
+    name: str
+    pictures: int
+    seconds: float | None
+
+
+class ChangeReply(BaseModel):
+    """One answer and what it changed."""
+
+    sample_id: str
+    reviewer: str
+    action: str
+    created: str
+    words: str
+
+
+class ItemReply(BaseModel):
+    """What answers changed of one item, set against what the model had said."""
+
+    item: str
+    kept: int
+    added: int
+    removed: int
+
+
+class AgreementReply(BaseModel):
+    """Pictures that two people judged, how many got the same answer, and ids of the others."""
+
+    pictures: int
+    same: int
+    share: float | None
+    differing: list[str]
+
+
+class VersionReply(BaseModel):
+    """A version of the table."""
+
+    name: str
+    created: str
+    corrections: int
+
+
+class OverviewReply(BaseModel):
+    """How far the review has come.
+
+    `asked` pictures are in the queue, `left` of them open; `answered` pictures have an answer that
+    stands, `untouched` of which took what the model said as it was.
+    """
+
+    reviewer: str
+    asked: int
+    left: int
+    answered: int
+    untouched: int
+    unmerged: int
+    items: dict[str, int]
+    models: dict[str, int]
+    reasons: dict[str, int]
+    labels: list[str]
+    people: list[PersonReply]
+    agreement: AgreementReply
+    versions: list[VersionReply]
+    changes: list[ChangeReply]
+    changed_items: list[ItemReply]
+
+
+def overview(desk: Desk, reviewer: str) -> OverviewReply:
+    """How far the review has come; `reviewer` is who a new page takes its person to be."""
+    asked, left = desk.counts()
+    answers = desk.answers()
+    people: dict[str, list[Correction]] = {}
+    for answer in answers:
+        people.setdefault(answer.reviewer, []).append(answer)
+    fresh = [answer for answer in answers if answer.created > desk.since]
+    agreed = agreement(answers)
+    return OverviewReply(
+        reviewer=reviewer,
+        asked=asked,
+        left=left,
+        answered=len({answer.sample_id for answer in answers}),
+        untouched=sum(answer.action == "accept" for answer in answers),
+        unmerged=desk.catalog.unmerged(),
+        **desk.facets(),
+        labels=desk.labels(),
+        people=[_person(name, given) for name, given in sorted(people.items())],
+        agreement=AgreementReply(
+            pictures=agreed.pictures,
+            same=agreed.same,
+            share=agreed.share,
+            differing=list(agreed.differing[-_DIFFERING:]),
+        ),
+        versions=[
+            VersionReply(
+                name=version.name, created=version.created, corrections=version.corrections
+            )
+            for version in desk.catalog.versions()
+        ],
+        changes=_changes(desk),
+        changed_items=[
+            ItemReply(item=row.item, kept=row.kept, added=row.added, removed=row.removed)
+            for row in changes_by_item(fresh, desk.known_proposal)
+        ],
+    )
+
+
+def _person(name: str, answers: Sequence[Correction]) -> PersonReply:
+    times = [answer.milliseconds / 1000 for answer in answers if answer.milliseconds]
+    return PersonReply(name=name, pictures=len(answers), seconds=median(times) if times else None)
+
+
+def _changes(desk: Desk) -> list[ChangeReply]:
+    return [
+        ChangeReply(
+            sample_id=change.correction.sample_id,
+            reviewer=change.correction.reviewer,
+            action=change.correction.action,
+            created=change.correction.created,
+            words=change.words,
+        )
+        for change in last_changes(desk.log(), desk.known_proposal, count=_CHANGES)
+    ]

@@ -1,0 +1,143 @@
+// Many crops of one item at once: a person marks those that are not it, and one key answers all.
+
+import { cropUrl, makeId, take, thumbnailUrl } from "./api.js";
+import { byId, make } from "./build.js";
+
+const TILES = 40;
+
+export class Grid {
+  // wishes(): {reviewer, wanted}; answer(messages): sends them; holding(): ids of all pictures that lie here.
+  constructor({ wishes, answer, holding, problem }) {
+    this.wishes = wishes;
+    this.answer = answer;
+    this.holding = holding;
+    this.problem = problem;
+    this.item = "";
+    this.cards = [];
+    this.marked = new Set();
+    this.passed = [];
+    this.started = 0;
+  }
+
+  async open(item) {
+    this.item = item;
+    this.cards = [];
+    this.draw();
+    if (!item) return;
+    try {
+      const { reviewer, wanted } = this.wishes();
+      const held = this.holding().slice(0, 200);
+      const message = { reviewer, wanted: { ...wanted, item }, count: TILES, alone: true, held, passed: this.passed };
+      const reply = await take(message);
+      if (item !== this.item) return;
+      this.cards = upTo(TILES, reply.cards);
+    } catch (error) {
+      this.problem(error);
+    }
+    this.marked = new Set();
+    this.started = performance.now();
+    this.draw();
+    byId("tiles").querySelector("button")?.focus();
+  }
+
+  restore(cards) {
+    this.cards = cards;
+    this.marked = new Set();
+    this.started = performance.now();
+    this.draw();
+  }
+
+  get tiles() {
+    return this.cards.flatMap((card) => card.claims.filter((claim) => claim.there).map((claim) => ({ card, claim })));
+  }
+
+  draw() {
+    const tiles = this.tiles;
+    byId("grid-count").textContent = tiles.length || "";
+    byId("grid-item").textContent = this.item || "item";
+    byId("tiles").replaceChildren(...tiles.map((tile) => this.tile(tile)));
+    byId("tiles").hidden = tiles.length === 0;
+    byId("grid-hint").hidden = tiles.length === 0;
+    byId("grid-empty").hidden = tiles.length > 0;
+    byId("grid-empty").replaceChildren(make("p", {}, this.item ? `No more pictures that show only ${this.item}.` : "Choose an item."));
+    for (const name of ["grid-accept", "grid-flip", "grid-skip"]) byId(name).disabled = tiles.length === 0;
+    this.drawWords();
+  }
+
+  drawWords() {
+    const not = this.marked.size;
+    const are = this.tiles.length - not;
+    byId("grid-words").textContent = this.cards.length ? `${are} are ${this.item}${not ? `, ${not} not` : ""}` : "";
+  }
+
+  tile({ card, claim }) {
+    const source = claim.box ? cropUrl(claim.proposal) : thumbnailUrl(card.id);
+    const flip = (event) => this.toggle(claim.proposal, event.currentTarget);
+    return make(
+      "button",
+      { type: "button", class: "tile", ariaPressed: "false", ariaLabel: `${claim.label} in ${card.name}`, on: { click: flip } },
+      make("img", { src: source, alt: "", draggable: false }),
+      make("span", {}, claim.score.toFixed(2)),
+    );
+  }
+
+  toggle(id, element) {
+    const isMarked = !this.marked.delete(id);
+    if (isMarked) this.marked.add(id);
+    element.classList.toggle("not", isMarked);
+    element.ariaPressed = String(isMarked);
+    this.drawWords();
+  }
+
+  flip() {
+    this.tiles.forEach(({ claim }, place) => this.toggle(claim.proposal, byId("tiles").children[place]));
+  }
+
+  skip() {
+    this.passed = [...this.passed, ...this.cards.map((card) => card.id)].slice(-160);
+    return this.open(this.item);
+  }
+
+  submit() {
+    if (!this.cards.length) return;
+    const milliseconds = Math.round((performance.now() - this.started) / this.cards.length);
+    this.answer(this.cards.map((card) => ({ card, message: this.message(card, milliseconds) })));
+    this.open(this.item);
+  }
+
+  message(card, milliseconds) {
+    const there = card.claims.filter((claim) => claim.there);
+    const kept = there.filter((claim) => !this.marked.has(claim.proposal));
+    const action = kept.length === there.length ? "accept" : kept.length ? "edit" : "reject";
+    return {
+      id: makeId(),
+      sample_id: card.id,
+      revision: card.revision,
+      action,
+      labels: [...new Set(kept.filter((claim) => !claim.box).map((claim) => claim.label))],
+      objects: kept.filter((claim) => claim.box).map(({ label, box }) => ({ label, box })),
+      seen: card.claims.filter((claim) => claim.proposal).map((claim) => claim.proposal),
+      model: card.model,
+      milliseconds,
+    };
+  }
+
+  // Moves the focus by a key of the arrows.
+  move(key) {
+    const tiles = [...byId("tiles").children];
+    if (!tiles.length) return;
+    const place = tiles.indexOf(document.activeElement);
+    const across = tiles.filter((tile) => tile.offsetTop === tiles[0].offsetTop).length;
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -across, ArrowDown: across }[key];
+    tiles[Math.min(Math.max(place < 0 ? 0 : place + step, 0), tiles.length - 1)].focus();
+  }
+}
+
+// The first cards that have no more than `count` claims together; at least one.
+function upTo(count, cards) {
+  let sum = 0;
+  return cards.filter((card, place) => {
+    sum += card.claims.filter((claim) => claim.there).length;
+    return place === 0 || sum <= count;
+  });
+}

@@ -1,0 +1,73 @@
+// Which key does what. Keys do nothing of this while a sheet is open or a name is typed.
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+export function listen(review) {
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest?.("input:not([type=checkbox]), select, textarea");
+    if (typing || document.querySelector("dialog[open]")) {
+      if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") event.stopImmediatePropagation();
+      return;
+    }
+    const act = review.mode === "grid" ? gridAct(event, review) : singleAct(event, review);
+    if (!act) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    act();
+  }, true);
+}
+
+function shared(event, review) {
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if ((event.ctrlKey || event.metaKey) && key === "z") return () => review.undo();
+  if (event.ctrlKey || event.metaKey) return null;
+  const acts = {
+    z: () => review.undo(),
+    g: () => review.setMode(review.mode === "grid" ? "single" : "grid"),
+    f: () => review.openFilters(),
+    p: () => review.openProgress(),
+    "?": () => review.openHelp(),
+  };
+  return acts[key] || null;
+}
+
+function singleAct(event, review) {
+  if (ARROWS[event.key] && review.draft?.current?.box) {
+    const [x, y] = ARROWS[event.key].map((step) => step * (event.shiftKey ? 10 : 1));
+    return () => (event.altKey ? review.resize(x, y) : review.nudge(x, y));
+  }
+  if (event.ctrlKey || event.metaKey) return shared(event, review);
+  if (event.altKey) return null;
+  if (event.key === "Enter" && event.target.closest?.("button")) return null;
+  if (/^[1-9]$/.test(event.key)) return () => review.quick(Number(event.key) - 1);
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const acts = {
+    Enter: () => review.answer("accept"),
+    a: () => review.answer("accept"),
+    x: () => review.answer("reject"),
+    u: () => review.answer("unsure"),
+    s: () => review.skip(),
+    j: () => review.choose(1),
+    k: () => review.choose(-1),
+    t: () => review.toggle(),
+    l: () => review.rename(),
+    d: () => review.drawBox(),
+    w: () => review.nameWhole(),
+    Delete: () => review.remove(),
+    Backspace: () => review.remove(),
+    Escape: () => review.choose(0),
+    "+": () => review.magnify(1),
+    "=": () => review.magnify(1),
+    "-": () => review.magnify(-1),
+  };
+  return acts[key] || shared(event, review);
+}
+
+function gridAct(event, review) {
+  if (ARROWS[event.key]) return () => review.grid.move(event.key);
+  if (event.ctrlKey || event.metaKey) return shared(event, review);
+  const onOther = event.target.closest?.("button:not(.tile)");
+  if (event.key === "Enter" && !onOther) return () => review.grid.submit();
+  const acts = { i: () => review.grid.flip(), s: () => review.grid.skip(), a: () => review.grid.submit() };
+  return acts[event.key.toLowerCase()] || shared(event, review);
+}

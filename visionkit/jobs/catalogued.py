@@ -1,0 +1,263 @@
+"""Pictures and what a bundle says of them, put into a catalog."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from visionkit.data.images import content_hash
+from visionkit.flywheel.answers import Proposal
+from visionkit.flywheel.catalog import Catalog, Model, Status
+from visionkit.inference.embedding import embed
+from visionkit.inference.prediction import Prediction, above_threshold
+from visionkit.inference.predictor import Predictor
+from visionkit.inference.records import prediction_records
+from visionkit.jobs.terminal import say
+from visionkit.models.bundle import bundle_hash
+from visionkit.types import Image, Sample
+
+Thresholds = Mapping[str, Mapping[str, float]]
+"""Task -> item or class -> score 0..1 from which it is taken to be there."""
+
+MODEL_DIGITS = 12
+"""So much of a bundle's hash is its name in rows and in catalogs."""
+_THUMBNAIL_SIDE = 256
+_BATCH = 128
+_MARGIN = 0.25
+"""So far below its threshold a find is still something to ask about."""
+_DOUBTFUL = 20
+"""So many finds below their thresholds are kept of a picture, the surest."""
+
+
+def model_name(bundle: str | Path) -> str:
+    """What a bundle is called in the rows of predictions and in a catalog.
+
+    Raises:
+        FileNotFoundError: there is no bundle.
+    """
+    return bundle_hash(bundle)[:MODEL_DIGITS]
+
+
+def thresholds_of(predictor: Predictor) -> Thresholds:
+    """The thresholds of all heads of a predictor."""
+    parts = {
+        "classification": predictor.classification,
+        "localization": predictor.localization,
+    }
+    known = {task: part.thresholds for task, part in parts.items() if part is not None}
+    return {"exemplar": predictor.thresholds, **known}
+
+
+def settled(prediction: Prediction, predictor: Predictor, limit: float | None) -> Prediction:
+    """What of an answer that was given without thresholds reaches them.
+
+    Args:
+        prediction: made with a `score_threshold` of 0.
+        predictor: that gave it.
+        limit: 0..1, one threshold for all items and classes; None takes each one's own.
+    """
+    result = prediction
+    if prediction.exemplar is not None:
+        found = above_threshold(prediction.exemplar, predictor.items, predictor.thresholds, limit)
+        result = replace(result, exemplar=found)
+    boxes = predictor.localization
+    if prediction.localization is not None and boxes is not None:
+        names, limits = boxes.class_names, boxes.thresholds
+        found = above_threshold(prediction.localization, names, limits, limit)
+        result = replace(result, localization=found)
+    classes = predictor.classification
+    if prediction.classification is not None and classes is not None:
+        labels = classes.labels(prediction.classification, limit)
+        result = replace(result, labels=labels)
+    return result
+
+
+class CatalogWriter:
+    """Adds pictures to a catalog, many at once, with thumbnails, embeddings and proposals.
+
+    A picture that the catalog has, by its file or as a copy, is not added again; what the bundle
+    says of it is. The bundle joins the catalog's models; the first one is the champion.
+
+    Attributes:
+        added: how many pictures were new.
+
+    Args:
+        catalog: to add to.
+        predictor: of the bundle, for embeddings and thresholds.
+        bundle: its folder.
+    """
+
+    def __init__(self, catalog: Catalog, predictor: Predictor, bundle: str | Path) -> None:
+        self._catalog, self._predictor = catalog, predictor
+        self._thresholds = thresholds_of(predictor)
+        self._model = model_name(bundle)
+        self._ids: dict[str, str] = {}
+        for sample in catalog.samples():
+            self._ids |= {sample.uri: sample.id, sample.content_hash: sample.id}
+        length = catalog.embedding_length()
+        self._embeds = length in (None, predictor.backbone.pooled_channels)
+        if not self._embeds:
+            say("The catalog's embeddings are of another backbone; pictures are added without.")
+        self._whole = catalog.thumbnailed() & catalog.embedded()
+        self._samples: dict[str, Sample] = {}
+        self._thumbnails: dict[str, bytes] = {}
+        self._embeddings: dict[str, NDArray[np.float32]] = {}
+        self._said: dict[str, list[Proposal]] = {}
+        self.added = 0
+        _register(catalog, self._model, bundle)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether enough was taken to be written by `flush`."""
+        return len(self._said) >= _BATCH
+
+    def add(
+        self,
+        uri: str,
+        image: Image,
+        records: Sequence[Mapping[str, Any]],
+        *,
+        seconds: float = math.nan,
+    ) -> None:
+        """Takes a picture and what is said of it.
+
+        Args:
+            uri: its file.
+            image: (H, W, 3) uint8 RGB.
+            records: as of `prediction_records`.
+            seconds: from the start of the video; nan for a picture.
+        """
+        place = Path(uri).absolute().as_posix()
+        digest = content_hash(image)
+        name = self._ids.get(place) or self._ids.get(digest) or digest
+        self._ids[place] = self._ids[digest] = name
+        if name not in self._whole:
+            self._whole.add(name)
+            height, width = image.shape[:2]
+            self._samples[name] = Sample(name, place, width, height, digest)
+            self._thumbnails[name] = thumbnail_of(image)
+            if self._embeds:
+                self._embeddings[name] = embed(self._predictor, [image])[0]
+        self._said[name] = proposals_of(
+            name, records, self._thresholds, self._model, seconds=seconds
+        )
+
+    def flush(self) -> None:
+        """Writes what was taken: pictures first, then what is said of them."""
+        if not self._said:
+            return
+        self.added += self._catalog.add_samples(
+            list(self._samples.values()),
+            thumbnails=list(self._thumbnails.values()),
+            embeddings=np.stack([*self._embeddings.values()]) if self._embeddings else None,
+        )
+        self._catalog.add_proposals(
+            [proposal for said in self._said.values() for proposal in said],
+            asked=[(name, self._model) for name in self._said],
+        )
+        for taken in (self._samples, self._thumbnails, self._embeddings, self._said):
+            taken.clear()
+
+
+def proposals_of(
+    sample_id: str,
+    records: Sequence[Mapping[str, Any]],
+    thresholds: Thresholds,
+    model: str,
+    *,
+    seconds: float = math.nan,
+) -> list[Proposal]:
+    """What is said of a picture, and what almost would be: finds somewhat below their thresholds.
+
+    Args:
+        sample_id: of the picture.
+        records: as of `prediction_records`.
+        thresholds: of the bundle; what has none is taken from 0.5 on.
+        model: name of the bundle.
+        seconds: from the start of the video; nan for a picture.
+    """
+    classes = [record for record in records if record["task"] == "classification"]
+    result = []
+    doubtful = 0
+    for number, record in enumerate(records):
+        label = str(record["item"] if record["task"] == "exemplar" else record["label"])
+        score = float(record.get("score") or 0.0)
+        threshold = thresholds.get(record["task"], {}).get(label, 0.5)
+        if record.get("box") is not None and score < threshold:
+            doubtful += 1
+            if score < threshold - _MARGIN or doubtful > _DOUBTFUL:
+                continue
+        rival, rival_score = _runner_up(record, classes)
+        result.append(
+            Proposal(
+                f"{sample_id}:{model}:{number}",
+                sample_id,
+                record["task"],
+                label,
+                score,
+                threshold,
+                _box(record),
+                model,
+                rival,
+                rival_score,
+                _whole_number(record.get("inliers")),
+                _whole_number(record.get("track")),
+                seconds,
+            )
+        )
+    return result
+
+
+def records_of(prediction: Prediction, final: Prediction) -> list[dict[str, Any]]:
+    """The records of an answer without thresholds, with the classes that reach theirs.
+
+    Args:
+        prediction: made with a `score_threshold` of 0.
+        final: of it what `settled` gives.
+    """
+    return prediction_records(replace(prediction, labels=final.labels))
+
+
+def thumbnail_of(image: Image) -> bytes:
+    """JPEG of (H, W, 3) uint8 RGB, at most 256 pixels a side."""
+    small = PillowImage.fromarray(image)
+    small.thumbnail((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE))
+    file = io.BytesIO()
+    small.save(file, format="JPEG", quality=85)
+    return file.getvalue()
+
+
+def _register(catalog: Catalog, name: str, bundle: str | Path) -> None:
+    if name not in {model.name for model in catalog.models()}:
+        status: Status = "challenger" if catalog.champion() else "champion"
+        catalog.add_model(Model(name, Path(bundle).absolute().as_posix(), status=status))
+
+
+def _runner_up(
+    record: Mapping[str, Any], classes: Sequence[Mapping[str, Any]]
+) -> tuple[str, float]:
+    """What else it may be: as the find says, or of the classes the surest other one."""
+    if record["task"] == "classification":
+        others = (each for each in classes if each["label"] != record["label"])
+        other = next(others, {})
+        return str(other.get("label", "")), float(other.get("score") or 0.0)
+    return str(record.get("runner_up") or ""), float(record.get("runner_up_score") or 0.0)
+
+
+def _box(record: Mapping[str, Any]) -> tuple[float, float, float, float] | None:
+    if record.get("box") is None:
+        return None
+    x_min, y_min, x_max, y_max = (float(edge) for edge in record["box"])
+    return x_min, y_min, x_max, y_max
+
+
+def _whole_number(value: float | None) -> int:
+    return -1 if value is None else int(value)

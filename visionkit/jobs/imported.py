@@ -1,0 +1,104 @@
+"""What comes into a catalog from outside: labelled pictures, and answers of other tools."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from pathlib import Path
+
+from visionkit.config.flywheel import TOOLS, VersionsConfig
+from visionkit.data.formats import read
+from visionkit.data.images import read_image
+from visionkit.data.table import to_samples
+from visionkit.evaluation.summary import counted
+from visionkit.flywheel.answers import Correction
+from visionkit.flywheel.catalog import Catalog
+from visionkit.flywheel.exchange import take_answers
+from visionkit.jobs.author import author_of
+from visionkit.jobs.catalogued import thumbnail_of
+from visionkit.jobs.summary import Summary
+from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
+from visionkit.types import Sample
+
+_BATCH = 128
+
+
+def take_source(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
+    """Takes in labelled pictures, or answers to questions that visionkit wrote.
+
+    Raises:
+        FileNotFoundError: there is no such source.
+        ValueError: none is named, or nothing of it is of use.
+    """
+    if config.source is None:
+        raise ValueError("source must say what is imported; say source=PATH")
+    problems_name = f"{place.name}_problems.csv"
+    if config.source_format in TOOLS:
+        taken = take_answers(
+            catalog, config.source, config.source_format, reviewer=author_of(config.author)
+        )
+        problems = list(taken.problems)
+        say(
+            f"{counted(taken.corrections, 'answer')} taken, {taken.known} known from before; "
+            f"{counted(taken.empty, 'picture')} said to show nothing"
+        )
+        figures: dict[str, float] = {"corrections": taken.corrections, "known": taken.known}
+    else:
+        with problems_kept(place.parent, name=problems_name):
+            found = read(config.source, config.source_format, image_root=config.image_root)
+        problems = list(found.problems)
+        figures = _take_samples(catalog, to_samples(found.table), author_of(config.author))
+    keep_problems(problems, place.parent, name=problems_name)
+    say_next(["merge", f"catalog={config.catalog}"])
+    return Summary(place, {**figures, "skipped": len(problems)})
+
+
+def _take_samples(catalog: Catalog, samples: list[Sample], author: str) -> dict[str, float]:
+    """Adds new pictures as people have labelled them, and corrects those that the catalog has."""
+    known: dict[str, Sample] = {}
+    for sample in catalog.samples():
+        known |= {sample.content_hash: sample, sample.uri: sample}
+    ids = {sample.id for sample in known.values()}
+    new: dict[str, Sample] = {}
+    corrected = 0
+    with progress("Importing", len(samples)) as step:
+        for sample in samples:
+            same = known.get(sample.uri) or known.get(sample.content_hash)
+            if same is not None:
+                corrected += _correct(catalog, same, sample, author)
+            elif sample.content_hash not in new:
+                name = sample.id if sample.id not in ids else sample.content_hash
+                new[sample.content_hash] = replace(sample, id=name)
+            step(1)
+    added = _add(catalog, list(new.values()))
+    copies = len(samples) - added - corrected
+    say(
+        f"{counted(added, 'picture')} new, {counted(corrected, 'picture')} corrected, "
+        f"{copies} known or copies of others"
+    )
+    return {"added": added, "corrected": corrected}
+
+
+def _add(catalog: Catalog, samples: list[Sample]) -> int:
+    added = 0
+    with progress("Adding", len(samples)) as step:
+        for start in range(0, len(samples), _BATCH):
+            part = samples[start : start + _BATCH]
+            thumbnails = [thumbnail_of(read_image(sample.uri)) for sample in part]
+            added += catalog.add_samples(part, thumbnails=thumbnails, reviewed=True)
+            step(len(part))
+    return added
+
+
+def _correct(catalog: Catalog, known: Sample, said: Sample, author: str) -> bool:
+    """Whether something else is said of a known picture now."""
+    truth = catalog.truth(known.id)
+    boxes = [(entry.label, entry.box) for entry in truth.objects]
+    same = truth.labels == said.labels and boxes == [(e.label, e.box) for e in said.objects]
+    if same and truth.reviewed:
+        return False
+    name = uuid.uuid4().hex
+    catalog.correct(
+        Correction(name, known.id, truth.revision, author, "edit", said.labels, said.objects)
+    )
+    return True

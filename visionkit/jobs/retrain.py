@@ -1,0 +1,337 @@
+"""The wheel turned once: corrections in, a challenger out, promoted where it is better."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import visionkit
+from visionkit.config import ClassificationConfig, LocalizationConfig, TrainConfig
+from visionkit.config.flywheel import LoopConfig, RetrainConfig
+from visionkit.config.jobs import OthersConfig
+from visionkit.evaluation.summary import counted, json_value, number
+from visionkit.files import new_run_folder, write_json, write_text
+from visionkit.flywheel.catalog import Catalog, Model, Version, open_catalog
+from visionkit.flywheel.frozen import FrozenSet, frozen_set
+from visionkit.flywheel.promotion import Contest, Marks, Verdict, compare, first_verdict
+from visionkit.flywheel.wheel import Turn, write_wheel
+from visionkit.jobs.author import author_of
+from visionkit.jobs.catalogued import model_name
+from visionkit.jobs.judging import classes_shown, judge_bundle
+from visionkit.jobs.retrain_data import check_data, write_data
+from visionkit.jobs.summary import Summary
+from visionkit.jobs.terminal import say, say_next, say_table
+from visionkit.jobs.train import train
+from visionkit.jobs.training import BUNDLE_NAME
+
+WHEEL_NAME, VERDICT_NAME, FROZEN_NAME = "wheel.html", "verdict.json", "frozen_test.json"
+_SHOWN_CLASSES = 10
+
+
+@dataclass(frozen=True)
+class _Round:
+    """What one training stands on."""
+
+    version: Version
+    frozen: FrozenSet
+    champion: Model | None
+    folder: Path
+
+
+def retrain(config: RetrainConfig, place: Path) -> Summary:
+    """Trains a challenger where enough was corrected, and promotes it where it is better.
+
+    Made to be called again and again: where there is too little to do, it says so and writes
+    nothing.
+
+    Raises:
+        FileNotFoundError: there is no catalog, or a bundle or picture of it is gone.
+        FileExistsError: the output folder holds a run.
+        ValueError: the frozen test set has changed, or there is nothing to learn from.
+        RuntimeError: the disk is full, or the loss is not finite.
+    """
+    check_data(config)
+    catalog = open_catalog(config.catalog)
+    waits = _waits_for(catalog, config.loop)
+    if waits:
+        say(waits)
+        return Summary(place)
+    version = _version(catalog, config)
+    frozen = frozen_set(
+        _frozen_path(config),
+        catalog.at(version.name),
+        share=config.loop.test_share,
+        anew=config.loop.refreeze,
+    )
+    say(
+        f"{version.name}: {counted(version.samples, 'picture')}, {len(frozen.samples)} of them in "
+        f"the frozen test set {frozen.name}{', frozen now' if frozen.is_new else ''}."
+    )
+    champion = _champion(catalog, config)
+    round_ = _Round(version, frozen, champion, _run_folder(config))
+    text = yaml.safe_dump(asdict(config), sort_keys=False)
+    write_text(round_.folder / "config.yaml", text)
+    bundle = _trained(catalog, config, round_)
+    name = model_name(bundle)
+    if name in {model.name for model in catalog.models()}:
+        say(f"The challenger is the model {name} once more, to the last bit: nothing changes.")
+        return Summary(round_.folder)
+    verdict, marks = _judged(config, round_, bundle)
+    promoted = verdict.promoted and config.loop.promote
+    figures = _figures(config, round_, marks, verdict, promoted=promoted)
+    catalog.add_model(_model(name, bundle, round_, figures, text))
+    write_json(round_.folder / VERDICT_NAME, json_value(verdict))
+    if promoted:
+        catalog.promote(name)
+    else:
+        catalog.retire(name)
+    _tell(catalog, config, round_, verdict, promoted=promoted)
+    return Summary(round_.folder, {"champion": verdict.champion, "challenger": verdict.challenger})
+
+
+def _waits_for(catalog: Catalog, loop: LoopConfig) -> str:
+    """Why nothing is trained now, a sentence, or ""."""
+    if not loop.enabled:
+        return f"Nothing is trained: loop.enabled is false. {_open_words(catalog)}"
+    corrected = _corrected(catalog)
+    trained = any(model.version for model in catalog.models())
+    if not catalog.versions() and not loop.merge:
+        return "Nothing is trained: the catalog has no version yet; visionkit merge makes one."
+    if corrected < loop.least_corrections and (trained or not catalog.versions()):
+        return (
+            f"Nothing is trained: {_open_words(catalog)} {loop.least_corrections} are waited for "
+            "(loop.least_corrections)."
+        )
+    return ""
+
+
+def _open_words(catalog: Catalog) -> str:
+    return f"{counted(_corrected(catalog), 'picture is', 'pictures are')} new or corrected."
+
+
+def _corrected(catalog: Catalog) -> int:
+    """Pictures that changed since the last training, in versions or not."""
+    versions = [version.name for version in catalog.versions()]
+    learned = [model.version for model in catalog.models() if model.version in versions]
+    if not versions:
+        return sum(truth.reviewed for truth in catalog.truths().values())
+    since = max(learned, key=versions.index, default="")
+    if since == versions[-1]:
+        return catalog.unmerged()
+    merged = len(catalog.diff(since, versions[-1])) if since else len(catalog.at(versions[-1]))
+    return merged + catalog.unmerged()
+
+
+def _version(catalog: Catalog, config: RetrainConfig) -> Version:
+    """The newest version, made of what is in none where asked."""
+    if config.loop.merge and (catalog.unmerged() or not catalog.versions()):
+        return catalog.merge(author=author_of(config.author), note="made by retrain")
+    return catalog.versions()[-1]
+
+
+def _frozen_path(config: RetrainConfig) -> Path:
+    if config.loop.frozen is not None:
+        return Path(config.loop.frozen)
+    if "://" in config.catalog:
+        raise ValueError(
+            f"loop.frozen must name a file where the catalog is no folder, got none "
+            f"[{config.catalog}]"
+        )
+    return Path(config.catalog) / FROZEN_NAME
+
+
+def _champion(catalog: Catalog, config: RetrainConfig) -> Model | None:
+    """The model that is challenged; the bundle of the config where the catalog has none."""
+    champion = catalog.champion()
+    if champion is None and config.bundle is not None:
+        name = model_name(config.bundle)
+        if name not in {model.name for model in catalog.models()}:
+            catalog.add_model(Model(name, Path(config.bundle).absolute().as_posix()))
+        champion = catalog.promote(name)
+    if champion is not None and not Path(champion.bundle).is_dir():
+        raise FileNotFoundError(
+            f"the champion's bundle must be at {champion.bundle}, but is not; put it back, or "
+            "begin another catalog"
+        )
+    return champion
+
+
+def _run_folder(config: RetrainConfig) -> Path:
+    if config.output is None:
+        return new_run_folder("runs", "retrain")
+    folder = Path(config.output)
+    if folder.exists() and any(folder.iterdir()) and not config.overwrite:
+        raise FileExistsError(
+            f"output={folder} must be a new or empty folder; choose another, or overwrite=true"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
+    """Folder of the challenger's bundle."""
+    bundle = None if round_.champion is None else round_.champion.bundle
+    data = write_data(
+        config,
+        catalog.at(round_.version.name),
+        round_.frozen.samples,
+        bundle,
+        round_.folder / "data",
+    )
+    folder = round_.folder / "challenger"
+    folder.mkdir(exist_ok=True)
+    task = config.task
+    if config.loop.minutes is not None:
+        if isinstance(task, ClassificationConfig):
+            task = replace(task, finetune=replace(task.finetune, minutes=config.loop.minutes))
+        elif isinstance(task, LocalizationConfig):
+            task = replace(task, minutes=config.loop.minutes)
+    training = TrainConfig(
+        task=task,
+        backbone=config.backbone,
+        data=data,
+        augment=config.augment,
+        trainer=config.trainer,
+        bundle=bundle,
+        move_backbone=config.move_backbone and bundle is not None,
+        others=OthersConfig(None, None, None),
+        seed=config.seed,
+        output=str(folder),
+        overwrite=config.overwrite,
+        resume=None,
+        debug=config.debug,
+    )
+    write_text(folder / "config.yaml", yaml.safe_dump(asdict(training), sort_keys=False))
+    train(training, folder)
+    return folder / BUNDLE_NAME
+
+
+def _judged(config: RetrainConfig, round_: _Round, bundle: Path) -> tuple[Verdict, Marks]:
+    """The verdict, and how the challenger did."""
+    samples, task = round_.frozen.samples, config.task.name
+    names = classes_shown(samples, task)
+    place = config.trainer.accelerator
+    marks = judge_bundle(bundle, task, samples, names, accelerator=place)
+    contest = Contest(
+        level=config.loop.level,
+        least_gain=config.loop.least_gain,
+        most_loss=config.loop.most_loss,
+        class_level=config.loop.class_level,
+        least_score=config.loop.least_score,
+        seed=config.seed,
+    )
+    if round_.champion is None:
+        return first_verdict(marks, contest), marks
+    before = judge_bundle(round_.champion.bundle, task, samples, names, accelerator=place)
+    return compare(before, marks, contest), marks
+
+
+def _figures(
+    config: RetrainConfig, round_: _Round, marks: Marks, verdict: Verdict, *, promoted: bool
+) -> dict[str, Any]:
+    """What the catalog keeps of the challenger's test."""
+    span = marks.interval(seed=config.seed)
+    figures = {
+        "task": config.task.name,
+        "figure": marks.figure,
+        "value": marks.mean(),
+        "low": span.low,
+        "high": span.high,
+        "pictures": marks.pictures,
+        "test": round_.frozen.name,
+        "promoted": promoted,
+        "verdict": verdict.words[0],
+    }
+    kept: dict[str, Any] = json_value(figures)
+    return kept
+
+
+def _model(
+    name: str, bundle: Path, round_: _Round, figures: dict[str, Any], config_text: str
+) -> Model:
+    """The challenger with what it was made of."""
+    return Model(
+        name=name,
+        bundle=bundle.absolute().as_posix(),
+        parent="" if round_.champion is None else round_.champion.name,
+        version=round_.version.name,
+        config_hash=hashlib.sha256(config_text.encode()).hexdigest()[:12],
+        code=visionkit.__version__,
+        metrics=figures,
+    )
+
+
+def _tell(
+    catalog: Catalog, config: RetrainConfig, round_: _Round, verdict: Verdict, *, promoted: bool
+) -> None:
+    rows = [
+        (one.name, str(one.support), number(one.champion), number(one.challenger),
+         f"{one.change:+.2f}")
+        for one in verdict.changes[:_SHOWN_CLASSES]
+    ]  # fmt: skip
+    say_table(
+        f"{verdict.figure} by class, the greatest loss first",
+        ("class", "tested", "champion", "challenger", "change"),
+        rows,
+    )
+    say(*verdict.words)
+    if verdict.promoted and not promoted:
+        say("It is not promoted all the same: loop.promote is false.")
+    page = write_wheel(
+        round_.folder / WHEEL_NAME,
+        verdict,
+        _turns(catalog.models(), round_, config.task.name, verdict),
+        title=f"{config.task.name.capitalize()}: {round_.version.name}",
+        promoted=promoted,
+        created=time.strftime("%Y-%m-%d %H:%M"),
+        config=(round_.folder / "config.yaml").read_text("utf-8"),
+        lineage={
+            "catalog": config.catalog,
+            "version learned from": round_.version.name,
+            "frozen test set": f"{round_.frozen.name}, {len(round_.frozen.samples)} pictures",
+            "champion": "none" if round_.champion is None else round_.champion.name,
+            "challenger": str(round_.folder / "challenger" / BUNDLE_NAME),
+            "visionkit": visionkit.__version__,
+        },
+    )
+    say(f"The wheel by versions: {page}")
+    used = catalog.champion()
+    if used is not None:
+        say_next(["predict", f"bundle={used.bundle}", "source=PICTURES", f"catalog={catalog.uri}"])
+
+
+def _turns(models: Sequence[Model], round_: _Round, task: str, verdict: Verdict) -> list[Turn]:
+    """The models that were measured on this frozen test set, in their order.
+
+    A champion that came from elsewhere comes first, with what was measured of it now.
+    """
+    turns = [
+        Turn(
+            version=model.version,
+            model=model.name,
+            value=float(model.metrics["value"]),
+            low=_number(model.metrics.get("low")),
+            high=_number(model.metrics.get("high")),
+            promoted=bool(model.metrics.get("promoted")),
+        )
+        for model in models
+        if model.metrics.get("test") == round_.frozen.name
+        and model.metrics.get("task") == task
+        and model.metrics.get("value") is not None
+    ]
+    champion = round_.champion
+    if champion is None or champion.name in {turn.model for turn in turns}:
+        return turns
+    nothing = float("nan")
+    start = Turn("start", champion.name, verdict.champion, nothing, nothing, promoted=True)
+    return [start, *turns]
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)

@@ -1,0 +1,166 @@
+"""Versions of a catalog: listed, compared, restored, exported; and what comes in from outside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from visionkit.config import did_you_mean
+from visionkit.config.flywheel import TOOLS, VersionsConfig
+from visionkit.data.formats import write
+from visionkit.data.table import save_table, to_table
+from visionkit.evaluation.summary import counted
+from visionkit.flywheel.catalog import Catalog, Change, Version, open_catalog
+from visionkit.flywheel.exchange import Question, write_questions
+from visionkit.jobs.author import author_of
+from visionkit.jobs.imported import take_source
+from visionkit.jobs.summary import Summary
+from visionkit.jobs.terminal import say, say_next, say_table
+from visionkit.types import Sample
+
+_SHOWN = 20
+"""So many changes are shown one by one."""
+
+
+def versions(config: VersionsConfig, place: Path) -> Summary:
+    """Does what `config.action` says to the catalog in a place.
+
+    Raises:
+        FileNotFoundError: there is no catalog, no source, or a picture is gone.
+        FileExistsError: the output is there and `overwrite` is false.
+        ValueError: there is no such version, none at all, or what is imported is of no use.
+        RuntimeError: the disk is full.
+    """
+    actions = {
+        "list": _list,
+        "diff": _diff,
+        "restore": _restore,
+        "export": _export,
+        "import": take_source,
+    }
+    catalog = open_catalog(config.catalog, create=config.action == "import")
+    return actions[config.action](catalog, config, place)
+
+
+def _list(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
+    found = catalog.versions()
+    rows = [
+        (
+            each.name,
+            each.created[:16].replace("T", " "),
+            each.author,
+            str(each.samples),
+            str(each.boxes),
+            str(each.corrections),
+            each.note,
+        )
+        for each in found
+    ]
+    columns = ("version", "made", "by", "pictures", "boxes", "answers", "note")
+    say_table(f"Versions of {config.catalog}", columns, rows)
+    waiting = catalog.unmerged()
+    say(f"{counted(waiting, 'picture')} changed since then." if found else "There is none yet.")
+    if waiting:
+        say_next(["merge", f"catalog={config.catalog}"])
+    return Summary(place, {"versions": len(found), "unmerged": waiting})
+
+
+def _diff(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
+    new = _chosen(catalog, config.version)
+    if config.old is None and new.number == 1:
+        raise ValueError("old must name a version, since v1 has none before it")
+    old = _chosen(catalog, config.old or f"v{new.number - 1}")
+    found = catalog.diff(old.name, new.name)
+    rows = [(each.sample_id, *_words(each)) for each in found[:_SHOWN]]
+    if rows:
+        say_table(f"From {old.name} to {new.name}", ("picture", "before", "after"), rows)
+    added = sum(each.before is None for each in found)
+    removed = sum(each.after is None for each in found)
+    changed = len(found) - added - removed
+    more = f" (the first {_SHOWN} are shown)" if len(found) > _SHOWN else ""
+    say(
+        f"{old.name} to {new.name}: {counted(added, 'picture')} more, {removed} less, "
+        f"{changed} changed{more}",
+        *_label_changes(found),
+    )
+    return Summary(place, {"added": added, "removed": removed, "changed": changed})
+
+
+def _restore(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
+    if config.version is None:
+        raise ValueError("version must say which one is restored, such as version=v3")
+    old = _chosen(catalog, config.version)
+    version = catalog.restore(old.name, author=author_of(config.author))
+    say(f"{version.name} is equal to {old.name}; the versions between them stay.")
+    return Summary(place, {"samples": version.samples, "boxes": version.boxes})
+
+
+def _export(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
+    version = _chosen(catalog, config.version)
+    samples = catalog.at(version.name)
+    form = config.export_format
+    target = Path(config.output or f"{place}_{version.name}_{form}")
+    if form == "parquet":
+        target = (
+            target if target.suffix == ".parquet" else target.with_name(f"{target.name}.parquet")
+        )
+        if target.exists() and not config.overwrite:
+            raise FileExistsError(f"{target} is already there; choose another, or overwrite=true")
+        save_table(to_table(samples), target)
+    elif form in TOOLS:
+        truths = catalog.truths()
+        questions = [Question(sample, truths[sample.id].revision) for sample in samples]
+        write_questions(questions, target, form, overwrite=config.overwrite)
+    else:
+        write(to_table(samples), target, form, overwrite=config.overwrite)
+    say(f"{version.name}: {counted(len(samples), 'picture')}, format {form}: {target}")
+    if form not in (*TOOLS, "parquet"):
+        task = "localization" if any(sample.objects for sample in samples) else "classification"
+        say_next(["train", f"task={task}", f"data={form}", f"data.root={target}"])
+    return Summary(target, {"samples": len(samples), "boxes": version.boxes})
+
+
+def _chosen(catalog: Catalog, name: str | None) -> Version:
+    """The version of that name, or the newest.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = {each.name: each for each in catalog.versions()}
+    if not found:
+        raise ValueError(
+            f"there must be a version, got none yet; visionkit merge catalog={catalog.uri} makes it"
+        )
+    if name is None:
+        return list(found.values())[-1]
+    if name not in found:
+        raise ValueError(
+            f"version must be one of the catalog's ({', '.join(found)}), got {name!r}"
+            f"{did_you_mean(name, list(found))}"
+        )
+    return found[name]
+
+
+def _words(change: Change) -> tuple[str, str]:
+    return tuple(  # type: ignore[return-value]
+        "not there" if sample is None else _shows(sample)
+        for sample in (change.before, change.after)
+    )
+
+
+def _shows(sample: Sample) -> str:
+    """What a picture shows, in words: labels, and labels of boxes with their number."""
+    counts = Counter(entry.label for entry in sample.objects)
+    boxes = (f"{count} {label}" if count > 1 else label for label, count in sorted(counts.items()))
+    return ", ".join([*sample.labels, *boxes]) or "nothing"
+
+
+def _label_changes(found: list[Change]) -> list[str]:
+    """A line a label of which there are more or fewer than before."""
+    counts: Counter[str] = Counter()
+    for each in found:
+        for sample, sign in ((each.before, -1), (each.after, 1)):
+            labels = () if sample is None else (*sample.labels, *(e.label for e in sample.objects))
+            for label in labels:
+                counts[label] += sign
+    return [f"  {label}: {count:+d}" for label, count in sorted(counts.items()) if count]
