@@ -121,7 +121,7 @@ class FlowRecorder:
                     self._silent[key] = _silent_units(output)
             elif isinstance(module, tuple(_ENDS)):
                 if output.requires_grad:
-                    low, high = _ENDS[type(module)]  # type: ignore[index]
+                    low, high = _ENDS[type(module)]
                     few = sample(output, 4096)
                     self._ends[key] = ((few <= low) | (few >= high)).float().mean()
             elif isinstance(module, _MATRICES):
@@ -134,9 +134,8 @@ class FlowRecorder:
         if self._range is None and given.ndim == 4 and given.is_floating_point() and len(given):
             low, high = torch.aminmax(given.detach())
             self._range = (name, low, high)
-        elif given.ndim == 2 and given.is_floating_point() and len(given) >= 4:
-            if given.shape[1] >= 8:
-                self._vectors = (name, given.detach()[:_VECTORS])
+        elif given.ndim == 2 and given.is_floating_point() and _is_comparable(given):
+            self._vectors = (name, given.detach()[:_VECTORS])
 
     def _pictures(self) -> Pictures | None:
         if self._range is None:
@@ -169,15 +168,21 @@ def expected_ranges(model: nn.Module) -> dict[str, tuple[float, float]]:
     for name, module in model.named_modules():
         config = getattr(module, "pretrained_cfg", None)
         known = config if isinstance(config, Mapping) else {}
-        mean = getattr(module, "mean", None) or known.get("mean")
-        std = getattr(module, "std", None) or known.get("std")
-        if not isinstance(mean, (tuple, list)) or not isinstance(std, (tuple, list)):
+        mean, std = getattr(module, "mean", None), getattr(module, "std", None)
+        if not isinstance(mean, tuple) or not isinstance(std, tuple):
+            mean, std = known.get("mean"), known.get("std")
+        if not isinstance(mean, tuple) or not isinstance(std, tuple):
             continue
         if len(mean) == len(std) and all(value > 0 for value in std):
             low = min(-m / s for m, s in zip(mean, std, strict=True))
             high = max((1 - m) / s for m, s in zip(mean, std, strict=True))
             found[name] = (low, high)
     return found
+
+
+def _is_comparable(vectors: Tensor) -> bool:
+    """Whether there are enough vectors, and long enough ones, to say something of their spread."""
+    return len(vectors) >= 4 and vectors.shape[1] >= 8
 
 
 def _silent_units(output: Tensor) -> Tensor:

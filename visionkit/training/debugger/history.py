@@ -75,7 +75,6 @@ class Flow:
         silent: (C,) bool which units of a ReLU gave nothing.
         saturated: share of the values of a sigmoid or tanh at its ends.
         counts: (B,) int64 histogram of what each layer gives, in `edges` of the recorder.
-        is_learned: whether gradients flow through it.
     """
 
     size: Mapping[str, float] = field(default_factory=dict)

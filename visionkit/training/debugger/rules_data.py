@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,7 +18,8 @@ _FEWEST_LABELS = 300
 _FEWEST_BOXES = 100
 _FEWEST_STEPS = 20
 _NO_LESS = 0.9  # of the loss of chance
-_SIGMAS = 2.0
+_SIGMAS = 3.0
+_PAIRS = 2.0  # two pictures may be each other's nearest, and then count twice: of the variance
 
 
 def same_batch(history: History, settings: DebuggerSettings) -> Iterator[Finding]:
@@ -26,10 +28,7 @@ def same_batch(history: History, settings: DebuggerSettings) -> Iterator[Finding
     if not looks or len({look.epoch for look in looks}) > 1:
         return
     prints = [look.batch.prints for look in looks]
-    shares = [
-        len(one & other) / len(other) if other else 0.0
-        for one, other in zip(prints, prints[1:], strict=False)
-    ]
+    shares = [len(one & other) / len(other) if other else 0.0 for one, other in pairwise(prints)]
     if min(shares) >= _SAME:
         yield Finding(
             "same_batch",
@@ -48,15 +47,16 @@ def labels_shuffled(history: History, settings: DebuggerSettings) -> Iterator[Fi
     """Pictures with alike embeddings have no more often the same label than by chance.
 
     And the loss is still that of chance: an embedding that is good for something else would get
-    better.
+    better. The first looks count alone: later ones know single pictures by heart.
     """
-    seen = [look.embeddings for look in history.looks if look.embeddings is not None]
-    seen = [one for one in seen if one.count]
+    looked = [look.embeddings for look in history.looks if look.embeddings is not None]
+    before = np.cumsum([0, *(one.count for one in looked)])
+    seen = [one for one, count in zip(looked, before, strict=False) if count < _FEWEST_LABELS]
     count, chance = sum(one.count for one in seen), sum(one.chance for one in seen)
-    if count < _FEWEST_LABELS or len(history.losses) < settings.loss_steps // 4:
+    if count < _FEWEST_LABELS or len(history.losses) < settings.loss_steps // 2:
         return
     hits = sum(one.hits for one in seen)
-    limit = chance + _SIGMAS * math.sqrt(sum(one.variance for one in seen))
+    limit = chance + _SIGMAS * math.sqrt(_PAIRS * sum(one.variance for one in seen))
     losses = [value for _, value in history.losses]
     last = float(np.mean(losses[-len(losses) // 4 :]))
     if hits <= limit and last > _NO_LESS * history.chance:

@@ -13,7 +13,7 @@ from visionkit.training.debugger.settings import DebuggerSettings
 
 _STARTED = 0.7  # of the loss of chance: what begins below it had learned before
 _SIGMAS = 2.0
-_TIMES = 50  # the usual step
+_TIMES = 20  # the usual step
 
 
 def loss_not_falling(history: History, settings: DebuggerSettings) -> Iterator[Finding]:
@@ -97,7 +97,7 @@ def stalled(history: History, settings: DebuggerSettings) -> Iterator[Finding]:
     """One step took very long, and far longer than the others."""
     if len(history.seconds) < 8:
         return
-    longest, usual = history.seconds[-1], float(np.median(history.seconds))
+    longest, usual = max(history.seconds), float(np.median(history.seconds))
     if longest > max(settings.stalled_seconds, _TIMES * usual):
         yield Finding(
             "stalled",

@@ -13,7 +13,7 @@ from visionkit.training.debugger.settings import DebuggerSettings
 _RAW = 20.0  # no normalisation gives more; pictures of 0..255 do
 _DARK = 0.4  # of the expected range: pictures that are never darker begin at zero
 _SURE = 3  # looks in which pictures must be wrong
-_GREW = 0.4  # share of the units that may fall silent during the training
+_GREW = 0.6  # share of the units that may fall silent during the training
 
 
 def recent(history: History, settings: DebuggerSettings) -> list[Look]:
@@ -36,7 +36,7 @@ def input_not_normalised(history: History, settings: DebuggerSettings) -> Iterat
         span = expected[1] - expected[0]
         limit = expected[1] + settings.input_margin * span
         below = expected[0] - settings.input_margin * span
-        raw = low > expected[0] + _DARK * span and -0.01 <= low and high <= 1.01
+        raw = low > expected[0] + _DARK * span and low >= -0.01 and high <= 1.01
         is_wrong = high > limit or low < below or raw
         if raw and high <= limit:
             limit = expected[0] + _DARK * span
@@ -168,13 +168,16 @@ def exploding_tensor(history: History, settings: DebuggerSettings) -> Iterator[F
 
 
 def collapsed_embeddings(history: History, settings: DebuggerSettings) -> Iterator[Finding]:
-    """All pictures of a batch have the same embedding."""
+    """All pictures of a batch have the same embedding, and not only in the first steps."""
     looks = recent(history, settings)
     seen = [look.embeddings for look in looks if look.embeddings is not None]
     if not looks or len(seen) < len(looks):
         return
     spread = max(one.spread for one in seen)
-    if spread < settings.collapsed:
+    first = history.looks[0]
+    fell = first.embeddings is not None and first.embeddings.spread > settings.collapsed
+    stays = looks[-1].step - first.step >= settings.loss_steps // 4
+    if spread < settings.collapsed and (fell or stays):
         yield Finding(
             "collapsed_embeddings",
             "all pictures of a batch have the same embedding",

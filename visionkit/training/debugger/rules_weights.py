@@ -8,7 +8,6 @@ import numpy as np
 
 from visionkit.training.debugger.findings import Finding
 from visionkit.training.debugger.history import History, Look
-from visionkit.training.debugger.rules_network import recent
 from visionkit.training.debugger.settings import DebuggerSettings
 
 _ZERO_LOOKS = 3  # times `patience`: batches of backgrounds alone give some heads no gradient

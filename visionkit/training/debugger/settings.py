@@ -63,7 +63,7 @@ class DebuggerSettings:
     waiting: float = 0.6
     waiting_seconds: float = 0.1
     stalled_seconds: float = 1800.0
-    collapsed: float = 1e-3
+    collapsed: float = 0.02
     input_margin: float = 0.5
 
     def __post_init__(self) -> None:

@@ -146,7 +146,7 @@ def _own(model: nn.Module) -> Iterable[tuple[str, nn.Parameter]]:
 
 
 def _averages(model: nn.Module) -> tuple[str, ...]:
-    """Beginnings of the names of averages of weights; "\\0", which none has, where there are none."""
+    """Beginnings of the names of averages of weights; one that no name has where there are none."""
     found = [
         f"{name}." for name, module in model.named_modules() if isinstance(module, AveragedModel)
     ]
