@@ -43,9 +43,15 @@ def unchanged_tensor(history: History, settings: DebuggerSettings) -> Iterator[F
     looks = looks[-settings.patience :]
     if len(looks) < settings.patience:
         return
+    # A gradient that is lost in rounding changes nothing either, and is another finding.
+    least = [settings.vanishing * max(look.gradients.values()) for look in looks]
     for name in looks[-1].updates:
+        if name not in history.fan_in:
+            continue
         still = [look.updates.get(name, 1.0) == 0 for look in looks]
-        has_gradient = [look.gradients.get(name, 0.0) > 0 for look in looks]
+        has_gradient = [
+            look.gradients.get(name, 0.0) > weak for look, weak in zip(looks, least, strict=True)
+        ]
         if all(still) and all(has_gradient):
             yield Finding(
                 "unchanged_tensor",

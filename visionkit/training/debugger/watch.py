@@ -151,7 +151,7 @@ class TrainingWatch:
                 layer,
                 step,
                 value,
-                math.inf,
+                torch.finfo(torch.float32).max,
                 "Every weight that learns from such a loss becomes NaN itself. The training can't "
                 "come back from it.",
                 "look at the batch where it is the input; else a smaller task.learning_rate, "
