@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from visionkit.matching.audit import audit_gallery
     from visionkit.matching.finder import Finder, FinderSettings
     from visionkit.models.backbone import Backbone, build_backbone
+    from visionkit.training.debugger import TrainingDebugger
     from visionkit.training.fit import fit
     from visionkit.types import Features, ObjectBox, Sample
 
@@ -38,6 +39,7 @@ _HOMES = {
     "Prediction": "visionkit.inference.prediction",
     "Predictor": "visionkit.inference.predictor",
     "Sample": "visionkit.types",
+    "TrainingDebugger": "visionkit.training.debugger",
     "audit_gallery": "visionkit.matching.audit",
     "build_backbone": "visionkit.models.backbone",
     "evaluate_boxes": "visionkit.evaluation",
@@ -58,6 +60,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Sample",
+    "TrainingDebugger",
     "audit_gallery",
     "build_backbone",
     "evaluate_boxes",

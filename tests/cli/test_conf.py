@@ -19,6 +19,7 @@ from visionkit.matching.geometry import GeometrySettings
 from visionkit.matching.pyramid import PyramidSettings
 from visionkit.matching.search import SearchSettings
 from visionkit.training.classification import ClassificationSettings
+from visionkit.training.debugger import DebuggerSettings
 from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.fit import FitSettings
 from visionkit.training.frozen import FrozenSettings
@@ -93,6 +94,7 @@ def test_every_command_has_a_file() -> None:
         (FinetuneSettings(), "classification", "task.finetune"),
         (FinetuneSettings().mix, "classification", "task.finetune.mix"),
         (JointSettings(), "all", "task"),
+        (DebuggerSettings(), "exemplar", "debugger"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )

@@ -7,6 +7,7 @@ limits. Jobs (`visionkit/jobs`) take these; nothing below them sees a config obj
 from visionkit.config.checking import check_values, limits_of
 from visionkit.config.classification import ClassificationConfig
 from visionkit.config.data import AugmentConfig, BackboneConfig, DataConfig
+from visionkit.config.debugger import DebuggerConfig
 from visionkit.config.exemplar import ExemplarConfig
 from visionkit.config.jobs import (
     EvaluateConfig,
@@ -28,6 +29,7 @@ __all__ = [
     "BackboneConfig",
     "ClassificationConfig",
     "DataConfig",
+    "DebuggerConfig",
     "EvaluateConfig",
     "ExemplarConfig",
     "ExportConfig",

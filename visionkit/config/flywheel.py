@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from visionkit.config.data import AugmentConfig, BackboneConfig, DataConfig
+from visionkit.config.debugger import DebuggerConfig
 from visionkit.config.jobs import TrainerConfig
 from visionkit.config.limits import (
     Count,
@@ -109,6 +110,7 @@ class RetrainConfig:
     data: DataConfig
     augment: AugmentConfig
     trainer: TrainerConfig
+    debugger: DebuggerConfig
     loop: LoopConfig
     catalog: SomePath
     bundle: OptionalPath

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from visionkit.config.data import AugmentConfig, BackboneConfig, DataConfig
+from visionkit.config.debugger import DebuggerConfig
 from visionkit.config.limits import (
     BUNDLE_TASKS,
     EXPORTERS,
@@ -57,6 +58,7 @@ class TrainConfig:
     data: DataConfig
     augment: AugmentConfig
     trainer: TrainerConfig
+    debugger: DebuggerConfig
     bundle: OptionalPath
     move_backbone: bool
     others: OthersConfig

@@ -21,6 +21,7 @@ from visionkit.evaluation.label_errors import LabelDoubt
 from visionkit.evaluation.near_copies import NearCopy
 from visionkit.evaluation.page import write_page
 from visionkit.evaluation.report import ProblemLine
+from visionkit.evaluation.watching import Watched, pictures_of
 from visionkit.types import Image
 
 __all__ = ["ClassificationReport", "Pool", "write_classification_report"]
@@ -46,6 +47,7 @@ class ClassificationReport:
         doubts: of `label_doubts`.
         copies: of `near_copies`.
         learning: figures over the epochs of the training.
+        watched: what was found and seen while it was watched, or None.
         tried: ways that were tried on frozen features: words, share right and negative log
             likelihood on held-back pictures, and whether it was chosen.
         problems: what was wrong in the data.
@@ -63,6 +65,7 @@ class ClassificationReport:
     doubts: Sequence[LabelDoubt] = ()
     copies: Sequence[NearCopy] = ()
     learning: Sequence[LearningCurve] = ()
+    watched: Watched | None = None
     tried: Sequence[tuple[str, float, float, bool]] = ()
     problems: Sequence[ProblemLine] = ()
     config: str = ""
@@ -130,6 +133,8 @@ def _content(report: ClassificationReport) -> dict[str, Any]:
         "mistakes": mistake_cards(metrics, report.image_names, report.read_image, _MISTAKES),
         "doubts": doubt_cards(report.doubts, metrics.class_names, pool, _DOUBTS) if pool else [],
         "copies": copy_cards(report.copies, pool, _COPIES) if pool else [],
+        "findings": report.watched.findings if report.watched else [],
+        "watched": pictures_of(report.watched),
         "learning": [(curve.name, charts.learning_chart(curve)) for curve in report.learning],
         "problems": list(report.problems)[:_PROBLEMS],
     }

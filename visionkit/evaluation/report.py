@@ -20,6 +20,7 @@ from visionkit.evaluation.confusion import confusion_pairs, confusion_rows
 from visionkit.evaluation.metrics import BoxMetrics, ClassMetrics
 from visionkit.evaluation.page import write_page
 from visionkit.evaluation.presence import PresenceMetrics
+from visionkit.evaluation.watching import Watched, pictures_of
 from visionkit.evaluation.wording import ITEMS, Wording
 from visionkit.types import Image
 
@@ -100,6 +101,7 @@ class Report:
         thresholds_from: how the thresholds were set, a sentence.
         training_scenes: composed scenes as seen in training; the first twelve are shown.
         learning: figures over the epochs of the training.
+        watched: what was found and seen while it was watched, or None.
         problems: what was wrong in the data.
         config: the composed config as text.
         versions: of the code, the data and the packages, and the command.
@@ -120,6 +122,7 @@ class Report:
     thresholds_from: str = ""
     training_scenes: Sequence[TrainingScene] = ()
     learning: Sequence[LearningCurve] = ()
+    watched: Watched | None = None
     problems: Sequence[ProblemLine] = ()
     config: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -187,6 +190,8 @@ def _content(report: Report) -> dict[str, Any]:
         "confusion": confusion_rows(metrics.confusion, [*metrics.class_names, "none of them"]),
         "pairs": confusion_pairs(metrics.confusion, metrics.class_names)[:_PAIRS],
         "scenes": [_scene(scene, report.wording) for scene in report.training_scenes[:_SCENES]],
+        "findings": report.watched.findings if report.watched else [],
+        "watched": pictures_of(report.watched),
         "learning": [(curve.name, charts.learning_chart(curve)) for curve in report.learning],
         "problems": list(report.problems)[:_PROBLEMS],
     }

@@ -36,6 +36,7 @@ from visionkit.evaluation.summary import (
     number,
     remarks,
 )
+from visionkit.evaluation.watching import read_watched
 from visionkit.files import write_json
 from visionkit.jobs.sources import Scenes, has_boxes
 from visionkit.jobs.terminal import say, say_table
@@ -199,6 +200,7 @@ def write_measured(
         thresholds_from=thresholds_from,
         training_scenes=training_scenes,
         learning=learning,
+        watched=read_watched(folder),
         problems=problems,
         config=config,
         versions=versions or {},

@@ -33,6 +33,7 @@ from visionkit.evaluation.rekognition import classified_summary
 from visionkit.evaluation.report import LearningCurve
 from visionkit.evaluation.summary import metrics_json
 from visionkit.evaluation.thresholds import Thresholds
+from visionkit.evaluation.watching import read_watched
 from visionkit.files import write_json
 from visionkit.inference.engines.network import Network
 from visionkit.inference.parts import ClassificationPart
@@ -202,6 +203,7 @@ def write_classified(
         doubts=doubted.doubts,
         copies=doubted.copies,
         learning=learning,
+        watched=read_watched(folder),
         tried=tried,
         problems=(*problems, *measured.problems),
         config=config,

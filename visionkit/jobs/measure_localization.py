@@ -30,6 +30,7 @@ from visionkit.evaluation.summary import (
     remarks,
 )
 from visionkit.evaluation.thresholds import Thresholds
+from visionkit.evaluation.watching import read_watched
 from visionkit.evaluation.wording import CLASSES
 from visionkit.files import write_json
 from visionkit.inference.engines.network import Network
@@ -234,6 +235,7 @@ def write_located(
         thresholds_from=thresholds_from,
         training_scenes=training_scenes,
         learning=learning,
+        watched=read_watched(folder),
         problems=(*problems, *measured.problems),
         config=config,
         versions=versions or {},

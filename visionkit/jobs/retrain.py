@@ -199,6 +199,7 @@ def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
         data=data,
         augment=config.augment,
         trainer=config.trainer,
+        debugger=config.debugger,
         bundle=bundle,
         move_backbone=config.move_backbone and bundle is not None,
         others=OthersConfig(None, None, None),

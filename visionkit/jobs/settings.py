@@ -10,6 +10,7 @@ from visionkit.config import (
     AllConfig,
     AugmentConfig,
     ClassificationConfig,
+    DebuggerConfig,
     ExemplarConfig,
     LocalizationConfig,
     TrainerConfig,
@@ -23,6 +24,7 @@ from visionkit.matching.geometry import GeometrySettings
 from visionkit.matching.pyramid import PyramidSettings
 from visionkit.matching.search import SearchSettings
 from visionkit.training.classification import ClassificationSettings
+from visionkit.training.debugger import DebuggerSettings
 from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.fit import FitSettings
 from visionkit.training.frozen import FrozenSettings
@@ -35,6 +37,7 @@ _Settings = TypeVar(
     AugmentSettings,
     ClassificationSettings,
     ComposeSettings,
+    DebuggerSettings,
     FinderSettings,
     FinetuneSettings,
     FitSettings,
@@ -69,17 +72,37 @@ def compose_settings(augment: AugmentConfig) -> ComposeSettings:
     return _settings(ComposeSettings, augment)
 
 
-def fit_settings(trainer: TrainerConfig, task: ExemplarConfig, seed: int) -> FitSettings:
+def debugger_settings(debugger: DebuggerConfig | None) -> DebuggerSettings:
+    """How trainings are watched, as the config says; None takes the defaults."""
+    return DebuggerSettings() if debugger is None else _settings(DebuggerSettings, debugger)
+
+
+def fit_settings(
+    trainer: TrainerConfig,
+    task: ExemplarConfig,
+    seed: int,
+    debugger: DebuggerConfig | None = None,
+) -> FitSettings:
     """How the head is trained, as the config says."""
-    return _settings(FitSettings, task.learned, _Given(trainer), seed=seed)
+    watched = debugger_settings(debugger)
+    return _settings(FitSettings, task.learned, _Given(trainer), seed=seed, debugger=watched)
 
 
 def localization_settings(
-    trainer: TrainerConfig, task: LocalizationConfig, seed: int
+    trainer: TrainerConfig,
+    task: LocalizationConfig,
+    seed: int,
+    debugger: DebuggerConfig | None = None,
 ) -> LocalizationSettings:
     """How a localization head is trained, as the config says."""
-    changes = _settings(AugmentSettings, task.augment)
-    return _settings(LocalizationSettings, task, _Given(trainer), augment=changes, seed=seed)
+    return _settings(
+        LocalizationSettings,
+        task,
+        _Given(trainer),
+        augment=_settings(AugmentSettings, task.augment),
+        seed=seed,
+        debugger=debugger_settings(debugger),
+    )
 
 
 def tiles_of(task: LocalizationConfig) -> Tiles | None:
@@ -95,7 +118,10 @@ class _Given:
 
 
 def classification_settings(
-    trainer: TrainerConfig, task: ClassificationConfig, seed: int
+    trainer: TrainerConfig,
+    task: ClassificationConfig,
+    seed: int,
+    debugger: DebuggerConfig | None = None,
 ) -> ClassificationSettings:
     """How a classification head is trained, as the config says."""
     view = _settings(ViewSettings, task.view)
@@ -103,7 +129,13 @@ def classification_settings(
     if task.finetune.enabled and trainer.max_epochs != 0:
         mix = _settings(MixSettings, task.finetune.mix)
         tuned = _settings(
-            FinetuneSettings, task.finetune, _Given(trainer), seed=seed, views=view, mix=mix
+            FinetuneSettings,
+            task.finetune,
+            _Given(trainer),
+            seed=seed,
+            views=view,
+            mix=mix,
+            debugger=debugger_settings(debugger),
         )
     return _settings(
         ClassificationSettings,
@@ -117,7 +149,9 @@ def classification_settings(
     )
 
 
-def joint_settings(trainer: TrainerConfig, task: AllConfig, seed: int) -> JointSettings:
+def joint_settings(
+    trainer: TrainerConfig, task: AllConfig, seed: int, debugger: DebuggerConfig | None = None
+) -> JointSettings:
     """How several heads are trained together, as the config says.
 
     Raises:
@@ -134,6 +168,7 @@ def joint_settings(trainer: TrainerConfig, task: AllConfig, seed: int) -> JointS
         classification=classification_settings(trainer, task.classification, seed),
         localization=localization_settings(trainer, task.localization, seed),
         seed=seed,
+        debugger=debugger_settings(debugger),
     )
 
 

@@ -163,7 +163,7 @@ def _lesson(found: LabelledSet, head: AnyHead, framing: Framing) -> Lesson[AnyHe
 def _fit(
     config: TrainConfig, task: AllConfig, backbone: Backbone, pupils: _Pupils, run_folder: Path
 ) -> JointFit:
-    settings = joint_settings(config.trainer, task, config.seed)
+    settings = joint_settings(config.trainer, task, config.seed, config.debugger)
     if names_nothing(config.data) and settings.minutes is None:
         settings = replace(settings, minutes=DEMO_MINUTES)
         say(f"Demo sets are learned for {DEMO_MINUTES:g} minutes; task.minutes=... sets another.")

@@ -65,7 +65,7 @@ def train_classification(
     torch.manual_seed(config.seed)  # the head begins at random
     pixels = int(config.data.max_megapixels * 1e6)
     found = read_set(config.data, "classification", run_folder, seed=config.seed)
-    settings = classification_settings(config.trainer, task, config.seed)
+    settings = classification_settings(config.trainer, task, config.seed, config.debugger)
     if config.bundle is not None and settings.finetune is not None and not config.move_backbone:
         raise ValueError(
             "task.finetune.enabled must be false where a head is added to a bundle, got true: its "

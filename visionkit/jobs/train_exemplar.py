@@ -299,7 +299,7 @@ def _grounds(backgrounds: Sequence[Image], part: _Part) -> Numbered[Image]:
 def _learn(
     config: TrainConfig, task: ExemplarConfig, finder: Finder, parts: _Parts, run_folder: Path
 ) -> FitResult | None:
-    settings = fit_settings(config.trainer, task, config.seed)
+    settings = fit_settings(config.trainer, task, config.seed, config.debugger)
     if not task.learned.enabled or not settings.max_epochs or not len(parts.train):
         say("Nothing is learned: the gallery is searched as it is.")
         return None

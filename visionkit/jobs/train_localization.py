@@ -234,7 +234,7 @@ def _fit(
     framing: Framing,
     run_folder: Path,
 ) -> LocalizationFit:
-    settings = localization_settings(config.trainer, task, config.seed)
+    settings = localization_settings(config.trainer, task, config.seed, config.debugger)
     if config.data.root is None and settings.minutes is None:
         settings = replace(settings, minutes=DEMO_MINUTES)
         say(f"The demo set is learned for {DEMO_MINUTES:g} minutes; task.minutes=... sets another.")

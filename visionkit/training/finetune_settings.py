@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from visionkit.data.views import ViewSettings
+from visionkit.training.debugger.settings import DebuggerSettings
 from visionkit.training.localization_settings import Freeze
 from visionkit.training.mixing import MixSettings
 
@@ -42,6 +43,7 @@ class FinetuneSettings:
         accelerator, devices, precision: as Lightning's Trainer takes them.
         workers: processes that read pictures; 0 is the main process.
         progress: whether to print a line an epoch and, in a terminal, to show a bar.
+        debugger: how the training is watched.
         seed: of everything random.
 
     Raises:
@@ -69,6 +71,7 @@ class FinetuneSettings:
     precision: Any = "32-true"
     workers: int = 0
     progress: bool = True
+    debugger: DebuggerSettings = field(default_factory=DebuggerSettings)
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from visionkit.heads.exemplar import ExemplarHead
 from visionkit.matching.finder import Finder
+from visionkit.training.debugger.settings import DebuggerSettings
 from visionkit.training.lightning_parts import Clock, Shuffled, calm, last_of, new_trainer
 from visionkit.training.module import ExemplarTraining
 from visionkit.training.pairs import LessonDataset, SceneSource, join
@@ -40,6 +41,7 @@ class FitSettings:
         accelerator, devices, precision: as Lightning's Trainer takes them.
         workers: processes that prepare scenes; 0 is the main process.
         progress: whether to print a line an epoch and, in a terminal, to show a bar.
+        debugger: how the training is watched.
         seed: of everything random.
     """
 
@@ -55,6 +57,7 @@ class FitSettings:
     precision: Any = "32-true"
     workers: int = 0
     progress: bool = True
+    debugger: DebuggerSettings = field(default_factory=DebuggerSettings)
     seed: int = 0
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from visionkit.training.classification import ClassificationSettings
+from visionkit.training.debugger.settings import DebuggerSettings
 from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.localization_settings import Freeze, LocalizationSettings
 from visionkit.training.stepping import Rate
@@ -39,6 +40,7 @@ class JointSettings:
         accelerator, devices, precision: as Lightning's Trainer takes them.
         workers: processes that prepare pictures for each head; 0 is the main process.
         progress: whether to print a line an epoch and, in a terminal, to show a bar.
+        debugger: how the training is watched.
         seed: of everything random.
 
     Raises:
@@ -61,6 +63,7 @@ class JointSettings:
     precision: Any = "32-true"
     workers: int = 0
     progress: bool = True
+    debugger: DebuggerSettings = field(default_factory=DebuggerSettings)
     seed: int = 0
 
     def __post_init__(self) -> None:

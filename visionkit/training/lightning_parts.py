@@ -19,6 +19,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch.utils.data import Sampler
 
 from visionkit.files import atomic_path
+from visionkit.training.debugger import DebuggerSettings, TrainingDebugger
 from visionkit.training.progress import EpochProgress
 
 LAST = "last.ckpt"
@@ -51,6 +52,10 @@ class TrainerSettings(Protocol):
     @property
     def progress(self) -> bool:
         """Whether a line an epoch is printed."""
+
+    @property
+    def debugger(self) -> DebuggerSettings:
+        """How the training is watched."""
 
 
 @contextmanager
@@ -147,7 +152,7 @@ class Shuffled(Sampler[int]):
 def new_trainer(
     folder: Path, settings: TrainerSettings, callbacks: list[Callback], *, log_every: int = 1
 ) -> L.Trainer:
-    """A trainer that writes whole checkpoints and curves, and says a line an epoch.
+    """A trainer that writes whole checkpoints and curves, says a line an epoch, and is watched.
 
     Args:
         folder: of the run.
@@ -156,6 +161,8 @@ def new_trainer(
         log_every: steps from one point of the curves to the next.
     """
     shown: list[Callback] = [EpochProgress()] if settings.progress else []
+    if settings.debugger.enabled:
+        shown.append(TrainingDebugger(settings.debugger, folder=folder))
     return L.Trainer(
         max_epochs=-1 if settings.max_epochs is None else settings.max_epochs,
         accelerator=settings.accelerator,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from visionkit.data.augment import AugmentSettings
+from visionkit.training.debugger.settings import DebuggerSettings
 
 Freeze = Literal["none", "early", "all"]
 
@@ -52,6 +53,7 @@ class LocalizationSettings:
         accelerator, devices, precision: as Lightning's Trainer takes them.
         workers: processes that prepare pictures; 0 is the main process.
         progress: whether to print a line an epoch and, in a terminal, to show a bar.
+        debugger: how the training is watched.
         seed: of everything random.
 
     Raises:
@@ -80,6 +82,7 @@ class LocalizationSettings:
     precision: Any = "32-true"
     workers: int = 0
     progress: bool = True
+    debugger: DebuggerSettings = field(default_factory=DebuggerSettings)
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -1,0 +1,291 @@
+"""The training debugger: real trainings with one fault each, and trainings without any."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from faults import FAULTS, Stripes, Training, clean, pictures, run
+
+from tests.training.pictures import NAMES, samples
+from tests.training.test_finetuned import FRAMING, QUICK, new_model
+from visionkit import TrainingDebugger
+from visionkit.training.classed import Classed, classed
+from visionkit.training.debugger import (
+    DebuggerSettings,
+    Finding,
+    TrainingWatch,
+    read_findings,
+    write_findings,
+)
+from visionkit.training.debugger.rules import RULES
+from visionkit.training.finetuned import fit_finetuned
+
+OFTEN = DebuggerSettings(interval=4)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Foreign(L.LightningModule):
+    """A module that knows nothing of visionkit."""
+
+    def __init__(self, model: nn.Module, rate: float = 3e-3) -> None:
+        super().__init__()
+        self.net, self.rate = model, rate
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        loss = F.cross_entropy(self.net(batch[0]), batch[1])
+        self.log("train_loss", loss)
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self.log("val_loss", F.cross_entropy(self.net(batch[0]), batch[1]))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.net.parameters(), lr=self.rate)
+
+
+def fitted(
+    module: L.LightningModule,
+    folder: Path,
+    *,
+    settings: DebuggerSettings = OFTEN,
+    data: tuple[Any, Any] | None = None,
+    epochs: int = 3,
+    **options: Any,
+) -> TrainingDebugger:
+    """The debugger after a training by Lightning."""
+    debugger = TrainingDebugger(settings, say=lambda _: None)
+    trainer = L.Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        callbacks=[debugger],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        **options,
+    )
+    given = data or pictures(160, 1)
+    loader = DataLoader(TensorDataset(*given), batch_size=32, shuffle=True)
+    held_out = DataLoader(TensorDataset(*pictures(64, 2)), batch_size=64)
+    trainer.fit(module, loader, held_out)
+    return debugger
+
+
+def test_every_rule_has_a_fault() -> None:
+    assert set(FAULTS) == {rule.__name__ for rule in RULES} | {"nonfinite"}
+
+
+@pytest.mark.parametrize("rule", FAULTS)
+def test_a_planted_fault_is_found_and_named_first(rule: str) -> None:
+    found = run(FAULTS[rule]())
+    assert [finding.rule for finding in found][:1] == [rule]
+    assert len({finding.rule for finding in found}) == len(found)  # each once
+    assert found[0].layer
+    assert found[0].why.count(".") >= 2
+    assert found[0].override
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_clean_training_gives_no_finding(seed: int) -> None:
+    assert run(clean(seed)) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda training: replace(training, rate=1e-4),
+        lambda training: replace(training, model=Stripes(nn.GELU, norm=False)),
+        lambda training: replace(training, rate=0.05, momentum=0.9),
+        lambda training: _frozen_backbone(training),
+        lambda training: replace(training, settings=DebuggerSettings(interval=1), epochs=3),
+    ],
+    ids=["slow", "gelu", "sgd", "frozen", "every_step"],
+)
+def test_other_clean_trainings_give_none_either(change: Any) -> None:
+    assert run(change(clean())) == []
+
+
+def _frozen_backbone(training: Training) -> Training:
+    """All but the head is frozen, batch norms too."""
+    model = training.model
+    for part in (model.stem, model.norm, model.middle, model.neck):
+        part.requires_grad_(False).eval()
+    return training
+
+
+def test_where_and_what_and_since_when() -> None:
+    found = run(FAULTS["unchanged_tensor"]())[0]
+    assert (found.layer, found.step, found.figure) == ("middle.weight", 0, 0.0)
+    found = run(FAULTS["nonfinite"]())[0]
+    assert (found.layer, found.step, found.hopeless) == ("neck", 30, True)
+    found = run(FAULTS["dead_relu"]())[0]
+    assert (found.layer, found.figure) == ("second", 1.0)
+    found = run(FAULTS["boxes_lost"]())[0]
+    assert found.figure == pytest.approx(0.5, abs=0.05)  # half of each class, rounded down
+
+
+def test_a_picture_that_is_not_finite_is_the_input() -> None:
+    images, labels = pictures(64, 0)
+    images[40, 0, 3, 3] = torch.nan
+    training = replace(
+        clean(), batches=lambda _: [(images[:32], labels[:32]), (images[32:], labels[32:])]
+    )
+    found = run(training)[0]
+    assert (found.rule, found.layer, found.step) == ("nonfinite", "input", 1)
+
+
+def test_weights_that_became_nan_are_named() -> None:
+    training = clean()
+
+    def break_neck(model: nn.Module) -> None:
+        with torch.no_grad():
+            model.neck.weight[0, 0] = torch.inf  # type: ignore[union-attr,index,operator]
+
+    found = run(replace(training, each=break_neck))[0]
+    assert (found.rule, found.layer, found.step) == ("nonfinite", "neck.weight", 0)
+
+
+def test_a_training_that_cannot_recover_is_ended_where_asked() -> None:
+    training = FAULTS["nonfinite"]()
+    steps: list[int] = []
+    stopping = replace(training, settings=replace(OFTEN, stop=True), each=lambda _: steps.append(1))
+    assert run(stopping)[0].rule == "nonfinite"
+    assert len(steps) == 31
+    steps.clear()
+    assert (
+        run(replace(FAULTS["nonfinite"](), each=lambda _: steps.append(1)))[0].rule == "nonfinite"
+    )
+    assert len(steps) == 60
+
+
+def test_a_foreign_module_that_is_sound(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    debugger = fitted(Foreign(Stripes()), tmp_path)
+    assert debugger.findings == []
+    assert json.loads((tmp_path / "findings.json").read_text("utf-8")) == []
+    series = json.loads((tmp_path / "debugger.json").read_text("utf-8"))
+    assert series["layers"] == [f"net.{name}.weight" for name in ("stem", "middle", "neck", "head")]
+    assert len(series["gradients"]) == 4
+    assert all(len(row) == len(series["steps"]) for row in series["gradients"])
+    assert series["steps"] == [0, 1, 2, 3, 4, 8, 12]
+    assert [step for step, _ in series["losses"]] == list(range(15))
+    assert [step for step, _ in series["validation"]] == [5, 10, 15]
+
+
+def test_a_foreign_module_with_dead_units(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Stripes()
+    nn.init.constant_(model.middle.bias, -30.0)
+    debugger = fitted(Foreign(model), tmp_path)
+    assert debugger.findings[0].rule == "dead_relu"
+    assert debugger.findings[0].layer == "net.second"
+    assert read_findings(tmp_path / "findings.json") == debugger.findings
+
+
+@pytest.mark.parametrize("options", [{}, {"accumulate_grad_batches": 2}], ids=["", "accumulated"])
+def test_a_foreign_module_whose_loss_is_nan(tmp_path: Path, options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    images, labels = pictures(160, 1)
+    images[:] = torch.where(images > 2, torch.inf, images) if options else images
+    images[7] = torch.nan
+    debugger = fitted(Foreign(Stripes()), tmp_path, data=(images, labels), **options)
+    assert (debugger.findings[0].rule, debugger.findings[0].layer) == ("nonfinite", "input")
+
+
+def test_gradients_that_are_summed_over_batches_are_seen(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Stripes()
+    module = Foreign(model)
+    module.configure_optimizers = lambda: torch.optim.AdamW(  # type: ignore[method-assign]
+        [*model.stem.parameters(), *model.neck.parameters(), *model.head.parameters()], lr=3e-3
+    )
+    debugger = fitted(module, tmp_path, accumulate_grad_batches=2, epochs=6)
+    assert debugger.findings[0].rule == "unchanged_tensor"
+    assert debugger.findings[0].layer == "net.middle.weight"
+
+
+def test_it_can_be_switched_off(tmp_path: Path) -> None:
+    model = Stripes()
+    nn.init.constant_(model.middle.bias, -30.0)
+    debugger = fitted(Foreign(model), tmp_path, settings=DebuggerSettings(enabled=False))
+    assert debugger.findings == []
+    assert not (tmp_path / "findings.json").exists()
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Classed:
+    folder = tmp_path_factory.mktemp("pictures")
+    return classed(samples(folder, 32), NAMES, multi_label=False)
+
+
+def finetuned(labelled: Classed, folder: Path, *, enabled: bool = True, rate: float = 5e-3) -> str:
+    backbone, head = new_model()
+    settings = replace(QUICK, debugger=DebuggerSettings(enabled=enabled), learning_rate=rate)
+    fit_finetuned(backbone, head, labelled, labelled.part([]), FRAMING, folder, settings)
+    return backbone.weights_id
+
+
+def test_watching_changes_nothing(labelled: Classed, tmp_path: Path) -> None:
+    watched = finetuned(labelled, tmp_path / "watched")
+    assert watched == finetuned(labelled, tmp_path / "alone", enabled=False)
+    assert read_findings(tmp_path / "watched" / "findings.json") == []
+    assert (tmp_path / "watched" / "findings.json").is_file()
+
+
+def test_a_training_of_ours_whose_loss_is_no_number_says_where(
+    labelled: Classed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(RuntimeError, match="the loss must be finite"):
+        finetuned(labelled, tmp_path, rate=1e30)
+    found = read_findings(tmp_path / "findings.json")
+    assert "nonfinite" in {finding.rule for finding in found}
+    assert "nonfinite: the loss is" in capsys.readouterr().out
+
+
+def test_findings_come_back_from_their_file(tmp_path: Path) -> None:
+    first = Finding("a", "b", "c", 3, 0.5, 0.1, "Why. So.", "x=1")
+    nan = replace(first, rule="d", figure=math.nan, hopeless=True)
+    write_findings(tmp_path / "f.json", [first, nan])
+    again = read_findings(tmp_path / "f.json")
+    assert again[0] == first
+    assert math.isnan(again[1].figure)
+    assert again[1].hopeless
+    assert read_findings(tmp_path / "none.json") == []
+    (tmp_path / "f.json").write_text('[{"rule": "a"}]', "utf-8")
+    with pytest.raises(ValueError, match="must be a list of findings"):
+        read_findings(tmp_path / "f.json")
+
+
+def test_a_model_without_anything_to_learn() -> None:
+    watch = TrainingWatch(nn.Identity(), settings=OFTEN, say=lambda _: None)
+    for _ in watch.batches([torch.zeros(2, 3), torch.zeros(2, 3)]):
+        watch.loss(torch.zeros(()))
+    assert watch.finish() == []
+
+
+def test_settings_out_of_range() -> None:
+    with pytest.raises(ValueError, match="1 or more, got 0 and 4"):
+        DebuggerSettings(interval=0)

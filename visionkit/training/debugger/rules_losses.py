@@ -1,0 +1,112 @@
+"""Rules about the losses of training and validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from visionkit.training.debugger.findings import Finding
+from visionkit.training.debugger.history import History
+from visionkit.training.debugger.settings import DebuggerSettings
+
+_STARTED = 0.7  # of the loss of chance: what begins below it had learned before
+_SIGMAS = 2.0
+_TIMES = 20  # the usual step
+
+
+def loss_not_falling(history: History, settings: DebuggerSettings) -> Iterator[Finding]:
+    """The loss has not fallen in many steps, and it was not low from the start.
+
+    A head that was fitted to frozen features before (as visionkit does) begins where others end.
+    """
+    values = np.array([value for _, value in history.losses])
+    if len(values) < settings.loss_steps:
+        return
+    part = len(values) // 4
+    first, last = values[:part], values[-part:]
+    if first.mean() < _STARTED * history.chance:
+        return
+    error = math.sqrt(first.var() / part + last.var() / part)
+    fall = float(first.mean() - last.mean())
+    drop = fall / max(abs(float(first.mean())), 1e-12)
+    rises = fall < -_SIGMAS * error and drop < -settings.loss_drop
+    if rises or (drop < settings.loss_drop and fall < _SIGMAS * error and first.mean() > 0):
+        yield Finding(
+            "loss_not_falling",
+            "the loss rises" if rises else "the loss does not fall",
+            "loss",
+            history.losses[0][0],
+            drop,
+            settings.loss_drop,
+            "The network does not learn what it is asked. More time alone will not change that.",
+            "another learning rate (task.learning_rate=...), and look at pictures and labels",
+        )
+
+
+def overfitting(history: History, settings: DebuggerSettings) -> Iterator[Finding]:
+    """The validation loss rises far above its best while the training loss falls."""
+    patience = settings.patience
+    if len(history.validation) <= 2 * patience:
+        return
+    steps, values = zip(*history.validation, strict=True)
+    place = int(np.argmin(values))
+    best, lately = values[place], float(min(values[-patience:]))
+    rise = lately / best - 1 if best > 0 else 0.0
+    before = [value for step, value in history.losses if step <= steps[place]]
+    after = [value for step, value in history.losses if step > steps[place]]
+    if rise > settings.overfit and before and after:
+        few = max(1, min(len(before), len(after)) // 2)
+        if np.mean(after[-few:]) < np.mean(before[-few:]):
+            yield Finding(
+                "overfitting",
+                "the validation loss rises while the training loss falls",
+                "loss",
+                int(steps[place]),
+                rise,
+                settings.overfit,
+                "The network learns its training pictures by heart. What it says of new ones gets "
+                "worse, or too sure.",
+                "more or more varied pictures, task.finetune.mix.mixup=0.5, or fewer epochs",
+            )
+
+
+def overtraining(history: History, settings: DebuggerSettings) -> Iterator[Finding]:
+    """Many validations have brought nothing better."""
+    values = [value for _, value in history.validation]
+    if not values:
+        return
+    place = int(np.argmin(values))
+    since = len(values) - 1 - place
+    if since >= settings.overtrained:
+        yield Finding(
+            "overtraining",
+            "no validation has been better for long",
+            "loss",
+            int(history.validation[place][0]),
+            float(since),
+            float(settings.overtrained),
+            "The best weights lie far behind, and further steps only cost time. They don't help "
+            "what is kept.",
+            "trainer.max_epochs=... or a smaller trainer.patience",
+        )
+
+
+def stalled(history: History, settings: DebuggerSettings) -> Iterator[Finding]:
+    """One step took very long, and far longer than the others."""
+    if len(history.seconds) < 8:
+        return
+    longest, usual = max(history.seconds), float(np.median(history.seconds))
+    if longest > max(settings.stalled_seconds, _TIMES * usual):
+        yield Finding(
+            "stalled",
+            "a step took very long",
+            "data",
+            history.losses[-1][0] if history.losses else 0,
+            longest,
+            max(settings.stalled_seconds, _TIMES * usual),
+            "Something outside of the network holds the training up: a disk, a network drive, or "
+            "another process on the device. If it happens again, most of the time is lost there.",
+            "copy the pictures to a local disk; look at what else runs on the machine",
+        )
