@@ -46,6 +46,7 @@ from visionkit.training.classification_module import Classifier
 from visionkit.training.feature_cache import FeatureCache
 from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.finetuned import outputs_of, plain_frames
+from visionkit.training.mixing import MixSettings
 from visionkit.types import Sample
 
 RESULTS = Path(__file__).parent / "results" / "classification.csv"
@@ -167,6 +168,7 @@ def _digits(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -> None
         learning_rate=2e-3,
         layer_decay=0.95,
         views=DIGIT_VIEWS,
+        mix=MixSettings(),  # a minute is too short for it
         accelerator="cpu",
     )
     tested = _frozen(task, folder, replace(DIGIT_SETTINGS, finetune=tuned))

@@ -28,6 +28,7 @@ QUICK = FinetuneSettings(
     learning_rate=5e-3,
     average=0.5,
     fixed_norms=True,
+    mix=MixSettings(),
     views=ViewSettings(area=(0.8, 1.0), light=0.1, colour=0.0),
     accelerator="cpu",
     progress=False,
