@@ -168,7 +168,7 @@ def _digits(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -> None
         learning_rate=2e-3,
         layer_decay=0.95,
         views=DIGIT_VIEWS,
-        mix=MixSettings(),  # a minute is too short for it
+        mix=MixSettings(),  # as it was measured
         accelerator="cpu",
     )
     tested = _frozen(task, folder, replace(DIGIT_SETTINGS, finetune=tuned))
