@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from visionkit.config.jobs import OthersConfig
 from visionkit.evaluation.summary import counted, json_value, number
 from visionkit.files import new_run_folder, write_json, write_text
 from visionkit.flywheel.catalog import Catalog, Model, Version, open_catalog
+from visionkit.flywheel.catalog.locking import file_lock
 from visionkit.flywheel.frozen import FrozenSet, frozen_set
 from visionkit.flywheel.marks import Marks
 from visionkit.flywheel.promotion import Contest, Verdict, compare, first_verdict
@@ -49,7 +51,7 @@ def retrain(config: RetrainConfig, place: Path) -> Summary:
     """Trains a challenger where enough was corrected, and promotes it where it is better.
 
     Made to be called again and again: where there is too little to do, it says so and writes
-    nothing.
+    nothing. Two at once take turns.
 
     Raises:
         FileNotFoundError: there is no catalog, or a bundle or picture of it is gone.
@@ -59,10 +61,15 @@ def retrain(config: RetrainConfig, place: Path) -> Summary:
     """
     check_data(config)
     catalog = open_catalog(config.catalog)
-    waits = _waits_for(catalog, config.loop)
-    if waits:
-        say(waits)
-        return Summary(place)
+    with _one_at_a_time(config.catalog):
+        waits = _waits_for(catalog, config.loop)
+        if waits:
+            say(waits)
+            return Summary(place)
+        return _turn(catalog, config)
+
+
+def _turn(catalog: Catalog, config: RetrainConfig) -> Summary:
     version = _version(catalog, config)
     frozen = frozen_set(
         _frozen_path(config),
@@ -94,6 +101,13 @@ def retrain(config: RetrainConfig, place: Path) -> Summary:
         catalog.retire(name)
     _tell(catalog, config, round_, verdict, promoted=promoted)
     return Summary(round_.folder, {"champion": verdict.champion, "challenger": verdict.challenger})
+
+
+def _one_at_a_time(catalog: str) -> AbstractContextManager[None]:
+    """Whoever is called while another trains waits, and then finds what is left to do."""
+    if "://" in catalog:
+        return nullcontext()
+    return file_lock(Path(catalog) / ".retrain.lock")
 
 
 def _waits_for(catalog: Catalog, loop: LoopConfig) -> str:
