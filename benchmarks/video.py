@@ -61,6 +61,7 @@ CLASSES = tuple(f"class {number}" for number in range(10))
 FRAMING = Framing((224, 224), "letterbox")
 BOX_FRAMING = Framing((320, 320), "letterbox")
 GIGABYTE = 1 << 30
+FEW_VIEWS = 40
 
 
 def main() -> int:
@@ -235,28 +236,35 @@ def _gallery(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: 
     clip = encoded(folder / "few.mp4", SIZES["720p"], 16, gop=8)
     scenes = [each.image for each in read_frames(clip)]
     background = photos(24)
-    empty = Predictor.create(background=background, device="cpu")
-    large = Predictor.create(background=background, device="cpu")
+    galleries = {
+        count: Predictor.create(background=background, device="cpu")
+        for count in (0, FEW_VIEWS, arguments.views)
+    }
     rng = np.random.default_rng(0)
     views = []
     for number in range(arguments.views):
         drawn = draw_mark(rng, size=64)
         views.append(make_view(f"item {number}", drawn[..., :3], alpha=drawn[..., 3]))
-    large.finder.add(views)
-    ratios = []
+    for count, predictor in galleries.items():
+        if count:
+            predictor.finder.add(views[:count])
+    ratios: dict[int, list[float]] = {0: [], FEW_VIEWS: []}
     for _ in range(arguments.rounds):
-        alone = _seconds(lambda: [empty.find(scene) for scene in scenes])
-        ratios.append(_seconds(lambda: [large.find(scene) for scene in scenes]) / alone)
+        seconds = {
+            count: _seconds(lambda own=predictor: [own.find(scene) for scene in scenes])
+            for count, predictor in galleries.items()
+        }
+        for count, found in ratios.items():
+            found.append(seconds[arguments.views] / seconds[count])
     ledger.add(
         f"{arguments.views} views: times the time a frame of an empty gallery",
-        statistics.median(ratios),
+        statistics.median(ratios[0]),
         at_most=1.2,
     )
-
-
-def _reuse(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
-    """Answers that change where frames that hardly changed get those of the frame before."""
-    measure_reuse(ledger, every=arguments.reuse_every, frames=300)
+    ledger.add(
+        f"{arguments.views} views: times the time a frame of a gallery of {FEW_VIEWS}",
+        statistics.median(ratios[FEW_VIEWS]),
+    )
 
 
 def _peer(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
