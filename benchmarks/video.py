@@ -34,7 +34,6 @@ import torch
 from ledger import Ledger
 from sets import photos
 from video_clips import SIZES, encoded, repeated
-from video_reuse import measure_reuse
 
 from visionkit.data.drawn import draw_mark
 from visionkit.data.framing import Framing
