@@ -34,6 +34,7 @@ import torch
 from ledger import Ledger
 from sets import photos
 from video_clips import SIZES, encoded, repeated
+from video_reuse import measure_reuse
 
 from visionkit.data.drawn import draw_mark
 from visionkit.data.framing import Framing
@@ -264,6 +265,11 @@ def _gallery(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: 
         f"{arguments.views} views: times the time a frame of a gallery of {FEW_VIEWS}",
         statistics.median(ratios[FEW_VIEWS]),
     )
+
+
+def _reuse(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
+    """Answers that change where frames that hardly changed get those of the frame before."""
+    measure_reuse(ledger, every=arguments.reuse_every, frames=300)
 
 
 def _peer(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
