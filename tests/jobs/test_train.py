@@ -51,8 +51,8 @@ def trained(items: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 def test_a_run_holds_what_the_documentation_names(trained: tuple[Path, dict[str, float]]) -> None:
     folder, figures = trained
     assert {path.name for path in folder.iterdir()} == {
-        "bundle", "checkpoints", "logs", "metrics.json", "outcomes.jsonl", "report.html",
-        "table.parquet", "test_scenes",
+        "bundle", "checkpoints", "debugger.json", "findings.json", "logs", "metrics.json",
+        "outcomes.jsonl", "report.html", "table.parquet", "test_scenes",
     }  # fmt: skip
     assert json.loads((folder / "metrics.json").read_text())["figures"].items() >= figures.items()
     assert Predictor.load(folder / "bundle").items == ["mark 0", "mark 1", "mark 2"]

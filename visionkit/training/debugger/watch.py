@@ -89,7 +89,9 @@ class TrainingWatch:
         self._frozen = Unmoved(frozen(model, trained, frozen_names))
         self._statistics = Unmoved(frozen_statistics(model, frozen_names))
         self.history.fan_in = {
-            name: each[0].numel() for name, each in self._learning.items() if each.ndim > 1
+            name: math.prod(each.shape[1:])
+            for name, each in self._learning.items()
+            if each.ndim > 1
         }
         device = next(iter(model.parameters()), torch.zeros(())).device
         self.history.has_accelerator = device.type != "cpu"

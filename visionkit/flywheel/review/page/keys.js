@@ -4,7 +4,8 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
 
 export function listen(review) {
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest?.("input:not([type=checkbox]), select, textarea");
+    const field = event.target.closest?.("input:not([type=checkbox]), select, textarea");
+    const typing = field && !field.closest("dialog:not([open])");
     if (typing || document.querySelector("dialog[open]")) {
       if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") event.stopImmediatePropagation();
       return;

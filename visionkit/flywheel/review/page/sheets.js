@@ -75,6 +75,7 @@ export function askName(title, labels, current = "") {
   return new Promise((resolve) => {
     const finish = (name) => {
       resolve(name); // before the sheet is gone: the next key may come at once
+      text.blur(); // a closed sheet may keep the focus for a moment, and the next key with it
       sheet.close();
     };
     const draw = () => {
