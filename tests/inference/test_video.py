@@ -416,7 +416,23 @@ def test_an_error_ahead_comes_in_its_turn_and_closing_closes() -> None:
 def test_threads_follow_the_weight_of_the_halves(
     decoding: float, network: float, cores: int, expected: Threads
 ) -> None:
-    assert split_threads(decoding, network, cores) == expected
+    assert split_threads(decoding, network, cores, several=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("decoding", "network", "cores", "expected"),
+    [
+        (1.0, 1.0, 1, Threads(1, 1, 1)),
+        (1.0, 4.0, 2, Threads(1, 1, 2)),
+        (1.0, 1.0, 2, Threads(2, 1, 2)),
+        (9.0, 1.0, 2, Threads(2, 1, 2)),
+        (1.0, 3.0, 16, Threads(5, 4, 4)),
+    ],
+)
+def test_threads_that_ask_at_once(
+    decoding: float, network: float, cores: int, expected: Threads
+) -> None:
+    assert split_threads(decoding, network, cores, several=True) == expected
 
 
 @pytest.fixture(scope="module")

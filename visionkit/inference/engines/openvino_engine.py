@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from functools import lru_cache
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -38,16 +40,36 @@ class ExportedNetwork:
     def __init__(self, path: Path) -> None:
         self._model = ov.Core().read_model(path)
         self._names = [output.any_name for output in self._model.outputs]
-        self._for_shape = lru_cache(maxsize=_SHAPES)(self._compile_for)
+        self._spare: OrderedDict[tuple[tuple[int, ...], int], list[ov.CompiledModel]] = (
+            OrderedDict()
+        )
+        self._lock = threading.Lock()
 
     def outputs(self, frames: Sequence[Image], tasks: Collection[str]) -> RawOutputs:
         """What the heads say, from one pass of the backbone; see `Network`.
 
-        The first frames of a number and size take half a second more: the graph is made for them.
+        The first frames of a number and size take half a second more: the graph is made for them;
+        where several threads ask at once, one for each, so that none waits for another.
         """
         batch = np.stack(frames)
-        found = self._for_shape(batch.shape, torch.get_num_threads())(batch, share_inputs=True)
-        return raw_outputs({name: found[name] for name in self._names}, tasks)
+        with self._graph(batch.shape, torch.get_num_threads()) as compiled:
+            found = compiled(batch, share_inputs=True)
+            return raw_outputs({name: found[name] for name in self._names}, tasks)
+
+    @contextmanager
+    def _graph(self, shape: tuple[int, ...], threads: int) -> Iterator[ov.CompiledModel]:
+        """A graph that nobody else runs meanwhile."""
+        with self._lock:
+            spare = self._spare.setdefault((shape, threads), [])
+            self._spare.move_to_end((shape, threads))
+            if len(self._spare) > _SHAPES:
+                self._spare.popitem(last=False)
+            compiled = spare.pop() if spare else None
+        compiled = compiled or self._compile_for(shape, threads)
+        try:
+            yield compiled
+        finally:
+            spare.append(compiled)
 
     def _compile_for(self, shape: tuple[int, ...], threads: int) -> ov.CompiledModel:
         fixed = self._model.clone()
@@ -98,6 +120,7 @@ def _compile(model: ov.Model, threads: int) -> ov.CompiledModel:
     options = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
+        "ENABLE_CPU_PINNING": False,  # or several of them would wait for one core
         # Never bfloat16, which newer CPUs would take by themselves: answers must not depend on it.
         "INFERENCE_PRECISION_HINT": "f32",
     }
