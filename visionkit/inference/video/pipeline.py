@@ -190,11 +190,12 @@ def split_threads(decoding: float, network: float, cores: int, *, several: bool)
     """The threads of each half, from the seconds that a frame takes in each with one thread.
 
     Where several batches may be asked about at once, there are more threads than cores, so that
-    none of them is ever idle: on two cores 0.87 and 0.91 of the limit (720p and 1080p) in place of
-    0.61 and 0.79 with a thread for each half.
+    none of them is ever idle: on two cores 0.87 and 0.86 of the limit (720p and 1080p) in place of
+    0.58 and 0.74 with a thread for each half.
 
     Args:
-        decoding, network: seconds, above 0.
+        decoding: seconds, above 0.
+        network: seconds, above 0.
         cores: that there are.
         several: whether several batches may be asked about at once.
     """
