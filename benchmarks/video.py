@@ -281,12 +281,13 @@ def _peer(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Led
     clip = encoded(folder / "peer.mp4", SIZES["720p"], count + 1)
     predictor = Predictor.load(bundle, device="cpu", engine=arguments.engine)
     ratios, notes = [], []
+    one_thread = {**os.environ, "OPENCV_FFMPEG_CAPTURE_OPTIONS": "threads;1"}  # else one a core
     for _ in range(arguments.rounds):
         script = Path(__file__).parent / "peers" / "yolo_video.py"
         words = ["--video", str(clip), "--size", "320", "--frames", str(count)]
         said = subprocess.run(
             [arguments.peer_python, str(script), *words],
-            check=True, capture_output=True, text=True, cwd=folder,
+            check=True, capture_output=True, text=True, cwd=folder, env=one_thread,
         )  # fmt: skip
         peer = json.loads(said.stdout.splitlines()[-1])
         theirs = (peer["seconds"] - peer["network"]) / peer["frames"]
