@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from visionkit.flywheel.answers import Asked, Correction, Proposal, Reason, Truth
+from visionkit.flywheel.boxes import overlap
 from visionkit.flywheel.catalog import open_catalog
 from visionkit.flywheel.review.agreement import (
     Standing,
     agreement,
-    iou,
     is_asked_twice,
     same_answer,
 )
@@ -157,9 +157,9 @@ def test_the_share_asked_twice_is_the_share_that_was_wished() -> None:
     assert all(is_asked_twice(name, 1.0) for name in names)
 
 
-def test_iou_of_boxes_without_area_is_none() -> None:
-    assert iou((0, 0, 0, 0), (0, 0, 0, 0)) == 0
-    assert iou((0, 0, 2, 2), (1, 1, 3, 3)) == pytest.approx(1 / 7)
+def test_overlap_of_boxes_without_area_is_none() -> None:
+    assert overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0
+    assert overlap((0, 0, 2, 2), (1, 1, 3, 3)) == pytest.approx(1 / 7)
 
 
 def test_of_each_task_the_newest_model_is_shown() -> None:

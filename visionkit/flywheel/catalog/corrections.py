@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 import pyarrow as pa
 
@@ -13,6 +12,7 @@ from visionkit.flywheel.answers import ACTIONS, Conflict, Correction, Truth
 from visionkit.flywheel.catalog.samples import SampleTable
 from visionkit.flywheel.catalog.schema import CORRECTIONS, objects_of, texts_of
 from visionkit.flywheel.catalog.store import Store, without_collecting
+from visionkit.flywheel.clock import utc_now
 from visionkit.types import ObjectBox, Sample
 
 
@@ -99,9 +99,9 @@ class CorrectionTable:
         history = self._history(sample)
         if correction.revision != history.now.revision:
             raise Conflict(history.now, self._last_reviewer(sample.id))
-        now = _now()
-        signed = _signed(correction, history.now.objects, now)
-        self._append([(signed, _outcome(signed, history))], now)
+        created = utc_now()
+        signed = _signed(correction, history.now.objects, created)
+        self._append([(signed, _outcome(signed, history))], created)
 
     def set(self, truths: Sequence[tuple[Sample, Truth]], *, author: str) -> None:
         """Makes pictures show again what they showed, all in one step."""
@@ -110,7 +110,7 @@ class CorrectionTable:
             for sample, truth in truths
         ]
         if entries:
-            self._append(entries, _now())
+            self._append(entries, utc_now())
 
     def _append(self, entries: Sequence[tuple[Correction, Truth]], now: str) -> None:
         rows = pa.concat_tables([self._row(entry, truth, now) for entry, truth in entries])
@@ -223,10 +223,6 @@ def _signed(correction: Correction, before: tuple[ObjectBox, ...], now: str) -> 
         for entry in correction.objects
     )
     return replace(correction, objects=objects)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def _entries(rows: pa.Table) -> list[tuple[Correction, bool]]:

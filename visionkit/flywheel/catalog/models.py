@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 import pyarrow as pa
 
 from visionkit.flywheel.catalog.schema import MODELS
 from visionkit.flywheel.catalog.store import Store
+from visionkit.flywheel.clock import utc_now
 
 Status = Literal["champion", "challenger", "retired"]
 
@@ -74,7 +74,7 @@ class ModelTable:
             )
         if model.status == "champion" and self.champion() is not None:
             raise ValueError("there is a champion; add the model as challenger and promote it")
-        created = model.created or datetime.now(UTC).isoformat(timespec="milliseconds")
+        created = model.created or utc_now()
         self._append([replace(model, created=created)])
 
     def promote(self, name: str) -> Model:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
 
 import pyarrow as pa
 
 from visionkit.flywheel.answers import Proposal
 from visionkit.flywheel.catalog.schema import PROPOSALS, boxes_of
 from visionkit.flywheel.catalog.store import Store, without_collecting
+from visionkit.flywheel.clock import utc_now
 
 _NAMES = [name for name in PROPOSALS.names if name != "batch"]
 
@@ -32,10 +32,10 @@ class ProposalTable:
             proposals: of each model about each picture all that it says.
             asked: sample id and model of those that may have no answers.
         """
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        created = utc_now()
         answered = {(entry.sample_id, entry.model) for entry in proposals}
         nothing = [
-            Proposal(f"{sample}:{model}", sample, "", "", 0.0, 0.0, None, model, created=now)
+            Proposal(f"{sample}:{model}", sample, "", "", 0.0, 0.0, None, model, created=created)
             for sample, model in asked
             if (sample, model) not in answered
         ]
@@ -43,7 +43,7 @@ class ProposalTable:
         if not rows:
             return
         columns = {name: [getattr(entry, name) for entry in rows] for name in _NAMES}
-        columns["created"] = [entry or now for entry in columns["created"]]
+        columns["created"] = [entry or created for entry in columns["created"]]
         columns["batch"] = [self._table.last + 1] * len(rows)
         self._take(self._table.append(pa.table(columns, schema=PROPOSALS)))
 

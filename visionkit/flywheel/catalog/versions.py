@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from visionkit.flywheel.catalog.schema import VERSIONS, one_row
 from visionkit.flywheel.catalog.store import Store
+from visionkit.flywheel.clock import utc_now
 from visionkit.types import Sample
 
 
@@ -102,7 +102,7 @@ class VersionTable:
         values = {
             "name": f"v{number}",
             "ordinal": number,
-            "created": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "created": utc_now(),
             "author": author,
             "note": note,
             "restored": restored,

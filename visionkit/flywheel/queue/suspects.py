@@ -12,7 +12,7 @@ import numpy as np
 
 from visionkit.evaluation.label_errors import LabelDoubt, label_doubts
 from visionkit.flywheel.answers import Proposal, Truth
-from visionkit.flywheel.queue.boxes import overlap
+from visionkit.flywheel.boxes import overlap
 from visionkit.flywheel.queue.columns import Columns, Doubts
 from visionkit.types import ObjectBox
 

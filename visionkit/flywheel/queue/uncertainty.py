@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from visionkit.flywheel.queue.boxes import overlap
+from visionkit.flywheel.boxes import overlap
 from visionkit.flywheel.queue.columns import BoolArray, Columns, Doubts, FloatArray
 
 _POINTS = 8

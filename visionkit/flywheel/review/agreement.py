@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from visionkit.flywheel.answers import Correction
+from visionkit.flywheel.boxes import overlap
 from visionkit.types import ObjectBox
 
 _SAME_IOU = 0.5
@@ -114,19 +115,9 @@ def same_answer(first: Correction, second: Correction) -> bool:
     return True
 
 
-def iou(first: Sequence[float], second: Sequence[float]) -> float:
-    """0..1: the shared area of two boxes, xyxy, by the area that either covers."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
-    union = sum(areas) - shared
-    return shared / union if union > 0 else 0.0
-
-
 def _partner(entry: ObjectBox, others: Sequence[ObjectBox]) -> ObjectBox | None:
     alike = [
-        (iou(entry.box, other.box), number)
+        (overlap(entry.box, other.box), number)
         for number, other in enumerate(others)
         if other.label == entry.label
     ]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from visionkit.flywheel.answers import Asked, Proposal, Truth
-from visionkit.flywheel.review.agreement import iou
+from visionkit.flywheel.boxes import overlap
 from visionkit.types import Sample
 
 _COVERED_IOU = 0.5
@@ -136,7 +136,7 @@ def _covers(claim: Claim, proposal: Proposal) -> bool:
         return False
     if claim.box is None or proposal.box is None:
         return True
-    return iou(claim.box, proposal.box) >= _COVERED_IOU
+    return overlap(claim.box, proposal.box) >= _COVERED_IOU
 
 
 def _score(claim: Claim) -> float:

@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import numpy as np
 
 from visionkit.flywheel.answers import Asked, Conflict, Correction, Proposal, Reason, Truth
 from visionkit.flywheel.catalog import Catalog
+from visionkit.flywheel.clock import utc_now
 from visionkit.flywheel.review.agreement import Standing, is_asked_twice
 from visionkit.flywheel.review.cards import Card, make_card, shows_only
 from visionkit.flywheel.review.filters import Mask, Wanted
@@ -191,7 +191,7 @@ class Desk:
         except Conflict:
             self._follow()
             raise
-        noted = replace(correction, created=correction.created or _now())
+        noted = replace(correction, created=correction.created or utc_now())
         with self._lock:
             if self._note(noted):
                 self._settle(correction.sample_id)
@@ -328,7 +328,3 @@ class Desk:
             return known
         self.catalog.truth(sample_id)  # KeyError for an unknown one
         return self.catalog.samples([sample_id])[0]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

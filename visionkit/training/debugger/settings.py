@@ -72,7 +72,3 @@ class DebuggerSettings:
                 f"interval and patience of the debugger must be 1 or more, got {self.interval} "
                 f"and {self.patience}"
             )
-
-    def is_look(self, step: int) -> bool:
-        """Whether a step, counted from 0, is looked at: the first four, then every `interval`."""
-        return step < 4 or step % self.interval == 0

@@ -1,4 +1,4 @@
-"""How far two boxes share a place."""
+"""How far two boxes share a place; the page and its queue need no network for that."""
 
 from __future__ import annotations
 
@@ -15,4 +15,5 @@ def overlap(first: Box, second: Box) -> float:
     height = min(first[3], second[3]) - max(first[1], second[1])
     shared = max(width, 0.0) * max(height, 0.0)
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (first, second)]
-    return shared / max(sum(areas) - shared, 1e-9)
+    union = sum(areas) - shared
+    return shared / union if union > 0 else 0.0
