@@ -18,7 +18,8 @@ from visionkit.evaluation.metrics import BoxMetrics
 from visionkit.jobs.chain import Chain
 from visionkit.matching.finder import Finder, FinderSettings, new_head
 from visionkit.matching.pyramid import scene_pyramid
-from visionkit.models.backbone import Backbone, Pooling, build_backbone
+from visionkit.models.arguments import Pooling
+from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.training.composed import ComposedScenes
 from visionkit.training.fit import FitSettings, fit
 from visionkit.training.pairs import LabelledScene

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.worlds import mark, new_finder, photo, scene_with, three_items, whole_backbone
+from tests.worlds import (
+    classification_part,
+    localization_part,
+    mark,
+    new_finder,
+    photo,
+    scene_with,
+    three_items,
+    whole_backbone,
+)
 from visionkit.config import EvaluateConfig, GalleryConfig, PredictConfig
 from visionkit.inference.predictor import Predictor
 from visionkit.types import Image
@@ -78,6 +87,19 @@ def finished_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of three drawn items with two views each; not to be changed."""
     bundle = tmp_path_factory.mktemp("run") / "bundle"
     Predictor(whole_backbone(), new_finder(three_items())).save(bundle)
+    return bundle
+
+
+@pytest.fixture(scope="session")
+def trained_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with the two trained heads; not to be changed."""
+    bundle = tmp_path_factory.mktemp("heads") / "bundle"
+    Predictor(
+        whole_backbone(),
+        None,
+        classification_part(threshold=0.0, size=(48, 64)),
+        localization_part(threshold=0.05, size=(48, 64)),
+    ).save(bundle)
     return bundle
 
 

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.clips import write_clip
-from tests.worlds import classification_part, localization_part, whole_backbone
 from visionkit.cli import main
 from visionkit.config import PredictVideoConfig
 from visionkit.inference import part_files
@@ -29,16 +28,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(trained_heads: Path) -> Path:
     """A bundle with the two trained heads; not to be changed."""
-    bundle = tmp_path_factory.mktemp("heads") / "bundle"
-    Predictor(
-        whole_backbone(),
-        None,
-        classification_part(threshold=0.0, size=(48, 64)),
-        localization_part(threshold=0.05, size=(48, 64)),
-    ).save(bundle)
-    return bundle
+    return trained_heads
 
 
 @pytest.fixture(scope="module")

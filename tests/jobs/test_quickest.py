@@ -11,10 +11,8 @@ import pytest
 from tests.clips import write_clip
 from tests.jobs.conftest import Scenes, evaluate_config, predict_config
 from tests.jobs.test_predict_video import config_of, eager_writer, rows_of
-from tests.worlds import classification_part, localization_part, whole_backbone
 from visionkit.inference.converted import NAME
 from visionkit.inference.engines.choice import is_installed
-from visionkit.inference.predictor import Predictor
 from visionkit.inference.video.many import Asking, Watcher
 from visionkit.inference.video.pieces import cut
 from visionkit.inference.video.pipeline import predict_batches
@@ -29,19 +27,6 @@ from visionkit.jobs.predict_video import _frames, predict_video
 pytestmark = pytest.mark.skipif(
     not is_installed("openvino"), reason="needs the extra: pip install 'visionkit[openvino]'"
 )
-
-
-@pytest.fixture(scope="module")
-def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle with the two trained heads; not to be changed."""
-    bundle = tmp_path_factory.mktemp("heads") / "bundle"
-    Predictor(
-        whole_backbone(),
-        None,
-        classification_part(threshold=0.0, size=(48, 64)),
-        localization_part(threshold=0.05, size=(48, 64)),
-    ).save(bundle)
-    return bundle
 
 
 @pytest.fixture(scope="module")
@@ -70,24 +55,24 @@ def engine_of(folder: Path) -> str:
 def test_enough_frames_are_seen_by_openvino(
     changes: dict[str, Any],
     engine: str,
-    heads: Path,
+    trained_heads: Path,
     clip: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     pays_from(20, monkeypatch)
-    predict_video(config_of(heads, clip, **changes), tmp_path / "run")
+    predict_video(config_of(trained_heads, clip, **changes), tmp_path / "run")
     assert engine_of(tmp_path / "run") == engine
     assert ("agree with torch's" in capsys.readouterr().out) == (engine == NAME)
-    assert not list(heads.glob("engines*"))
+    assert not list(trained_heads.glob("engines*"))
 
 
 @pytest.mark.parametrize(("first", "then"), [(20, 300), (300, 20)])
 def test_a_run_that_goes_on_stays_with_its_engine(
     first: int,
     then: int,
-    heads: Path,
+    trained_heads: Path,
     clip: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -98,7 +83,7 @@ def test_a_run_that_goes_on_stays_with_its_engine(
             if count == 2:
                 raise KeyboardInterrupt
 
-    config = config_of(heads, clip, batch_size=2)
+    config = config_of(trained_heads, clip, batch_size=2)
     pays_from(first, monkeypatch)
     predict_video(config, tmp_path / "whole")
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
@@ -112,7 +97,7 @@ def test_a_run_that_goes_on_stays_with_its_engine(
 
 
 def test_what_can_not_be_converted_stays_with_torch_and_that_is_said(
-    heads: Path,
+    trained_heads: Path,
     clip: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -121,7 +106,7 @@ def test_what_can_not_be_converted_stays_with_torch_and_that_is_said(
     pays_from(20, monkeypatch)
     (tmp_path / "file").touch()
     monkeypatch.setenv("VISIONKIT_CACHE", str(tmp_path / "file"))
-    predict_video(config_of(heads, clip), tmp_path / "run")
+    predict_video(config_of(trained_heads, clip), tmp_path / "run")
     assert engine_of(tmp_path / "run") == "torch"
     assert "is run by torch, not by OpenVINO: " in capsys.readouterr().out
 
@@ -152,12 +137,12 @@ def test_an_evaluation_says_its_engine(
     assert first == pytest.approx(second, abs=0.02)
 
 
-def test_a_process_of_many_takes_the_conversion(heads: Path, clip: Path) -> None:
+def test_a_process_of_many_takes_the_conversion(trained_heads: Path, clip: Path) -> None:
     pieces = cut(str(clip), Reading(), 60)
     told = []
     for is_converted in (True, False):
         engine = NAME if is_converted else "torch"
-        asking = Asking(str(heads), device="cpu", engine=engine, is_converted=is_converted)
+        asking = Asking(str(trained_heads), device="cpu", engine=engine, is_converted=is_converted)
         watcher = Watcher(pieces, asking)
         assert watcher._predictor.engine == engine
         (text,) = watcher({"place": [0]})["text"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import timm
 
+Pooling = Literal["map", "head", "both"]
 OPTIONS = ("pad_type", "img_size")
 """What of timm's own model options may be set; a config never names a file, an address or code."""
 
@@ -39,6 +40,38 @@ def check_options(options: Mapping[str, Any]) -> dict[str, str | int]:
                 f"got {key}={value!r}"
             )
     return dict(options)
+
+
+def check_strides(
+    strides: Sequence[int], positions: Mapping[int, int], name: str
+) -> tuple[int, ...]:
+    """The strides, ascending and once each, if the network has a map of each.
+
+    Raises:
+        ValueError: there is none of one, or no stride at all.
+    """
+    wrong = [stride for stride in strides if stride not in positions]
+    if wrong or not strides:
+        raise ValueError(
+            f"strides of backbone {name} must be among {sorted(positions)}, got {list(strides)}"
+        )
+    return tuple(sorted(set(strides)))
+
+
+def check_pooling(pooling: Pooling, pool_stride: int, positions: Mapping[int, int]) -> Pooling:
+    """What the pooled vector is, if the layers that are kept can give it.
+
+    Raises:
+        ValueError: they can't, or it is none.
+    """
+    if pooling not in get_args(Pooling):
+        raise ValueError(f"pooling must be map, head or both, got {pooling!r}")
+    if pooling != "map" and pool_stride != max(positions):
+        raise ValueError(
+            f"pooling={pooling} must go with the deepest map, of stride {max(positions)}, got "
+            f"pool_stride={pool_stride}; leave it out, or take pooling=map"
+        )
+    return pooling
 
 
 def pair(value: Sequence[int] | int) -> tuple[int, int]:

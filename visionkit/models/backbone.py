@@ -12,7 +12,7 @@ import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
 import timm
 import torch
@@ -20,11 +20,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from visionkit.models import weights as weights_module
-from visionkit.models.arguments import check_name, check_options, pair, triple
+from visionkit.models.arguments import (
+    Pooling,
+    check_name,
+    check_options,
+    check_pooling,
+    check_strides,
+    pair,
+    triple,
+)
 from visionkit.types import Features
 
 WeightsSource = Literal["starter", "hub", "file", "random"]
-Pooling = Literal["map", "head", "both"]
 _FINEST = 8  # pixels; a map of stride 4 costs more than it tells of objects (`FeaturePyramid`)
 
 
@@ -68,10 +75,10 @@ class Backbone(nn.Module):
         super().__init__()
         positions = _positions_of_strides(network, name)
         self.name = name
-        self.strides = _check_strides(strides, positions, name)
+        self.strides = check_strides(strides, positions, name)
         self.pool_stride = max(positions) if pool_stride is None else pool_stride
-        _check_strides([self.pool_stride], positions, name)
-        self.pooling = _check_pooling(pooling, self.pool_stride, positions)
+        check_strides([self.pool_stride], positions, name)
+        self.pooling = check_pooling(pooling, self.pool_stride, positions)
         self.image_size, self.mean, self.std = image_size, mean, std
         self._options = dict(options)
         taken = sorted({*self.strides, self.pool_stride}, key=lambda stride: positions[stride])
@@ -412,28 +419,6 @@ def _positions_of_strides(network: nn.Module, name: str) -> dict[int, int]:
         )
     info = cast(Sequence[Mapping[str, Any]], network.feature_info)
     return {int(entry["reduction"]): index for index, entry in enumerate(info)}
-
-
-def _check_strides(
-    strides: Sequence[int], positions: Mapping[int, int], name: str
-) -> tuple[int, ...]:
-    wrong = [stride for stride in strides if stride not in positions]
-    if wrong or not strides:
-        raise ValueError(
-            f"strides of backbone {name} must be among {sorted(positions)}, got {list(strides)}"
-        )
-    return tuple(sorted(set(strides)))
-
-
-def _check_pooling(pooling: Pooling, pool_stride: int, positions: Mapping[int, int]) -> Pooling:
-    if pooling not in get_args(Pooling):
-        raise ValueError(f"pooling must be map, head or both, got {pooling!r}")
-    if pooling != "map" and pool_stride != max(positions):
-        raise ValueError(
-            f"pooling={pooling} must go with the deepest map, of stride {max(positions)}, got "
-            f"pool_stride={pool_stride}; leave it out, or take pooling=map"
-        )
-    return pooling
 
 
 def _check_images(images: Tensor) -> None:
