@@ -22,7 +22,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
@@ -52,6 +54,19 @@ FLIPPED = 0.2
 PICTURES, CHANNELS, CLASSES = 100_000, 320, 50
 
 
+@dataclass(frozen=True)
+class _Try:
+    """One loop: as of `run_loop`."""
+
+    pool: Pool
+    learner: Learner
+    order: str
+    seed: int
+    start: list[int]
+    step: int
+    enough: float
+
+
 def main() -> int:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
@@ -75,7 +90,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--box-steps", type=int, default=120, help="of each training on BCCD")
     parser.add_argument("--box-side", type=int, default=256, help="of BCCD's frames, in pixels")
     parser.add_argument("--cache", type=Path, help="folder that features are kept in between runs")
-    parser.add_argument("--threads", type=int, default=2, help="of torch")
+    parser.add_argument("--threads", type=int, default=2, help="of torch, in each process")
+    parser.add_argument("--jobs", type=int, default=1, help="loops that run side by side")
     return parser.parse_args()
 
 
@@ -107,25 +123,24 @@ def _loops(
     full = learner.score()
     count = len(pool.samples)
     ledger.add(f"{name}: score of all {count} labels", full, note=words)
-    ratios, told = [], []
-    for seed in range(arguments.seeds):
-        start = np.random.default_rng(seed).permutation(count)[: round(START * count)].tolist()
-        needed = []
-        for which, order in (("queue", build_queue), ("random", random_order(seed))):
-            print(f" {which}, start {seed}", flush=True)
-            with tempfile.TemporaryDirectory() as scratch:
-                course = run_loop(
-                    pool,
-                    learner,
-                    order,
-                    Path(scratch),
-                    start=start,
-                    step=step,
-                    enough=ENOUGH * full,
-                )
-            needed.append(course.needed(ENOUGH * full))
-        ratios.append(needed[0] / needed[1])
-        told.append(f"{needed[0]:.0f} against {needed[1]:.0f}")
+    first = round(START * count)
+    starts = [np.random.default_rng(seed).permutation(count) for seed in range(arguments.seeds)]
+    tries = [
+        _Try(pool, learner, which, seed, start[:first].tolist(), step, ENOUGH * full)
+        for seed, start in enumerate(starts)
+        for which in ("queue", "random")
+    ]
+    # Spawned: a fork beside torch's threads may hang.
+    with ProcessPoolExecutor(
+        arguments.jobs,
+        get_context("spawn"),
+        initializer=torch.set_num_threads,
+        initargs=(arguments.threads,),
+    ) as processes:
+        needed = list(processes.map(_labels_needed, tries))
+    pairs = list(zip(needed[::2], needed[1::2], strict=True))
+    ratios = [queue / random for queue, random in pairs]
+    told = [f"{queue:.0f} against {random:.0f}" for queue, random in pairs]
     ledger.add(
         f"{name}: labels to 95 % of it, queue to random",
         median(ratios),
@@ -133,10 +148,27 @@ def _loops(
         goal=LABELS_GOAL,
         interval=(round(min(ratios), 3), round(max(ratios), 3)),
         note=(
-            f"of {count} with {len(start)} told at first, {step} a round: {', '.join(told)}; range "
+            f"of {count} with {first} told at first, {step} a round: {', '.join(told)}; range "
             "of the starts"
         ),
     )
+
+
+def _labels_needed(tried: _Try) -> float:
+    """Labels until the score is enough."""
+    order = build_queue if tried.order == "queue" else random_order(tried.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        course = run_loop(
+            tried.pool,
+            tried.learner,
+            order,
+            Path(scratch),
+            start=tried.start,
+            step=tried.step,
+            enough=tried.enough,
+            name=f"{tried.order}, start {tried.seed}",
+        )
+    return course.needed(tried.enough)
 
 
 def _challengers(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -> None:

@@ -67,7 +67,7 @@ class LocatedLearner:
             freeze="all",
             average=0.98,
             augment=replace(AUGMENT, flip_vertical=0.5),
-            accelerator="cpu",
+            accelerator="auto",
             progress=False,
         )
         names = self._given.class_names
@@ -82,6 +82,8 @@ class LocatedLearner:
                 Path(folder),
                 settings,
             )
+        self._backbone.cpu()
+        self._head.cpu()
 
     def score(self) -> float:
         """AP50 on the test pictures."""

@@ -80,6 +80,7 @@ def run_loop(
     start: Sequence[int],
     step: int,
     enough: float,
+    name: str,
 ) -> Course:
     """How the score rises until it is enough, or all is labelled.
 
@@ -91,6 +92,7 @@ def run_loop(
         start: numbers of the pictures whose labels are told at first.
         step: answers between two trainings.
         enough: score at which it ends.
+        name: that its printed lines begin with.
     """
     told = set(start)
     catalog = open_catalog(folder / "catalog", create=True)
@@ -108,7 +110,7 @@ def run_loop(
             learner.learn(catalog.samples(known))
             course.labels.append(len(known))
             course.scores.append(learner.score())
-            print(f"  {len(known)} labels: {course.scores[-1]:.3f}", flush=True)
+            print(f"  {name}: {len(known)} labels, {course.scores[-1]:.3f}", flush=True)
             left = sorted(truth.keys() - set(known))
             if course.scores[-1] >= enough or not left:
                 return course

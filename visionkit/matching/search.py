@@ -90,9 +90,10 @@ def concatenate(parts: Sequence[Candidates]) -> Candidates:
 
 @dataclass(frozen=True)
 class _Group:
-    """Templates of one shape: one convolution finds them all."""
+    """Templates that one convolution finds; smaller ones have zeros below and to the right."""
 
     kernels: torch.Tensor  # (T, D, h, w), weighted so that the response is the mean cosine
+    sizes: NDArray[np.int64]  # (T, 2) rows and columns of each template
     extents: NDArray[np.float32]  # (T, 2) width and height in parts of the patch
     template: NDArray[np.int64]  # (T,)
     view: NDArray[np.int64]  # (T,)
@@ -115,16 +116,18 @@ class TemplateIndex:
         by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, template in enumerate(templates):
             by_shape[tuple(template.weights.shape)].append(index)  # type: ignore[index]
-        self.groups = [_group(templates, members, head, settings) for members in by_shape.values()]
+        self._groups = [_group(templates, members, head, settings) for members in by_shape.values()]
         self._coarse: CoarseIndex | None = None
         if len({template.view for template in templates}) > settings.dense_views:
             first = {n for n, t in enumerate(templates) if t.cells == settings.template_cells[0]}
             chosen = [
                 kept
-                for group in self.groups
+                for group in self._groups
                 if (kept := _take(group, np.isin(group.template, list(first))))
             ]
             self._coarse = CoarseIndex([(group.kernels, group.view) for group in chosen])
+        else:
+            self._whole = [_joined(self._groups), _joined(_without_small(self._groups))]
 
     def search(self, pyramid: ScenePyramid, head: ExemplarHead) -> Candidates:
         """The best places of each template at each scale, in no particular order."""
@@ -145,24 +148,17 @@ class TemplateIndex:
         return [
             self._search_group(embedded, cell, group, number)
             for group in self._narrow(embedded, number)
-            if embedded.shape[2] >= group.kernels.shape[2]
-            and embedded.shape[3] >= group.kernels.shape[3]
+            if (group.sizes <= embedded.shape[2:]).all(1).any()
         ]
 
     def _narrow(self, embedded: torch.Tensor, number: int) -> list[_Group]:
         """What to search at this level: small templates only at the first, few views of many."""
-        views = None
-        if self._coarse is not None:
-            views = self._coarse.best_views(embedded, self.settings.dense_views)
-        narrowed = []
-        for group in self.groups:
-            keep = ~group.is_small if number else np.ones(len(group.view), bool)
-            if views is not None:
-                keep = keep & np.isin(group.view, views)
-            kept = _take(group, keep)
-            if kept is not None:
-                narrowed.append(kept)
-        return narrowed
+        if self._coarse is None:
+            return self._whole[min(number, 1)]
+        views = self._coarse.best_views(embedded, self.settings.dense_views)
+        kept = (_take(group, np.isin(group.view, views)) for group in self._groups)
+        groups = [group for group in kept if group is not None]
+        return _joined(_without_small(groups) if number else groups)
 
     def _search_group(
         self,
@@ -171,9 +167,8 @@ class TemplateIndex:
         group: _Group,
         number: int,
     ) -> Candidates:
-        response = F.conv2d(embedded, group.kernels)[0]  # (T, h', w')
-        similarity, rows, columns = _peaks(response, self.settings.peaks)
-        height, width = group.kernels.shape[2:]
+        similarity, rows, columns = _peaks(_responses(embedded, group), self.settings.peaks)
+        height, width = group.sizes[:, :1], group.sizes[:, 1:]
         center_x = (columns - _PAD + width / 2) * cell[0]
         center_y = (rows - _PAD + height / 2) * cell[1]
         half_width = group.extents[:, :1] * width * cell[0] / 2
@@ -211,6 +206,7 @@ def _group(
         kernels = head.embed(features) * weights[:, None]
     return _Group(
         kernels,
+        np.array([template.weights.shape for template in chosen], np.int64),
         np.array([template.extent for template in chosen], np.float32),
         np.array(members, np.int64),
         np.array([template.view for template in chosen], np.int64),
@@ -225,11 +221,46 @@ def _take(group: _Group, keep: NDArray[np.bool_]) -> _Group | None:
         return None
     return _Group(
         group.kernels[torch.from_numpy(keep).to(group.kernels.device)],
+        group.sizes[keep],
         group.extents[keep],
         group.template[keep],
         group.view[keep],
         group.is_small[keep],
     )
+
+
+def _without_small(groups: Sequence[_Group]) -> list[_Group]:
+    kept = (_take(group, ~group.is_small) for group in groups)
+    return [group for group in kept if group is not None]
+
+
+def _joined(groups: Sequence[_Group]) -> list[_Group]:
+    """Groups of like size as one: a convolution with few kernels leaves most of a core idle."""
+    alike: dict[int, list[_Group]] = defaultdict(list)
+    for group in groups:
+        alike[max(group.kernels.shape[2:])].append(group)
+    return [_join(members) for members in alike.values()]
+
+
+def _join(groups: Sequence[_Group]) -> _Group:
+    rows, columns = (max(group.kernels.shape[axis] for group in groups) for axis in (2, 3))
+    kernels = [
+        F.pad(k, (0, columns - k.shape[3], 0, rows - k.shape[2]))
+        for k in (group.kernels for group in groups)
+    ]
+    others = zip(*(list(vars(group).values())[1:] for group in groups), strict=True)
+    return _Group(torch.cat(kernels), *(np.concatenate(values) for values in others))
+
+
+def _responses(embedded: torch.Tensor, group: _Group) -> torch.Tensor:
+    """(T, h', w') response of each template at each place, -inf where it does not fit."""
+    rows, columns = np.array(group.kernels.shape[2:]) - group.sizes.min(0)
+    response = F.conv2d(F.pad(embedded, (0, int(columns), 0, int(rows))), group.kernels)[0]
+    last = torch.tensor(embedded.shape[2:]) - torch.from_numpy(group.sizes)
+    for axis, places in enumerate(last.to(response.device).T):
+        beyond = torch.arange(response.shape[1 + axis], device=response.device) > places[:, None]
+        response.masked_fill_(beyond.unsqueeze(2 - axis), -torch.inf)
+    return response
 
 
 def _peaks(
@@ -239,9 +270,17 @@ def _peaks(
 
     Values are -inf where there are fewer maxima than `count`.
     """
-    highest = F.max_pool2d(response[None], 3, stride=1, padding=1)[0]
-    peaks = torch.where(response == highest, response, -torch.inf).flatten(1)
+    peaks = torch.where(response == _highest_around(response), response, -torch.inf).flatten(1)
     values, index = peaks.topk(min(count, peaks.shape[1]), 1)
     places = index.cpu().numpy()
     width = response.shape[2]
     return values.cpu().numpy(), places // width, places % width
+
+
+def _highest_around(response: torch.Tensor) -> torch.Tensor:
+    """(T, h, w) maximum of each place's 3x3, which torch pools slowly on a CPU."""
+    for axis in (1, 2):
+        rim = (0, 0, 1, 1) if axis == 1 else (1, 1)
+        around = F.pad(response, rim, value=-torch.inf).unfold(axis, 3, 1)
+        response = torch.maximum(torch.maximum(around[..., 0], around[..., 1]), around[..., 2])
+    return response

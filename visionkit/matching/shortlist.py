@@ -46,11 +46,13 @@ class CoarseIndex:
             count: how many are wanted; fewer come back where fewer fit.
         """
         scores = np.full(self._views, -np.inf, np.float32)
-        sums = F.pad(embedded[0], (1, 0, 1, 0)).cumsum(1).cumsum(2)
+        # Channels last: a corner of many windows is then a few long runs of memory.
+        cells = embedded[0].permute(1, 2, 0)
+        sums = F.pad(cells, (0, 0, 1, 0, 1, 0)).cumsum(0).cumsum(1)
         for vectors, views, shape in self._groups:
-            if embedded.shape[2] >= shape[0] and embedded.shape[3] >= shape[1]:
-                windows = self._directions @ _window_quarters(sums, shape)
-                np.maximum.at(scores, views, (vectors @ windows).amax(1).cpu().numpy())
+            if cells.shape[0] >= shape[0] and cells.shape[1] >= shape[1]:
+                windows = _window_quarters(sums, shape) @ self._directions.T
+                np.maximum.at(scores, views, (vectors @ windows.T).amax(1).cpu().numpy())
         best = np.argsort(-scores, kind="stable")[:count]
         return best[np.isfinite(scores[best])]
 
@@ -78,23 +80,23 @@ def _kernel_quarters(kernels: torch.Tensor) -> torch.Tensor:
 
 
 def _window_quarters(sums: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    """(4 D, windows) unit vectors of all windows of that shape, in steps.
+    """(windows, 4 D) unit vectors of all windows of that shape, in steps.
 
     Args:
-        sums: (D, h + 1, w + 1) of all cells above and to the left: a quarter of any size costs
+        sums: (h + 1, w + 1, D) of all cells above and to the left: a quarter of any size costs
             three additions (Crow, "Summed-area tables for texture mapping", SIGGRAPH 1984).
         shape: cells of a window.
     """
     rows, columns = (shape[0] + 1) // 2, (shape[1] + 1) // 2
-    height, width = sums.shape[1] - shape[0], sums.shape[2] - shape[1]
+    height, width = sums.shape[0] - shape[0], sums.shape[1] - shape[1]
     down, right = shape[0] - rows, shape[1] - columns
 
     def corner(y: int, x: int) -> torch.Tensor:
-        return sums[:, y : y + height : _STEP, x : x + width : _STEP]
+        return sums[y : y + height : _STEP, x : x + width : _STEP]
 
     quarters = [
         corner(y + rows, x + columns) - corner(y, x + columns) - corner(y + rows, x) + corner(y, x)
         for y in (0, down)
         for x in (0, right)
     ]
-    return F.normalize(torch.cat(quarters).flatten(1), dim=0)
+    return F.normalize(torch.cat(quarters, 2).flatten(0, 1), dim=1)
