@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import resource
 import statistics
@@ -34,6 +33,7 @@ import torch
 from ledger import Ledger
 from sets import photos
 from video_clips import SIZES, encoded, repeated
+from video_peer import measure_peer
 from video_reuse import measure_reuse
 
 from visionkit.data.drawn import draw_mark
@@ -273,60 +273,19 @@ def _reuse(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Le
 
 
 def _peer(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
-    """Seconds a frame outside the network against Ultralytics, a thread each, not overlapped."""
+    """CPU seconds a frame outside the network against Ultralytics."""
     if not arguments.peer_python:
         print("needs --peer-python")
         return
-    count = min(arguments.frames, 200)
-    clip = encoded(folder / "peer.mp4", SIZES["720p"], count + 1)
-    predictor = Predictor.load(bundle, device="cpu", engine=arguments.engine)
-    ratios, notes = [], []
-    one_thread = {**os.environ, "OPENCV_FFMPEG_CAPTURE_OPTIONS": "threads;1"}  # else one a core
-    for _ in range(arguments.rounds):
-        script = Path(__file__).parent / "peers" / "yolo_video.py"
-        words = ["--video", str(clip), "--size", "320", "--frames", str(count)]
-        said = subprocess.run(
-            [arguments.peer_python, str(script), *words],
-            check=True, capture_output=True, text=True, cwd=folder, env=one_thread,
-        )  # fmt: skip
-        peer = json.loads(said.stdout.splitlines()[-1])
-        theirs = (peer["seconds"] - peer["network"]) / peer["frames"]
-        ours = _outside_network(predictor, clip)
-        ratios.append(ours / theirs)
-        notes.append((ours * 1000, theirs * 1000))
-    ours_ms, theirs_ms = (statistics.median(column) for column in zip(*notes, strict=True))
-    ledger.add(
-        "outside the network: times Ultralytics' time a frame",
-        statistics.median(ratios),
-        at_most=1.0,
-        goal=0.5,
-        note=f"{ours_ms:.2f} against {theirs_ms:.2f} ms",
+    count = min(arguments.frames, 200) + BATCH  # the first batch is not counted
+    measure_peer(
+        ledger,
+        Predictor.load(bundle, device="cpu", engine=arguments.engine),
+        encoded(folder / "peer.mp4", SIZES["720p"], count),
+        python=arguments.peer_python,
+        framing=BOX_FRAMING,
+        rounds=arguments.rounds,
     )
-
-
-def _outside_network(predictor: Predictor, clip: Path) -> float:
-    """Seconds a frame of decoding, framing, locating and naming boxes, without the network."""
-    torch.set_num_threads(1)
-    passed = 0.0
-    network = predictor.network
-    outputs = network.outputs
-
-    def timed(*args: Any, **options: Any) -> Any:
-        nonlocal passed
-        start = time.perf_counter()
-        result = outputs(*args, **options)
-        passed += time.perf_counter() - start
-        return result
-
-    network.outputs = timed
-    reading = Reading(framings=frozenset([BOX_FRAMING]))
-    count, start = 0, time.perf_counter()
-    for batch in _in_batches(read_frames(clip, reading)):
-        predictor.predict(batch, ["localization"], batch_size=BATCH)
-        count += len(batch)
-    seconds = time.perf_counter() - start - passed
-    del network.outputs
-    return seconds / count
 
 
 def _decode_rate(clip: Path) -> float:
@@ -368,11 +327,6 @@ def _one_at_a_time(predictor: Predictor, clip: Path) -> Iterator[Prediction]:
         rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
         yield from predictor.predict([rgb], ["classification"], batch_size=1)
     capture.release()
-
-
-def _in_batches(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
-    while batch := list(itertools.islice(frames, BATCH)):
-        yield batch
 
 
 def _count(clip: Path, sampling: Sampling) -> int:
