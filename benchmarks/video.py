@@ -6,7 +6,8 @@
 
 Every figure is measured here and now; rows are appended to benchmarks/results/video.csv. Without
 --bundle the network is the starter backbone with heads at random, whose answers mean nothing but
-take as long, exported for OpenVINO in single precision. Times are of the clock: nothing else
+take as long, exported for OpenVINO in single precision; against the plain loop it has a head that
+was trained (video_plain.py). Times are of the clock, but for those beside the peer: nothing else
 should run.
 """
 
@@ -26,7 +27,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import ray
 import torch
@@ -34,6 +34,7 @@ from ledger import Ledger
 from sets import photos
 from video_clips import SIZES, encoded, repeated
 from video_peer import measure_peer
+from video_plain import measure_plain, trained_bundle
 from video_reuse import measure_reuse
 
 from visionkit.data.drawn import draw_mark
@@ -135,23 +136,14 @@ def _pipeline(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger:
 
 def _plain(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
     """Against cv2.VideoCapture and torch, one frame at a time."""
-    predictor = Predictor.load(bundle, device="cpu", engine=arguments.engine)
-    eager = Predictor.load(bundle, device="cpu", engine="torch")
-    for name, size in SIZES.items():
-        clip = encoded(folder / f"{name}.mp4", size, arguments.frames)
-        ratios, same = [], []
-        for _ in range(arguments.rounds):
-            torch.set_num_threads(len(os.sched_getaffinity(0)))
-            start = time.perf_counter()
-            ours = [answer for batch in _batches(predictor, clip) for answer in batch]
-            middle = time.perf_counter()
-            theirs = list(_one_at_a_time(eager, clip))
-            ratios.append((time.perf_counter() - middle) / (middle - start))
-            pairs = zip(ours, theirs, strict=True)
-            same.append(statistics.mean(mine.labels == its.labels for mine, its in pairs))
-        ratio = statistics.median(ratios)
-        note = f"same class on {statistics.mean(same):.1%} of the frames"
-        ledger.add(f"{name}: times the plain loop", ratio, at_least=4.0, goal=10.0, note=note)
+    measure_plain(
+        ledger,
+        bundle if arguments.bundle else trained_bundle(folder / "trained"),
+        folder,
+        engine=arguments.engine,
+        frames=arguments.frames,
+        rounds=arguments.rounds,
+    )
 
 
 def _sampling(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
@@ -316,17 +308,6 @@ def _batches(predictor: Predictor, clip: Path) -> Iterator[list[Prediction]]:
     options: dict[str, Any] = {"batch_size": BATCH, "problems": problems}
     for batch in predict_batches(predictor, clip, Reading(), ["classification"], **options):
         yield [answer.prediction for _, answer in batch]
-
-
-def _one_at_a_time(predictor: Predictor, clip: Path) -> Iterator[Prediction]:
-    capture = cv2.VideoCapture(str(clip))
-    while True:
-        read, image = capture.read()
-        if not read:
-            break
-        rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-        yield from predictor.predict([rgb], ["classification"], batch_size=1)
-    capture.release()
 
 
 def _count(clip: Path, sampling: Sampling) -> int:
