@@ -138,7 +138,7 @@ def _plain(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Le
     """Against cv2.VideoCapture and torch, one frame at a time."""
     measure_plain(
         ledger,
-        bundle if arguments.bundle else trained_bundle(folder / "trained"),
+        bundle if arguments.bundle else trained_bundle(folder / "trained", FRAMING),
         folder,
         engine=arguments.engine,
         frames=arguments.frames,

@@ -27,6 +27,7 @@ from labelled import HYMENOPTERA
 from ledger import Ledger
 from video_clips import SIZES, SLIDE, slides
 
+from visionkit.data.framing import Framing
 from visionkit.data.images import find_images, read_image
 from visionkit.inference.engines.exported import exports_in
 from visionkit.inference.prediction import Prediction
@@ -39,12 +40,17 @@ IN_FLOATS = "openvino_fp32"
 _SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
-def trained_bundle(folder: Path) -> Path:
-    """A bundle that tells ants from bees, for OpenVINO in single precision and in eight bits."""
+def trained_bundle(folder: Path, framing: Framing) -> Path:
+    """A bundle that tells ants from bees, for OpenVINO in single precision and in eight bits.
+
+    Raises:
+        subprocess.CalledProcessError: eight bits lost too much, or something else failed.
+    """
     learned_from = HYMENOPTERA / "train"
     bundle = folder / "training" / "bundle"
-    _run("train", "task=classification", "data=folders", f"data.root={learned_from}",
-         f"output={folder / 'training'}")  # fmt: skip
+    size = f"task.image_size={framing.size[0]}"
+    words = ["task=classification", size, f"task.fit={framing.fit}", "data=folders"]
+    _run("train", *words, f"data.root={learned_from}", f"output={folder / 'training'}")
     shown = [f"bundle={bundle}", "engine=openvino", f"images={learned_from}"]
     _run("export", *shown, f"output={folder / 'floats'}")
     judged = [f"data={learned_from}", "format=folders", f"output={folder / 'bytes'}"]
