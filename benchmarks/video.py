@@ -6,7 +6,8 @@
 
 Every figure is measured here and now; rows are appended to benchmarks/results/video.csv. Without
 --bundle the network is the starter backbone with heads at random, whose answers mean nothing but
-take as long, exported for OpenVINO in single precision. Times are of the clock: nothing else
+take as long, exported for OpenVINO in single precision; against the plain loop it has a head that
+was trained (video_plain.py). Times are of the clock, but for those beside the peer: nothing else
 should run.
 """
 
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import resource
 import statistics
@@ -27,13 +27,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import ray
 import torch
 from ledger import Ledger
 from sets import photos
 from video_clips import SIZES, encoded, repeated
+from video_peer import measure_peer
+from video_plain import measure_plain, trained_bundle
 from video_reuse import measure_reuse
 
 from visionkit.data.drawn import draw_mark
@@ -135,23 +136,14 @@ def _pipeline(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger:
 
 def _plain(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
     """Against cv2.VideoCapture and torch, one frame at a time."""
-    predictor = Predictor.load(bundle, device="cpu", engine=arguments.engine)
-    eager = Predictor.load(bundle, device="cpu", engine="torch")
-    for name, size in SIZES.items():
-        clip = encoded(folder / f"{name}.mp4", size, arguments.frames)
-        ratios, same = [], []
-        for _ in range(arguments.rounds):
-            torch.set_num_threads(len(os.sched_getaffinity(0)))
-            start = time.perf_counter()
-            ours = [answer for batch in _batches(predictor, clip) for answer in batch]
-            middle = time.perf_counter()
-            theirs = list(_one_at_a_time(eager, clip))
-            ratios.append((time.perf_counter() - middle) / (middle - start))
-            pairs = zip(ours, theirs, strict=True)
-            same.append(statistics.mean(mine.labels == its.labels for mine, its in pairs))
-        ratio = statistics.median(ratios)
-        note = f"same class on {statistics.mean(same):.1%} of the frames"
-        ledger.add(f"{name}: times the plain loop", ratio, at_least=4.0, goal=10.0, note=note)
+    measure_plain(
+        ledger,
+        bundle if arguments.bundle else trained_bundle(folder / "trained", FRAMING),
+        folder,
+        engine=arguments.engine,
+        frames=arguments.frames,
+        rounds=arguments.rounds,
+    )
 
 
 def _sampling(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
@@ -273,60 +265,19 @@ def _reuse(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Le
 
 
 def _peer(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:
-    """Seconds a frame outside the network against Ultralytics, a thread each, not overlapped."""
+    """CPU seconds a frame outside the network against Ultralytics."""
     if not arguments.peer_python:
         print("needs --peer-python")
         return
-    count = min(arguments.frames, 200)
-    clip = encoded(folder / "peer.mp4", SIZES["720p"], count + 1)
-    predictor = Predictor.load(bundle, device="cpu", engine=arguments.engine)
-    ratios, notes = [], []
-    one_thread = {**os.environ, "OPENCV_FFMPEG_CAPTURE_OPTIONS": "threads;1"}  # else one a core
-    for _ in range(arguments.rounds):
-        script = Path(__file__).parent / "peers" / "yolo_video.py"
-        words = ["--video", str(clip), "--size", "320", "--frames", str(count)]
-        said = subprocess.run(
-            [arguments.peer_python, str(script), *words],
-            check=True, capture_output=True, text=True, cwd=folder, env=one_thread,
-        )  # fmt: skip
-        peer = json.loads(said.stdout.splitlines()[-1])
-        theirs = (peer["seconds"] - peer["network"]) / peer["frames"]
-        ours = _outside_network(predictor, clip)
-        ratios.append(ours / theirs)
-        notes.append((ours * 1000, theirs * 1000))
-    ours_ms, theirs_ms = (statistics.median(column) for column in zip(*notes, strict=True))
-    ledger.add(
-        "outside the network: times Ultralytics' time a frame",
-        statistics.median(ratios),
-        at_most=1.0,
-        goal=0.5,
-        note=f"{ours_ms:.2f} against {theirs_ms:.2f} ms",
+    count = min(arguments.frames, 200) + BATCH  # the first batch is not counted
+    measure_peer(
+        ledger,
+        Predictor.load(bundle, device="cpu", engine=arguments.engine),
+        encoded(folder / "peer.mp4", SIZES["720p"], count),
+        python=arguments.peer_python,
+        framing=BOX_FRAMING,
+        rounds=arguments.rounds,
     )
-
-
-def _outside_network(predictor: Predictor, clip: Path) -> float:
-    """Seconds a frame of decoding, framing, locating and naming boxes, without the network."""
-    torch.set_num_threads(1)
-    passed = 0.0
-    network = predictor.network
-    outputs = network.outputs
-
-    def timed(*args: Any, **options: Any) -> Any:
-        nonlocal passed
-        start = time.perf_counter()
-        result = outputs(*args, **options)
-        passed += time.perf_counter() - start
-        return result
-
-    network.outputs = timed
-    reading = Reading(framings=frozenset([BOX_FRAMING]))
-    count, start = 0, time.perf_counter()
-    for batch in _in_batches(read_frames(clip, reading)):
-        predictor.predict(batch, ["localization"], batch_size=BATCH)
-        count += len(batch)
-    seconds = time.perf_counter() - start - passed
-    del network.outputs
-    return seconds / count
 
 
 def _decode_rate(clip: Path) -> float:
@@ -357,22 +308,6 @@ def _batches(predictor: Predictor, clip: Path) -> Iterator[list[Prediction]]:
     options: dict[str, Any] = {"batch_size": BATCH, "problems": problems}
     for batch in predict_batches(predictor, clip, Reading(), ["classification"], **options):
         yield [answer.prediction for _, answer in batch]
-
-
-def _one_at_a_time(predictor: Predictor, clip: Path) -> Iterator[Prediction]:
-    capture = cv2.VideoCapture(str(clip))
-    while True:
-        read, image = capture.read()
-        if not read:
-            break
-        rgb = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
-        yield from predictor.predict([rgb], ["classification"], batch_size=1)
-    capture.release()
-
-
-def _in_batches(frames: Iterator[Frame]) -> Iterator[list[Frame]]:
-    while batch := list(itertools.islice(frames, BATCH)):
-        yield batch
 
 
 def _count(clip: Path, sampling: Sampling) -> int:

@@ -231,6 +231,40 @@ def test_doubles_of_a_class_go_and_others_stay() -> None:
     assert len(head.decode(outputs, [(64, 64)])[0]) == 0
 
 
+@pytest.mark.parametrize("least", [0.0, 0.3, 0.6, 1.0])
+@pytest.mark.parametrize("class_count", [0, 2])
+def test_leaving_out_weak_boxes_changes_no_other(class_count: int, least: float) -> None:
+    outputs = outputs_of(3, class_count)
+    torch.manual_seed(0)
+    outputs.quality[:2] = torch.randn_like(outputs.quality[:2])  # the third shows nothing
+    outputs.classes[:2] = torch.randn_like(outputs.classes[:2])
+    outputs.boxes[..., 2:] += 10  # so that they overlap
+    head = new_head(class_count)
+    every = head.decode(outputs, [(64, 64)] * 3)
+    for whole, some in zip(every, head.decode(outputs, [(64, 64)] * 3, least=least), strict=True):
+        assert whole.confidence is not None
+        assert whole.class_id is not None
+        kept = whole.confidence >= np.float32(least)
+        np.testing.assert_array_equal(some.confidence, whole.confidence[kept])
+        np.testing.assert_array_equal(some.class_id, whole.class_id[kept])
+        np.testing.assert_array_equal(some.xyxy, whole.xyxy[kept])
+    assert [len(each) > 0 for each in every] == [True, True, False]
+
+
+def test_of_very_many_boxes_the_best_are_looked_at() -> None:
+    outputs = outputs_of(1, 0)
+    outputs.quality[0] = torch.linspace(-1, 1, len(outputs.cells.strides))
+    head = new_head(0)
+    head.max_detections = 2  # of the best 20 that are compared with one another
+    outputs.boxes[0] = torch.tensor([0.0, 0, 8, 8])
+    outputs.boxes[0, -20] = torch.tensor([8.0, 8, 16, 16])
+    outputs.boxes[0, -21] = torch.tensor([16.0, 16, 24, 24])
+    found = head.decode(outputs, [(64, 64)])[0]
+    np.testing.assert_allclose(found.xyxy, [[0, 0, 8, 8], [8, 8, 16, 16]])
+    outputs.boxes[0, -20] = outputs.boxes[0, -1]
+    assert len(head.decode(outputs, [(64, 64)])[0]) == 1, "the 21st is not looked at"
+
+
 def test_boxes_are_cut_at_each_pictures_own_rim() -> None:
     outputs = outputs_of(2, 0)
     outputs.quality[:, 9] = 5.0  # 8..16

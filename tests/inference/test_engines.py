@@ -201,7 +201,7 @@ def test_torch_runs_what_was_not_exported(predictor: Predictor, tmp_path: Path) 
         ([], "auto", None),
         (["onnx_fp32"], "auto", None),
         (["openvino_fp32"], "auto", "openvino_fp32"),
-        (["openvino_fp16", "openvino_fp32", "openvino_int8"], "auto", "openvino_int8"),
+        (["openvino_int8"], "auto", "openvino_int8"),
         (["openvino_fp16", "openvino_fp32"], "openvino", "openvino_fp32"),
         (["openvino_fp16", "openvino_int8"], "openvino_fp16", "openvino_fp16"),
         (["onnx_int8", "openvino_fp32"], "onnx", "onnx_int8"),
@@ -221,6 +221,36 @@ def test_which_export_is_taken(
         (tmp_path / FOLDER / name).mkdir(parents=True)
         Export(*name.split("_"), {}).write(tmp_path / FOLDER / name)
     assert chosen_export(asked, tmp_path, CPU) == chosen
+
+
+@pytest.mark.parametrize(
+    ("measured", "chosen"),
+    [
+        ({"lost": 0.004, "max_loss": 0.01}, "int8"),
+        ({"lost": 0.01, "max_loss": 0.01}, "int8"),
+        ({"lost": -0.02, "max_loss": 0.01}, "int8"),
+        ({"lost": 0.02, "max_loss": 0.01}, "fp32"),  # kept by force
+        ({"agreement": {"classification": 1.0}, "max_loss": 0.01}, "fp32"),  # no labels
+        ({}, "fp32"),
+    ],
+)
+@pytest.mark.parametrize("asked", ["auto", "openvino"])
+def test_eight_bits_come_first_where_their_loss_was_within_the_limit(
+    asked: str,
+    measured: dict[str, object],
+    chosen: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(choice, "is_installed", lambda _: True)
+    monkeypatch.setattr(choice, "engine_module", lambda _: None)
+    for precision in ("fp16", "fp32", "int8"):
+        folder = tmp_path / FOLDER / f"openvino_{precision}"
+        folder.mkdir(parents=True)
+        said = measured if precision == "int8" else {}
+        Export("openvino", precision, {}, said).write(folder)
+    assert chosen_export(asked, tmp_path, CPU) == f"openvino_{chosen}"
+    assert chosen_export("openvino_int8", tmp_path, CPU) == "openvino_int8"
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,11 @@ from tests.worlds import (
     classification_part,
     localization_part,
     new_finder,
+    photo,
     three_items,
     whole_backbone,
 )
-from visionkit.data.framing import Framing, frame
+from visionkit.data.framing import Framing, frame, resized
 from visionkit.data.problems import Problem
 from visionkit.inference.prediction import Prediction
 from visionkit.inference.predictor import Predictor
@@ -141,6 +142,24 @@ def test_frames_are_framed_as_pictures_are(fit: Any, size: tuple[int, int], clip
     assert np.abs(framed.astype(int) - expected).mean() < 6
     for name, value in dataclasses.asdict(placement).items():
         assert value == pytest.approx(getattr(where, name), rel=0.03, abs=1.01)
+
+
+@pytest.mark.parametrize("size", [(48, 64), (47, 63)])
+@pytest.mark.parametrize("colours", [None, "ITU709", "BT2020"])
+@pytest.mark.parametrize("kind", ["yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "gray"])
+def test_small_frames_have_the_colours_of_whole_ones(
+    kind: str, colours: str | None, size: tuple[int, int]
+) -> None:
+    picture = frame(photo(3, 96, 128), Framing((96, 128), "stretch"))[0]
+    encoded = VideoFrame.from_ndarray(picture, format="rgb24").reformat(
+        format=kind, dst_colorspace=colours
+    )
+    seen = Frame(0, 0.0, encoded)
+    small, _ = seen.framed(Framing(size, "stretch"))
+    away = small.astype(float) - resized(seen.image, size)
+    # Rounding in two places; another matrix or range of colours would be 4 and more away.
+    assert np.abs(away.mean((0, 1))).max() < 2
+    assert np.abs(away).mean() < 2.5
 
 
 # Which frames are taken.

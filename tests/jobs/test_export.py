@@ -164,28 +164,31 @@ def test_eight_bits_that_lose_too_much_are_tried_with_more_floats_and_refused(
 
 
 @pytest.mark.parametrize(
-    ("after", "changes", "floats"),
+    ("after", "changes", "floats", "taken"),
     [
-        ((0.895,), {}, 0),
-        ((0.95,), {}, 0),
-        ((0.6, 0.9), {}, 1),
-        ((0.6,), {"max_loss": 0.4}, 0),
-        ((0.6, 0.6), {"force": True}, 1),
+        ((0.895,), {}, 0, "int8"),
+        ((0.95,), {}, 0, "int8"),
+        ((0.6, 0.9), {}, 1, "int8"),
+        ((0.6,), {"max_loss": 0.4}, 0, "int8"),
+        ((0.6, 0.6), {"force": True}, 1, "fp32"),
     ],
 )
 def test_eight_bits_that_are_kept(
     after: tuple[float, ...],
     changes: dict[str, object],
     floats: int,
+    taken: str,
     bundle: Path,
     pictures: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    export(export_config(bundle, pictures), run_in(tmp_path))
     floats_for_bytes(monkeypatch)
     loses(monkeypatch, 0.9, *after)
     config = export_config(bundle, pictures, precision="int8", data="labelled", **changes)
     export(config, run_in(tmp_path))
+    assert Predictor.load(bundle, device="cpu").engine == f"openvino_{taken}"
     measured = read_export(exports_in(bundle)["openvino_int8"]).measured
     assert measured["lost"] == pytest.approx(0.9 - after[-1])
     assert (measured["figure"], measured["floats"]) == (

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
 import supervision as sv
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from visionkit.data.framing import Framing, Placement
@@ -157,7 +159,8 @@ class LocalizationPart:
         inner = [placement.inner for placement in seen.placements]
         if seen.outputs.localization is None:
             raise RuntimeError("the localization head must have been asked, got no outputs")
-        found = self.head.decode(seen.outputs.localization, inner)
+        least = min(self.thresholds.values()) if score_threshold is None else score_threshold
+        found = self.head.decode(seen.outputs.localization, inner, least=least)
         for boxes, placement in zip(found, seen.placements, strict=True):
             boxes.xyxy = _in_picture(np.asarray(boxes.xyxy, np.float32), placement)
         return self._put(found, into, score_threshold)
@@ -224,10 +227,18 @@ def _in_picture(boxes: BoxArray, placement: Placement) -> BoxArray:
 
     Single precision leaves a box at the rim a hair beyond it, hence whole pixels.
     """
+    if not len(boxes):
+        return boxes
+    low, high = _rim(placement)
+    return np.clip(placement.back(boxes), low, high).astype(np.float32)
+
+
+@lru_cache(maxsize=256)
+def _rim(placement: Placement) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(4,) least and greatest xyxy of what was seen of a picture; the same for a whole video."""
     height, width = placement.inner
     rim = placement.back(np.array([[0, 0, width, height]], np.float32))[0].round()
-    low, high = np.tile(rim[:2], 2), np.tile(rim[2:], 2)
-    return np.clip(placement.back(boxes), low, high).astype(np.float32)
+    return np.tile(rim[:2], 2), np.tile(rim[2:], 2)
 
 
 def _described(part: Part) -> dict[str, Any]:

@@ -79,7 +79,10 @@ def above_threshold(
     limits = np.array([thresholds[name] for name in names], np.float32)[detections.class_id]
     if score_threshold is not None:
         limits = np.full(len(detections), score_threshold, np.float32)
-    kept = detections[detections.confidence >= limits]
+    enough = detections.confidence >= limits
+    if enough.all():
+        return detections
+    kept = detections[enough]
     if not isinstance(kept, sv.Detections):
         raise TypeError(f"detections must stay detections, got {type(kept).__name__}")
     return kept

@@ -14,8 +14,7 @@ FOLDER = "engines"
 EXPORTERS = ("onnx", "openvino")
 """Engines that run an exported network."""
 PRECISIONS = ("int8", "fp32", "fp16")
-"""In the order in which one is taken where none is named: int8 is quicker, and lost less than its
-limit, or it would not be there."""
+"""In the order in which one is taken where none is named; what was not judged good comes last."""
 _DESCRIPTION = "export.json"
 
 
@@ -42,6 +41,19 @@ class Export:
     def name(self) -> str:
         """The folder that holds it, and what the engine is called by."""
         return f"{self.engine}_{self.precision}"
+
+    @property
+    def is_judged_good(self) -> bool:
+        """Whether it is known to answer well.
+
+        Floats are, within a tolerance of torch, or they would not be there; eight bits if their
+        loss was measured on labelled pictures and is within its limit. To be compared with torch
+        alone says nothing of how many answers are right.
+        """
+        if self.precision != "int8":
+            return True
+        lost, limit = (self.measured.get(name) for name in ("lost", "max_loss"))
+        return lost is not None and limit is not None and bool(lost <= limit)
 
     def write(self, folder: Path) -> None:
         """Writes the description beside the graphs."""

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 
 from visionkit.data.framing import Framing, Placement
 from visionkit.inference.prediction import Prediction
-from visionkit.inference.video.scaling import framed, upright_image, upright_size
+from visionkit.inference.video.scaling import Scaler, framed, upright_image, upright_size
 from visionkit.types import Image
 
 
@@ -41,16 +40,16 @@ class Frame:
     def image(self) -> Image:
         """(H, W, 3) uint8 RGB, upright, all its pixels."""
         if self._image is None:
-            self._image = upright_image(self.decoded, VideoReformatter())
+            self._image = upright_image(self.decoded, Scaler())
         return self._image
 
     def framed(self, framing: Framing) -> tuple[Image, Placement]:
         """(height, width, 3) uint8 RGB as a head sees it, and where the frame lies in that."""
         if framing not in self._framed:
-            self._framed[framing] = framed(self.decoded, framing, VideoReformatter())
+            self._framed[framing] = framed(self.decoded, framing, Scaler())
         return self._framed[framing]
 
-    def prepare(self, scalers: Mapping[Framing | None, VideoReformatter]) -> Frame:
+    def prepare(self, scalers: Mapping[Framing | None, Scaler]) -> Frame:
         """This frame, with what will be asked of it made already.
 
         Args:

@@ -19,7 +19,6 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from visionkit.data.framing import Framing
@@ -36,6 +35,7 @@ from visionkit.inference.video.sampling import (
     may_skip_unreferenced,
     sampled,
 )
+from visionkit.inference.video.scaling import Scaler
 
 _MOST_HELD = 2000
 """Packets that are kept for the case that they are needed, on the way to a start."""
@@ -118,11 +118,9 @@ def read_frames(
     """
     reading = Reading() if reading is None else reading
     loss = Loss(str(source), [] if problems is None else problems)
-    scalers: dict[Framing | None, VideoReformatter] = {
-        framing: VideoReformatter() for framing in reading.framings
-    }
+    scalers: dict[Framing | None, Scaler] = {framing: Scaler() for framing in reading.framings}
     if reading.whole:
-        scalers[None] = VideoReformatter()
+        scalers[None] = Scaler()
     try:
         with opened(source, timeout=reading.timeout) as (container, stream):
             if container.format.name.endswith("_pipe"):
