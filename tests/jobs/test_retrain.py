@@ -15,10 +15,11 @@ from visionkit.data.demo_digits import make_demo_digits
 from visionkit.data.formats import read
 from visionkit.data.table import to_samples
 from visionkit.flywheel.answers import Correction
-from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.flywheel.catalog import Catalog, Model, open_catalog
 from visionkit.flywheel.promotion import Contest
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.retrain import retrain
+from visionkit.types import Sample
 
 DIGITS, LABELLED, TESTED = 200, 40, 80
 
@@ -144,6 +145,51 @@ def test_too_few_corrections_wait_and_write_nothing(
     folder = run(place, scratch, "off", "loop.enabled=false", "loop.least_corrections=0")
     assert not folder.exists()
     assert "loop.enabled is false" in capsys.readouterr().out
+
+
+def labelled(folder: Path, *, count: int) -> Catalog:
+    """A catalog with so many labelled pictures, which need not be there as long as none is read."""
+    catalog = open_catalog(folder, create=True)
+    names = [f"{number}.png" for number in range(count)]
+    catalog.add_samples(
+        [Sample(name, f"/none/{name}", 9, 9, name, labels=("a",)) for name in names], reviewed=True
+    )
+    return catalog
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_the_first_model_waits_for_enough_pictures_too(
+    tmp_path: Path, merged: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = labelled(tmp_path / "catalog", count=39)
+    if merged:
+        catalog.merge(author="ann")
+    folder = run(tmp_path / "catalog", tmp_path, "run")
+    assert not folder.exists()
+    assert len(catalog.versions()) == merged
+    assert "39 pictures are new or corrected. 40 are waited for" in capsys.readouterr().out
+
+
+def test_a_backbone_that_other_heads_stand_on_does_not_move(
+    trained_heads: Path, tmp_path: Path
+) -> None:
+    catalog = labelled(tmp_path / "catalog", count=40)
+    words = ("move_backbone=true", "task.finetune.enabled=true", f"bundle={trained_heads}")
+    wanted = r"move_backbone must be false .* answers localization too, got true "
+    with pytest.raises(ValueError, match=wanted):
+        run(tmp_path / "catalog", tmp_path, "run", *words)
+    catalog.add_model(Model("champion", trained_heads.as_posix(), status="champion"))
+    with pytest.raises(ValueError, match=wanted):
+        run(tmp_path / "catalog", tmp_path, "run", *words[:2])
+    assert catalog.versions() == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_heads_are_retrained_one_by_one(tmp_path: Path) -> None:
+    labelled(tmp_path / "catalog", count=40)
+    given = ["task=all", f"catalog={tmp_path / 'catalog'}"]
+    with pytest.raises(ValueError, match=r"task must be one head, exemplar, .* got all"):
+        retrain(compose("retrain", RetrainConfig, given).config, tmp_path)
 
 
 def test_a_frozen_picture_that_is_labelled_otherwise_is_refused(
