@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.jobs.conftest import Scenes
 from tests.pages import Page
 from visionkit.cli.compose import compose
 from visionkit.config.flywheel import RetrainConfig
@@ -183,6 +185,45 @@ def test_a_backbone_that_other_heads_stand_on_does_not_move(
         run(tmp_path / "catalog", tmp_path, "run", *words[:2])
     assert catalog.versions() == []
     assert not (tmp_path / "run").exists()
+
+
+def test_a_localization_challenger_goes_on_from_the_champions_head(
+    trained_heads: Path, scenes: Scenes, tmp_path: Path
+) -> None:
+    known = Predictor.load(trained_heads, device="cpu").localization
+    assert known is not None
+    assert known.class_names == ("car", "bus")
+    catalog = open_catalog(tmp_path / "catalog", create=True)
+    names = {"item 0": "bus", "item 1": "bus", "item 2": "tram"}
+    samples = []
+    for sample in to_samples(read(scenes.folder).table):
+        boxes = tuple(replace(entry, label=names[entry.label]) for entry in sample.objects)
+        split = "test" if sample.id == "0.png" else "train"
+        samples.append(replace(sample, objects=boxes, split=split))  # type: ignore[arg-type]
+    catalog.add_samples(samples, reviewed=True)
+    catalog.add_model(Model("champion", trained_heads.as_posix(), status="champion"))
+    given = [
+        "task=localization",
+        f"catalog={catalog.uri}",
+        "task.image_size=64",
+        f"task.width={known.head.sizes['width']}",
+        f"task.depth={known.head.sizes['depth']}",
+        "trainer.accelerator=cpu",
+        "trainer.max_epochs=0",
+        "loop.least_corrections=1",
+        f"output={tmp_path / 'run'}",
+    ]
+    retrain(compose("retrain", RetrainConfig, given).config, tmp_path)
+    after = Predictor.load(tmp_path / "run" / "challenger" / "bundle", device="cpu").localization
+    assert after is not None
+    assert after.class_names == ("bus", "tram")
+    before, now = known.head.state_dict(), after.head.state_dict()
+    for name, value in now.items():
+        if not name.startswith("class_branch.logits."):
+            assert torch.equal(value, before[name])
+        else:  # the bus, which stood second; the tram is new
+            assert torch.equal(value[0], before[name][1])
+            assert name.endswith("bias") or not torch.equal(value[1], before[name][0])
 
 
 def test_heads_are_retrained_one_by_one(tmp_path: Path) -> None:

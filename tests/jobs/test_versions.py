@@ -218,6 +218,11 @@ def test_the_queue_goes_to_other_tools(
     assert len([path for path in (target / "images").rglob("*") if path.is_file()]) == 2
     said = capsys.readouterr().out
     assert f"2 pictures to be asked about in {tool}" in said
+    for audit, drawn in ((0, False), (1, True)):
+        assert run(*words, f"audit={audit}", "overwrite=true") == 0
+        if tool == "label_studio":
+            tasks = json.loads((target / file).read_text("utf-8"))
+            assert all(("Drawn by chance" in each["data"]["reason"]) is drawn for each in tasks)
     assert "versions import" in said
 
 
