@@ -110,8 +110,9 @@ def _write_views(
     config: RetrainConfig, learned: Sequence[Sample], champion: str | None, folder: Path
 ) -> Path:
     """A gallery of the items that are looked for: those known, and those that people have named."""
-    views = _known_views(config, champion, folder)
-    named = _named_views(learned, {view.item for view in views})
+    pixels = int(config.data.max_megapixels * 1e6)
+    views = _known_views(config.data, champion, folder, max_pixels=pixels)
+    named = _named_views(learned, {view.item for view in views}, max_pixels=pixels)
     if named:
         items = {view.item for view in named}
         say(
@@ -128,9 +129,10 @@ def _write_views(
     return folder
 
 
-def _known_views(config: RetrainConfig, champion: str | None, folder: Path) -> list[View]:
+def _known_views(
+    data: DataConfig, champion: str | None, folder: Path, *, max_pixels: int
+) -> list[View]:
     """The views of the config's items, or where it names none of the champion's."""
-    data = config.data
     if data.items is None:
         gallery = None if champion is None else Path(champion) / _GALLERY
         if gallery is None or not is_gallery(gallery):
@@ -141,13 +143,15 @@ def _known_views(config: RetrainConfig, champion: str | None, folder: Path) -> l
             data.items,
             format=data.format,
             image_root=data.image_root,
-            max_pixels=int(data.max_megapixels * 1e6),
+            max_pixels=max_pixels,
         )
     keep_problems(problems, folder.parent)
     return views
 
 
-def _named_views(samples: Sequence[Sample], known: Collection[str]) -> list[View]:
+def _named_views(
+    samples: Sequence[Sample], known: Collection[str], *, max_pixels: int
+) -> list[View]:
     """Views of the items that have boxes in the pictures and no view yet."""
     boxes: dict[str, list[tuple[float, Sample, tuple[float, float, float, float]]]] = {}
     for sample in samples:
@@ -159,7 +163,7 @@ def _named_views(samples: Sequence[Sample], known: Collection[str]) -> list[View
         for item, found in largest.items():
             boxes.setdefault(item, []).append(found)
     return [
-        make_view(item, read_image(sample.uri), box=box, source=sample.uri)
+        make_view(item, read_image(sample.uri, max_pixels=max_pixels), box=box, source=sample.uri)
         for item, found in sorted(boxes.items())
         for _, sample, box in sorted(found, key=lambda one: (-one[0], one[1].id))[:_VIEWS]
     ]

@@ -387,7 +387,12 @@ def test_classes_that_shut_each_other_out(
         wait_for_answers(catalog, 2)
         assert catalog.truth(second).labels == ("Ginger Ale",)
 
-        # By the number of a class, without choosing first; none at all is an answer, too.
+        # By the number of a class, whatever is chosen; none at all is an answer, too.
+        page.keyboard.press("j")
+        number = page.locator(".chip", has_text="Sprite").locator("kbd").inner_text()
+        page.keyboard.press(number)
+        assert ticked() == ["Sprite"]
+        assert page.locator(".claim").count() == 3
         number = page.locator(".chip", has_text="Fanta").locator("kbd").inner_text()
         page.keyboard.press("Escape")
         page.keyboard.press(number)

@@ -201,8 +201,8 @@ class Review {
   become(label) {
     if (!this.draft) return;
     const entry = this.draft.target;
-    if (entry) this.edit(() => this.draft.relabel(entry.key, label));
-    else if (this.draft.onlyClasses) this.edit(() => this.draft.name(label));
+    if (this.draft.onlyClasses) this.edit(() => this.draft.name(label));
+    else if (entry) this.edit(() => this.draft.relabel(entry.key, label));
     else toast("Choose a box first: J, K or a click.");
   }
 
