@@ -306,6 +306,31 @@ def test_weights_of_another_class_branch_are_passed_over() -> None:
     torch.testing.assert_close(head(features).quality, learned(features).quality)
 
 
+def test_classes_that_agree_go_on_and_others_begin_anew() -> None:
+    learned, head = new_head(2, seed=1), new_head(3, seed=2)
+    features = features_of(2)
+    before = head(features)
+    head.go_on_from(learned, {2: 0, 0: 1})  # class 1 is new
+    after, known = head(features), learned(features)
+    torch.testing.assert_close(after.boxes, known.boxes)
+    torch.testing.assert_close(after.quality, known.quality)
+    torch.testing.assert_close(after.classes[..., [2, 0]], known.classes)
+    assert not torch.equal(after.classes[..., 1], before.classes[..., 1])  # by another tower
+    fresh = new_head(3, seed=2).class_branch
+    assert head.class_branch is not None
+    assert fresh is not None
+    torch.testing.assert_close(head.class_branch.logits.weight[1], fresh.logits.weight[1])
+    assert head.class_branch.logits.weight.requires_grad
+
+
+def test_no_class_may_agree_or_be_there() -> None:
+    features = features_of(1)
+    for ours, theirs in ((3, 2), (0, 2), (3, 0), (0, 0)):
+        learned, head = new_head(theirs, seed=1), new_head(ours, seed=2)
+        head.go_on_from(learned, {})
+        torch.testing.assert_close(head(features).boxes, learned(features).boxes)
+
+
 def test_weights_that_do_not_fit_are_named() -> None:
     head = new_head(3)
     other = LocalizationHead({8: 7, 16: 10}, 0, width=16, depth=1)

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from tests.jobs.conftest import Scenes
 from tests.pages import Page
 from visionkit.cli.compose import compose
 from visionkit.config.flywheel import RetrainConfig
@@ -15,10 +17,11 @@ from visionkit.data.demo_digits import make_demo_digits
 from visionkit.data.formats import read
 from visionkit.data.table import to_samples
 from visionkit.flywheel.answers import Correction
-from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.flywheel.catalog import Catalog, Model, open_catalog
 from visionkit.flywheel.promotion import Contest
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.retrain import retrain
+from visionkit.types import Sample
 
 DIGITS, LABELLED, TESTED = 200, 40, 80
 
@@ -144,6 +147,90 @@ def test_too_few_corrections_wait_and_write_nothing(
     folder = run(place, scratch, "off", "loop.enabled=false", "loop.least_corrections=0")
     assert not folder.exists()
     assert "loop.enabled is false" in capsys.readouterr().out
+
+
+def labelled(folder: Path, *, count: int) -> Catalog:
+    """A catalog with so many labelled pictures, which need not be there as long as none is read."""
+    catalog = open_catalog(folder, create=True)
+    names = [f"{number}.png" for number in range(count)]
+    catalog.add_samples(
+        [Sample(name, f"/none/{name}", 9, 9, name, labels=("a",)) for name in names], reviewed=True
+    )
+    return catalog
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_the_first_model_waits_for_enough_pictures_too(
+    tmp_path: Path, merged: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = labelled(tmp_path / "catalog", count=39)
+    if merged:
+        catalog.merge(author="ann")
+    folder = run(tmp_path / "catalog", tmp_path, "run")
+    assert not folder.exists()
+    assert len(catalog.versions()) == merged
+    assert "39 pictures are new or corrected. 40 are waited for" in capsys.readouterr().out
+
+
+def test_a_backbone_that_other_heads_stand_on_does_not_move(
+    trained_heads: Path, tmp_path: Path
+) -> None:
+    catalog = labelled(tmp_path / "catalog", count=40)
+    words = ("move_backbone=true", "task.finetune.enabled=true", f"bundle={trained_heads}")
+    wanted = r"move_backbone must be false .* answers localization too, got true "
+    with pytest.raises(ValueError, match=wanted):
+        run(tmp_path / "catalog", tmp_path, "run", *words)
+    catalog.add_model(Model("champion", trained_heads.as_posix(), status="champion"))
+    with pytest.raises(ValueError, match=wanted):
+        run(tmp_path / "catalog", tmp_path, "run", *words[:2])
+    assert catalog.versions() == []
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_localization_challenger_goes_on_from_the_champions_head(
+    trained_heads: Path, scenes: Scenes, tmp_path: Path
+) -> None:
+    known = Predictor.load(trained_heads, device="cpu").localization
+    assert known is not None
+    assert known.class_names == ("car", "bus")
+    catalog = open_catalog(tmp_path / "catalog", create=True)
+    names = {"item 0": "bus", "item 1": "bus", "item 2": "tram"}
+    samples = []
+    for sample in to_samples(read(scenes.folder).table):
+        boxes = tuple(replace(entry, label=names[entry.label]) for entry in sample.objects)
+        split = "test" if sample.id == "0.png" else "train"
+        samples.append(replace(sample, objects=boxes, split=split))  # type: ignore[arg-type]
+    catalog.add_samples(samples, reviewed=True)
+    catalog.add_model(Model("champion", trained_heads.as_posix(), status="champion"))
+    given = [
+        "task=localization",
+        f"catalog={catalog.uri}",
+        "task.image_size=64",
+        f"task.width={known.head.sizes['width']}",
+        f"task.depth={known.head.sizes['depth']}",
+        "trainer.accelerator=cpu",
+        "trainer.max_epochs=0",
+        "loop.least_corrections=1",
+        f"output={tmp_path / 'run'}",
+    ]
+    retrain(compose("retrain", RetrainConfig, given).config, tmp_path)
+    after = Predictor.load(tmp_path / "run" / "challenger" / "bundle", device="cpu").localization
+    assert after is not None
+    assert after.class_names == ("bus", "tram")
+    before, now = known.head.state_dict(), after.head.state_dict()
+    for name, value in now.items():
+        if not name.startswith("class_branch.logits."):
+            assert torch.equal(value, before[name])
+        else:  # the bus, which stood second; the tram is new
+            assert torch.equal(value[0], before[name][1])
+            assert name.endswith("bias") or not torch.equal(value[1], before[name][0])
+
+
+def test_heads_are_retrained_one_by_one(tmp_path: Path) -> None:
+    labelled(tmp_path / "catalog", count=40)
+    given = ["task=all", f"catalog={tmp_path / 'catalog'}"]
+    with pytest.raises(ValueError, match=r"task must be one head, exemplar, .* got all"):
+        retrain(compose("retrain", RetrainConfig, given).config, tmp_path)
 
 
 def test_a_frozen_picture_that_is_labelled_otherwise_is_refused(

@@ -7,7 +7,7 @@ import pytest
 
 from tests.jobs.conftest import Scenes as SceneFolder
 from tests.jobs.conftest import scene, write_broken, write_coco, write_picture
-from tests.worlds import PastedScenes, mark, photo
+from tests.worlds import PastedScenes, crop_view, mark, photo, view
 from visionkit.data.formats import NothingLeftError
 from visionkit.data.images import ImageError
 from visionkit.jobs.pictures import write_scenes
@@ -21,7 +21,7 @@ from visionkit.jobs.sources import (
     read_views,
     unknown_items,
 )
-from visionkit.matching.gallery import make_view
+from visionkit.matching.gallery import Gallery, make_view, save_gallery
 from visionkit.training.pairs import LabelledScene
 from visionkit.types import ObjectBox, Sample
 
@@ -60,6 +60,22 @@ def test_items_of_any_format_with_pictures_elsewhere(tmp_path: Path, scenes: Sce
     annotations = (scenes.folder / "annotations.json").rename(tmp_path / "annotations.json")
     views, _ = read_views(annotations, image_root=scenes.folder)
     assert [view.item for view in views] == ["item 0", "item 1", "item 2"]
+
+
+def test_items_of_a_bundle_are_its_views_whatever_they_are_called(tmp_path: Path) -> None:
+    known = Gallery().add([view("tea/green", 1), crop_view("..", 2), crop_view("tea/green", 3)])
+    save_gallery(known, tmp_path)
+    for format in ("auto", "coco"):
+        views, problems = read_views(tmp_path, format=format, image_root=tmp_path / "elsewhere")
+        assert problems == []
+        assert [(each.item, each.id, each.source) for each in views] == [
+            (each.item, each.id, each.source)
+            for each in (known.views[1], known.views[0], known.views[2])
+        ]
+        assert read_exemplar_scenes(tmp_path, format=format) is None
+    save_gallery(Gallery(), tmp_path)
+    with pytest.raises(NothingLeftError):
+        read_views(tmp_path)
 
 
 def test_no_usable_view_is_an_error_with_its_problems(tmp_path: Path) -> None:

@@ -270,6 +270,32 @@ def located(scratch: Path, folder: Path, *words: str) -> dict[str, torch.Tensor]
     return part.head.class_agnostic_state()
 
 
+def test_a_head_goes_on_from_that_of_the_bundle(
+    both: tuple[Path, dict[str, float]],
+    scratch: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = (f"bundle={both[0] / 'bundle'}", "task.image_size=96", "task.depth=1")
+    known = head_of(both[0] / "bundle")
+    located(scratch, tmp_path / "begun", *words, "task.width=32")
+    begun = head_of(tmp_path / "begun" / "bundle")
+    assert any(name.startswith("class_branch.") for name in begun)
+    assert begun.keys() == known.keys()
+    assert all(torch.equal(value, known[name]) for name, value in begun.items())
+    assert "it knows 2 of 2 classes" in capsys.readouterr().out
+    anew = located(scratch, tmp_path / "anew", *words, "task.width=32", "task.boxes=null")
+    assert any(not torch.equal(value, known[name]) for name, value in anew.items())
+    located(scratch, tmp_path / "wide", *words)
+    assert "The bundle's head is not gone on from: box weights must" in capsys.readouterr().out
+
+
+def head_of(bundle: Path) -> dict[str, torch.Tensor]:
+    part = Predictor.load(bundle, device="cpu").localization
+    assert part is not None
+    return part.head.state_dict()
+
+
 def test_boxes_begin_as_those_that_come_with_the_starter_weights(
     scratch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

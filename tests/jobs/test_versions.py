@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.conftest import Scenes
+from tests.jobs.conftest import Scenes, write_picture
+from tests.worlds import photo
 from visionkit.cli import main
 from visionkit.data.formats import read
+from visionkit.data.images import content_hash
 from visionkit.data.table import load_table, to_samples
 from visionkit.flywheel.answers import Correction
 from visionkit.flywheel.catalog import Catalog, open_catalog
@@ -118,6 +120,47 @@ def test_a_version_is_exported_and_reads_back(
     assert run(*words, f"output={target}", "overwrite=true") == 0
 
 
+def test_a_version_of_classes_is_exported_as_folders_and_reads_back(tmp_path: Path) -> None:
+    shown = {"cats/Kitty.png": "cats", "dogs/7.png": "dogs", "dogs/8.png": "dogs"}
+    for number, name in enumerate(shown):
+        write_picture(tmp_path / "set" / name, photo(number))
+    place = f"catalog={tmp_path / 'catalog'}"
+    assert run("versions", "import", place, f"source={tmp_path / 'set'}") == 0
+    catalog = open_catalog(tmp_path / "catalog")
+    relabel(catalog, "dogs/8.png", "wolves & dogs / 2")
+    assert run("merge", place) == 0
+    target = tmp_path / "out"
+    words = ("versions", "export", place, "export_format=folders", f"output={target}")
+    assert run(*words) == 0
+    expected = {sample.content_hash: (sample.id, sample.labels) for sample in catalog.at("v1")}
+    assert expected.keys() == {content_hash(photo(number)) for number in range(3)}
+    found = {
+        sample.content_hash: (sample.id, sample.labels)
+        for sample in to_samples(read(target, "folders").table)
+    }
+    assert found == expected
+    assert found[content_hash(photo(2))][1] == ("wolves & dogs / 2",)
+    # What other tools see of it, without the file of visionkit's own: three folders of pictures.
+    (target / "visionkit.json").unlink()
+    folders = {path.name: len(list(path.iterdir())) for path in target.iterdir()}
+    assert len(folders) == 3
+    assert set(folders.values()) == {1}
+    plain = to_samples(read(target, "folders").table)
+    assert {sample.content_hash for sample in plain} == expected.keys()
+    assert len({sample.labels for sample in plain}) == 3
+
+
+def test_pictures_without_a_class_can_not_be_folders(
+    scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = imported(scenes, tmp_path)
+    run("merge", f"catalog={catalog.uri}")
+    words = ("versions", "export", f"catalog={catalog.uri}", "export_format=folders")
+    assert run(*words, f"output={tmp_path / 'out'}") == 2
+    assert "label" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_version_is_exported_as_the_table_alone(scenes: Scenes, tmp_path: Path) -> None:
     catalog = imported(scenes, tmp_path)
     run("merge", f"catalog={catalog.uri}")
@@ -175,6 +218,11 @@ def test_the_queue_goes_to_other_tools(
     assert len([path for path in (target / "images").rglob("*") if path.is_file()]) == 2
     said = capsys.readouterr().out
     assert f"2 pictures to be asked about in {tool}" in said
+    for audit, drawn in ((0, False), (1, True)):
+        assert run(*words, f"audit={audit}", "overwrite=true") == 0
+        if tool == "label_studio":
+            tasks = json.loads((target / file).read_text("utf-8"))
+            assert all(("Drawn by chance" in each["data"]["reason"]) is drawn for each in tasks)
     assert "versions import" in said
 
 

@@ -48,6 +48,7 @@ class ReviewConfig:
     audit: Fraction
     twice_share: Fraction
     lease_seconds: Annotated[float, Limits(minimum=5)]
+    one_class: bool | None
     refresh_seconds: Annotated[float, Limits(minimum=1)]
     debug: bool
 
@@ -74,6 +75,7 @@ class VersionsConfig:
     export_format: ExportFormat
     tool: Annotated[str, Limits(choices=TOOLS)]
     most: Positive
+    audit: Fraction
     source: Annotated[str | None, IsPath]
     source_format: ImportFormat
     image_root: OptionalPath

@@ -229,6 +229,26 @@ class LocalizationHead(
         taken = {name: value for name, value in state.items() if name.startswith(CLASS_AGNOSTIC)}
         self.load_state_dict(taken, strict=False)
 
+    def go_on_from(self, other: LocalizationHead, classes: Mapping[int, int]) -> None:
+        """Takes what another head has learned: its boxes, and of its classes those that agree.
+
+        Args:
+            other: of the same channels, width and depth, with any number of classes.
+            classes: a class of this head -> the class of the other that it is; classes that are
+                not in it stay as they are.
+
+        Raises:
+            ValueError: the other head is of other sizes; this one is as it was.
+        """
+        self.load_class_agnostic(other.class_agnostic_state())
+        if self.class_branch is None or other.class_branch is None:
+            return
+        self.class_branch.tower.load_state_dict(other.class_branch.tower.state_dict())
+        own, known = list(classes), list(classes.values())
+        with torch.no_grad():
+            for name, values in self.class_branch.logits.named_parameters():
+                values[own] = other.class_branch.logits.get_parameter(name)[known].to(values.device)
+
     def _read_targets(self, outputs: DenseOutputs, targets: BoxTargets) -> PaddedBoxes:
         pictures, classes = len(outputs.quality), outputs.classes.shape[2]
         labels = targets.labels if classes else None

@@ -13,9 +13,10 @@ from typing import Any
 import yaml
 
 import visionkit
-from visionkit.config import ClassificationConfig, LocalizationConfig, TrainConfig
+from visionkit.config import AllConfig, ClassificationConfig, LocalizationConfig, TrainConfig
 from visionkit.config.flywheel import LoopConfig, RetrainConfig
 from visionkit.config.jobs import OthersConfig
+from visionkit.config.limits import BUNDLE_TASKS
 from visionkit.evaluation.summary import counted, json_value, number
 from visionkit.files import new_run_folder, write_json, write_text
 from visionkit.flywheel.catalog import Catalog, Model, Version, open_catalog
@@ -32,6 +33,7 @@ from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import say, say_next, say_table
 from visionkit.jobs.train import train
 from visionkit.jobs.training import BUNDLE_NAME
+from visionkit.models.bundle import read_manifest
 
 WHEEL_NAME, VERDICT_NAME, FROZEN_NAME = "wheel.html", "verdict.json", "frozen_test.json"
 _SHOWN_CLASSES = 10
@@ -56,17 +58,39 @@ def retrain(config: RetrainConfig, place: Path) -> Summary:
     Raises:
         FileNotFoundError: there is no catalog, or a bundle or picture of it is gone.
         FileExistsError: the output folder holds a run.
-        ValueError: the frozen test set has changed, or there is nothing to learn from.
+        ValueError: the frozen test set has changed, there is nothing to learn from, or the task
+            or the backbone can't be what the config says.
         RuntimeError: the disk is full, or the loss is not finite.
     """
     check_data(config)
+    if isinstance(config.task, AllConfig):
+        raise ValueError(
+            f"task must be one head, {', '.join(BUNDLE_TASKS)}, got all: each is compared on its "
+            "own; retrain them one after the other"
+        )
     catalog = open_catalog(config.catalog)
+    _check_moving(catalog, config)
     with _one_at_a_time(config.catalog):
         waits = _waits_for(catalog, config.loop)
         if waits:
             say(waits)
             return Summary(place)
         return _turn(catalog, config)
+
+
+def _check_moving(catalog: Catalog, config: RetrainConfig) -> None:
+    """Passes if no head but the one that is trained stands on the backbone that moves."""
+    champion = catalog.champion()
+    bundle = config.bundle if champion is None else champion.bundle
+    if not config.move_backbone or bundle is None:
+        return
+    others = [task for task in read_manifest(bundle)["heads"] if task != config.task.name]
+    if others:
+        raise ValueError(
+            f"move_backbone must be false where the champion answers {' and '.join(others)} too, "
+            f"got true [{bundle}]: those heads would answer otherwise, and they are not compared; "
+            "leave it away, or move it with visionkit train, which measures them before and after"
+        )
 
 
 def _turn(catalog: Catalog, config: RetrainConfig) -> Summary:
@@ -115,10 +139,9 @@ def _waits_for(catalog: Catalog, loop: LoopConfig) -> str:
     if not loop.enabled:
         return f"Nothing is trained: loop.enabled is false. {_open_words(catalog)}"
     corrected = _corrected(catalog)
-    trained = any(model.version for model in catalog.models())
     if not catalog.versions() and not loop.merge:
         return "Nothing is trained: the catalog has no version yet; visionkit merge makes one."
-    if corrected < loop.least_corrections and (trained or not catalog.versions()):
+    if corrected < loop.least_corrections:
         return (
             f"Nothing is trained: {_open_words(catalog)} {loop.least_corrections} are waited for "
             "(loop.least_corrections)."

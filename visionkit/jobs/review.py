@@ -50,7 +50,11 @@ def review(config: ReviewConfig, catalog: Path) -> Summary:
         desk = Desk(
             opened,
             partial(_queue, config=config),
-            DeskSettings(twice_share=config.twice_share, lease_seconds=config.lease_seconds),
+            DeskSettings(
+                twice_share=config.twice_share,
+                lease_seconds=config.lease_seconds,
+                one_class=config.one_class,
+            ),
         )
         app = create_app(
             desk,

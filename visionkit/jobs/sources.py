@@ -33,7 +33,7 @@ from visionkit.data.problems import Problem
 from visionkit.data.splits import assign_splits
 from visionkit.data.table import to_samples
 from visionkit.jobs.pictures import NONE_LABEL, Pictures, Scenes, has_boxes
-from visionkit.matching.gallery import View, make_view
+from visionkit.matching.gallery import View, is_gallery, load_gallery, make_view
 from visionkit.types import Sample
 
 __all__ = [
@@ -62,16 +62,23 @@ def read_views(
 
     Args:
         path: a folder per item with crops, logos with transparency or pictures with boxes; or
-            a folder or file of any format, whose labelled boxes are the items.
-        format: one of `visionkit.data.formats.FORMATS`; "auto" is "items".
+            a folder or file of any format, whose labelled boxes are the items; or the folder
+            `gallery` of a bundle.
+        format: one of `visionkit.data.formats.FORMATS`; "auto" is "items". Says nothing of a
+            gallery.
         image_root: the folder of the pictures, where they don't lie beside the annotations.
         max_pixels: larger pictures are left out.
 
     Raises:
         FileNotFoundError: there is no such path, or nothing in it.
         NothingLeftError: there is no usable view; it holds the problems.
-        ValueError: the format is unknown, or can't be told.
+        ValueError: the format is unknown, or can't be told, or a gallery is damaged.
     """
+    if is_gallery(path):
+        kept = sorted(load_gallery(Path(path)).views, key=lambda view: view.item)
+        if not kept:
+            raise NothingLeftError(Path(path), [])
+        return kept, []
     name = "items" if format == "auto" else format
     found = read(path, name, image_root=image_root, max_pixels=max_pixels)
     views, lost = _cut_out(item_views(found.table), max_pixels)
@@ -164,8 +171,9 @@ def read_exemplar_scenes(
 ) -> Scenes | None:
     """The pictures that items were cut from, as scenes; None where not all their boxes are known.
 
-    A folder per item says of each picture where this item is, and nothing of the others; a set
-    with boxes says where all of them are. What is wrong with the set, `read_views` has told.
+    A folder per item says of each picture where this item is, and nothing of the others, and so
+    does a gallery; a set with boxes says where all of them are. What is wrong with the set,
+    `read_views` has told.
 
     Args:
         path: as for `read_views`.
@@ -173,7 +181,7 @@ def read_exemplar_scenes(
         image_root: the folder of the pictures, where they don't lie beside the annotations.
         max_pixels: larger pictures are left out.
     """
-    if format in ("auto", "items") or not FORMATS[format].carries_boxes:
+    if format in ("auto", "items") or is_gallery(path) or not FORMATS[format].carries_boxes:
         return None
     found, _ = read_scenes(path, format=format, image_root=image_root, max_pixels=max_pixels)
     boxed = found.boxed()

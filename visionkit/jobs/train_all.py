@@ -17,6 +17,7 @@ from visionkit.heads.classification import ClassificationHead
 from visionkit.heads.localization import LocalizationHead
 from visionkit.inference.parts import ClassificationPart, LocalizationPart
 from visionkit.inference.predictor import pick_device
+from visionkit.inference.store import Parts
 from visionkit.jobs.labelled import LabelledSet
 from visionkit.jobs.measure import METRICS_NAME
 from visionkit.jobs.moving import after_moving, others_before
@@ -87,7 +88,7 @@ def train_all(config: TrainConfig, task: AllConfig, run_folder: Path) -> Summary
     start = begin(config, learns=learns)
     others = others_before(config, start, task.heads, run_folder)
     backbone = start.backbone
-    pupils = _pupils(config, task, backbone, run_folder)
+    pupils = _pupils(config, task, start, run_folder)
     classes = boxes = items = None
     if pupils:
         fitted = _fit(config, task, backbone, pupils, run_folder)
@@ -136,9 +137,10 @@ def _folder(run_folder: Path, head: str) -> Path:
     return folder
 
 
-def _pupils(config: TrainConfig, task: AllConfig, backbone: Backbone, run_folder: Path) -> _Pupils:
+def _pupils(config: TrainConfig, task: AllConfig, start: Parts, run_folder: Path) -> _Pupils:
     """The heads to be trained, with the sets of the config."""
     classes = boxes = None
+    backbone = start.backbone
     if "classification" in task.heads:
         folder = _folder(run_folder, "classification")
         data = data_of(config.data, "classification")
@@ -150,7 +152,9 @@ def _pupils(config: TrainConfig, task: AllConfig, backbone: Backbone, run_folder
         folder = _folder(run_folder, "localization")
         data = data_of(config.data, "localization")
         found = read_set(data, "localization", folder, seed=config.seed)
-        located = new_localization_head(task.localization, backbone, found.class_names)
+        located = new_localization_head(
+            task.localization, backbone, found.class_names, known=start.localization
+        )
         framing = localization_framing(task.localization, found, demo=data.root is None)
         boxes = _Pupil(found, _lesson(found, located, framing), folder)
     return _Pupils(classes, boxes)

@@ -12,6 +12,7 @@ import torch
 from visionkit.config import LocalizationConfig, TrainConfig
 from visionkit.data.framing import Framing
 from visionkit.data.problems import Problem
+from visionkit.evaluation.summary import counted
 from visionkit.heads.localization import LocalizationHead
 from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.parts import LocalizationPart
@@ -63,7 +64,7 @@ def train_localization(config: TrainConfig, task: LocalizationConfig, run_folder
     start = begin(config, learns=task.freeze != "all")
     others = others_before(config, start, ["localization"], run_folder)
     backbone = start.backbone
-    head = new_localization_head(task, backbone, found.class_names)
+    head = new_localization_head(task, backbone, found.class_names, known=start.localization)
     framing = localization_framing(task, found, demo=config.data.root is None)
     fitted = _fit(config, task, found, backbone, head, framing, run_folder)
     backbone.freeze().eval()
@@ -160,9 +161,20 @@ def localization_framing(task: LocalizationConfig, found: LabelledSet, *, demo: 
 
 
 def new_localization_head(
-    task: LocalizationConfig, backbone: Backbone, class_names: Sequence[str]
+    task: LocalizationConfig,
+    backbone: Backbone,
+    class_names: Sequence[str],
+    *,
+    known: LocalizationPart | None = None,
 ) -> LocalizationHead:
-    """A head that has learned nothing of these classes, on the backbone's device.
+    """A head to be trained, on the backbone's device.
+
+    Args:
+        task: its options.
+        backbone: that it is for.
+        class_names: of its classes.
+        known: the head that was trained on this backbone before. With `task.boxes` as it comes
+            the new one goes on from it; classes that it does not know begin anew.
 
     Raises:
         FileNotFoundError: there are no box weights at `task.boxes`.
@@ -178,10 +190,30 @@ def new_localization_head(
         max_detections=task.max_detections,
     )
     if task.boxes == STARTER:
-        _start_starter_boxes(head, backbone)
+        if known is None or not _goes_on(head, known, class_names):
+            _start_starter_boxes(head, backbone)
     elif task.boxes is not None:
         start_boxes(head, Path(task.boxes))
     return head.to(next(backbone.parameters()).device)
+
+
+def _goes_on(head: LocalizationHead, known: LocalizationPart, class_names: Sequence[str]) -> bool:
+    """Whether the head could take what the bundle's has learned, which is said."""
+    same = {
+        number: known.class_names.index(name)
+        for number, name in enumerate(class_names)
+        if name in known.class_names
+    }
+    try:
+        head.go_on_from(known.head, same)
+    except ValueError as error:  # another width or depth is asked for
+        say(f"The bundle's head is not gone on from: {error}.")
+        return False
+    say(
+        f"Going on from what the bundle's head has learned: it knows {len(same)} of "
+        f"{counted(len(class_names), 'class', 'classes')}."
+    )
+    return True
 
 
 def _start_starter_boxes(head: LocalizationHead, backbone: Backbone) -> None:

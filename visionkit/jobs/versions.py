@@ -124,7 +124,7 @@ def _export(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
 
 
 def _ask(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
-    asked = build_queue(catalog, QueueSettings(most=config.most))
+    asked = build_queue(catalog, QueueSettings(most=config.most, audit=config.audit))
     if not asked:
         raise ValueError("there must be pictures to ask about, got none in the review queue")
     target = Path(config.output or f"{place}_{config.tool}")

@@ -25,6 +25,7 @@ _SEEN = 25
 _MAX_BOX_SIDE = 384
 """Views are stored no larger than this: templates are at most 180 px on their longer side,
 local features gain nothing beyond 384."""
+_LIST = "gallery.json"
 _NAMED = 10
 """So many items are named in an error; a gallery may hold thousands."""
 
@@ -165,6 +166,11 @@ class Gallery:
         return replace(self, views=tuple(kept))
 
 
+def is_gallery(folder: str | Path) -> bool:
+    """Whether a folder is one that `save_gallery` wrote."""
+    return (Path(folder) / _LIST).is_file()
+
+
 def save_gallery(gallery: Gallery, folder: Path) -> None:
     """Writes `gallery.json` and a PNG a view into an existing folder."""
     entries = []
@@ -175,7 +181,7 @@ def save_gallery(gallery: Gallery, folder: Path) -> None:
         entries.append(
             {"id": view.id, "item": view.item, "file": name, "box": view.box, "source": view.source}
         )
-    files.write_json(folder / "gallery.json", {"views": entries})
+    files.write_json(folder / _LIST, {"views": entries})
 
 
 def load_gallery(folder: Path) -> Gallery:
@@ -184,7 +190,7 @@ def load_gallery(folder: Path) -> Gallery:
     Raises:
         ValueError: the list or a picture is damaged; names the file.
     """
-    path = folder / "gallery.json"
+    path = folder / _LIST
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["views"]
         return Gallery(tuple(_read_view(folder, entry) for entry in entries))

@@ -226,6 +226,9 @@ def test_cvat_is_asked_and_its_answers_become_corrections(catalog: Catalog, tmp_
     ]
     path = folder / "annotations.xml"
     tree = ET.parse(path)  # noqa: S314
+    # Other tools look for the labels here.
+    listed = tree.getroot().findall("meta/task/labels/label")
+    assert [each.findtext("name") for each in listed] == ["cat", "cow", "dog", "shelf"]
     images = tree.getroot().findall("image")
     for image in images:
         assert (folder / "images" / str(image.get("name"))).is_file()

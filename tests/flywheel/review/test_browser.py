@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from visionkit.flywheel.answers import Correction, Proposal
-from visionkit.flywheel.catalog import Catalog
+from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.types import Sample
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).resolve().parents[3]
@@ -330,6 +331,80 @@ def test_a_finger_is_enough(server: Server, page_of: Callable[..., Any]) -> None
     wait_for_answers(server.catalog, 2)
     width = page.evaluate("() => document.documentElement.scrollWidth")
     assert width <= 820  # nothing reaches out of the screen
+
+
+def test_classes_that_shut_each_other_out(
+    tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
+) -> None:
+    catalog = open_catalog(tmp_path / "catalog", create=True)
+    for number in range(3):
+        path = tmp_path / f"{number}.jpg"
+        shelves.draw(path, number, ("Pepsi",))
+        sample = Sample(f"s{number}", path.as_posix(), 480, 360, f"hash{number}")
+        catalog.add_samples([sample])
+        scores = {"Pepsi": 0.6, "Fanta": 0.3, "Sprite": 0.1}
+        catalog.add_proposals(
+            [
+                Proposal(
+                    f"{label}{number}", sample.id, "classification", label, score, 0.5, None, "m"
+                )
+                for label, score in scores.items()
+            ]
+        )
+    server = Server(catalog, tmp_path / "server.log")
+    server.start()
+    try:
+        page = page_of(server.address)
+
+        def ticked() -> list[str]:
+            rows = page.locator(".claim:has(input:checked) .name")
+            return list(rows.all_inner_texts())
+
+        # By mouse: another tick takes the first one away, and undo gives it back.
+        assert ticked() == ["Pepsi"]
+        page.locator(".claim", has_text="Fanta").locator("input").click()
+        assert ticked() == ["Fanta"]
+        page.keyboard.press("z")
+        assert ticked() == ["Pepsi"]
+        page.locator(".claim", has_text="Fanta").locator("input").click()
+        first = shown(page)
+        press(page, "Enter")
+        wait_for_answers(catalog, 1)
+        assert catalog.truth(first).labels == ("Fanta",)
+
+        # By name: one that is offered is ticked, a new one takes its place.
+        for name, rows in (("Sprite", 3), ("Ginger Ale", 4)):
+            page.keyboard.press("w")
+            page.keyboard.type(name)
+            page.keyboard.press("Enter")
+            page.wait_for_function(
+                "name => document.querySelector('#accept-words').textContent === name", arg=name
+            )
+            assert ticked() == [name]
+            assert page.locator(".claim").count() == rows
+        second = shown(page)
+        press(page, "Enter")
+        wait_for_answers(catalog, 2)
+        assert catalog.truth(second).labels == ("Ginger Ale",)
+
+        # By the number of a class, whatever is chosen; none at all is an answer, too.
+        page.keyboard.press("j")
+        number = page.locator(".chip", has_text="Sprite").locator("kbd").inner_text()
+        page.keyboard.press(number)
+        assert ticked() == ["Sprite"]
+        assert page.locator(".claim").count() == 3
+        number = page.locator(".chip", has_text="Fanta").locator("kbd").inner_text()
+        page.keyboard.press("Escape")
+        page.keyboard.press(number)
+        assert ticked() == ["Fanta"]
+        page.locator(".claim", has_text="Fanta").locator("input").click()
+        assert ticked() == []
+        third = shown(page)
+        page.keyboard.press("Enter")
+        wait_for_answers(catalog, 3)
+        assert (catalog.truth(third).labels, catalog.corrections()[2].action) == ((), "reject")
+    finally:
+        server.kill()
 
 
 def test_names_are_shown_as_text(

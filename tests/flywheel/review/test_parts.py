@@ -24,6 +24,7 @@ from visionkit.flywheel.review.agreement import (
 from visionkit.flywheel.review.cards import make_card, newest
 from visionkit.flywheel.review.changes import last_changes
 from visionkit.flywheel.review.desk import Desk, DeskSettings
+from visionkit.flywheel.review.exclusive import one_class
 from visionkit.flywheel.review.filters import FilterIndex, Wanted
 from visionkit.flywheel.review.leases import Leases
 from visionkit.flywheel.review.rate import RateLimit
@@ -48,6 +49,60 @@ def said(label: str, score: float, model: str = "m1", **more: object) -> Proposa
     values = {"box": (0.0, 0.0, 10.0, 10.0), "created": "2026-01-01", **more}
     name = f"{label}{score}{model}"
     return Proposal(name, "s1", "exemplar", label, score, 0.5, model=model, **values)  # type: ignore[arg-type]
+
+
+def classes(*scores: float, model: str = "m1", threshold: float = 0.5) -> list[Proposal]:
+    """What a classification head says of a picture: classes a, b, ... with these scores."""
+    return [
+        Proposal(f"{model}{k}", "s1", "classification", "abc"[k], score, threshold, None, model)
+        for k, score in enumerate(scores)
+    ]
+
+
+def truth_of(*labels: str, revision: int = 0) -> Truth:
+    return Truth(labels, (), revision, reviewed=True)
+
+
+@pytest.mark.parametrize(
+    ("proposals", "truths", "expected"),
+    [
+        pytest.param([], [], False, id="nothing is said"),
+        pytest.param([], [truth_of(), truth_of("a")], True, id="pictures came with one class"),
+        pytest.param([], [truth_of("a", revision=1)], False, id="a person added a class"),
+        pytest.param([classes(0.9, 0.1)], [truth_of()], True, id="a head names one"),
+        pytest.param([classes(0.9, 0.6)], [truth_of()], False, id="a head names two"),
+        pytest.param([classes(0.9), classes(0.1)], [], False, id="a head names none"),
+        pytest.param([classes(0.9, 0.1)], [truth_of("a", "b")], False, id="a picture has two"),
+        pytest.param(
+            [classes(0.9) + classes(0.1, 0.8, model="m2")], [], True, id="two heads name another"
+        ),
+        pytest.param([[said("a", 0.9), said("b", 0.9)]], [], False, id="boxes say nothing"),
+    ],
+)
+def test_when_classes_shut_each_other_out(
+    proposals: list[list[Proposal]], truths: list[Truth], expected: bool
+) -> None:
+    assert one_class(proposals, truths) is expected
+
+
+def test_of_a_picture_of_one_class_another_is_only_offered() -> None:
+    sample, asked = Sample("s1", "p", 9, 9, "h"), Asked("s1", 1.0, (Reason("margin", "", 1.0),))
+    known = Truth(("b",), (), 0, reviewed=False)
+    proposals = [*classes(0.9, 0.1), said("can", 0.9)]
+    for exclusive, there in ((False, ["b", "a", "can"]), (True, ["b", "can"])):
+        card = make_card(sample, known, proposals, asked, one_class=exclusive)
+        assert card.one_class is exclusive
+        assert [claim.label for claim in card.claims if claim.there] == there
+        assert {claim.label for claim in card.claims} == {"a", "b", "can"}
+
+
+def test_the_desk_is_told_or_finds_out(tmp_path: Path) -> None:
+    catalog = open_catalog(tmp_path / "catalog", create=True)
+    catalog.add_samples([Sample("s1", "p", 9, 9, "h")])
+    catalog.add_proposals(classes(0.9, 0.1))
+    for setting, expected in ((None, True), (False, False), (True, True)):
+        desk = Desk(catalog, lambda _: [], DeskSettings(one_class=setting))
+        assert desk.card("s1", "ada", "session").one_class is expected
 
 
 def test_a_lease_ends_by_itself_and_is_renewed_by_holding() -> None:

@@ -28,17 +28,14 @@ def write(questions: Sequence[Question], names: Mapping[str, str], folder: Path)
     """Writes annotations.xml to upload, and labels.json for the raw labels of the task."""
     root = ET.Element("annotations")
     ET.SubElement(root, "version").text = "1.1"
+    labels = _labels(questions)
+    root.append(_meta(labels, len(questions)))
     for number, question in enumerate(questions):
         root.append(_image(number, question, names[question.sample.id]))
     ET.indent(root)
     write_bytes(folder / ANNOTATIONS_NAME, ET.tostring(root, encoding="utf-8") + b"\n")
-    boxes, whole = box_labels(questions), whole_labels(questions)
-    kinds = {label: "any" if label in boxes and label in whole else "" for label in boxes + whole}
-    labels = [
-        {"name": label, "type": kind or ("rectangle" if label in boxes else "tag")}
-        for label, kind in sorted(kinds.items())
-    ]
-    write_json(folder / LABELS_NAME, [{**each, "attributes": []} for each in labels])
+    raw = [{"name": name, "type": kind, "attributes": []} for name, kind in labels.items()]
+    write_json(folder / LABELS_NAME, raw)
 
 
 def read(path: Path, samples: Mapping[str, Sample]) -> Answers:
@@ -68,6 +65,31 @@ def read(path: Path, samples: Mapping[str, Sample]) -> Answers:
             except (KeyError, ValueError) as error:
                 problems.append(_problem(path, element, f"{error.args[0]}; left out"))
     return Answers(tuple(answered), tuple(problems))
+
+
+def _labels(questions: Sequence[Question]) -> dict[str, str]:
+    """Name -> what of CVAT it labels: boxes, whole pictures or any; sorted."""
+    boxes, whole = box_labels(questions), whole_labels(questions)
+    kinds = {label: "any" if label in boxes and label in whole else "" for label in boxes + whole}
+    return {
+        label: kind or ("rectangle" if label in boxes else "tag")
+        for label, kind in sorted(kinds.items())
+    }
+
+
+def _meta(labels: Mapping[str, str], count: int) -> ET.Element:
+    """What CVAT says of a task in an export; other tools read the labels from it."""
+    meta = ET.Element("meta")
+    task = ET.SubElement(meta, "task")
+    ET.SubElement(task, "size").text = str(count)
+    ET.SubElement(task, "mode").text = "annotation"
+    listed = ET.SubElement(task, "labels")
+    for name, kind in labels.items():
+        label = ET.SubElement(listed, "label")
+        ET.SubElement(label, "name").text = name
+        ET.SubElement(label, "type").text = kind
+        ET.SubElement(label, "attributes")
+    return meta
 
 
 def _image(number: int, question: Question, name: str) -> ET.Element:

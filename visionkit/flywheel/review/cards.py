@@ -48,6 +48,7 @@ class Card:
         claims: what is said to be in it, what is there first.
         model: name of the bundle that proposed last; "" where none did.
         second: whether somebody else has judged it, whose answer is not shown.
+        one_class: whether of the claims without a box one at most can hold.
     """
 
     sample: Sample
@@ -57,6 +58,7 @@ class Card:
     claims: tuple[Claim, ...]
     model: str
     second: bool
+    one_class: bool = False
 
 
 def make_card(
@@ -67,6 +69,7 @@ def make_card(
     *,
     model: str = "",
     first: Truth | None = None,
+    one_class: bool = False,
 ) -> Card:
     """The card of a picture.
 
@@ -78,15 +81,20 @@ def make_card(
         model: whose proposals are shown; "" shows the newest of each task.
         first: what it showed before somebody judged it, where a second person is to judge it
             without seeing their answer; None where the truth is shown.
+        one_class: whether a picture as a whole is of one class at most: where it has one, others
+            are only offered.
     """
     shown = newest(proposals, model=model)
     told = truth if first is None else first
     claims = _known(told)
+    has_class = one_class and bool(told.labels)
     offered = [
         Claim(
             proposal.label,
             proposal.box,
-            not told.reviewed and proposal.score >= proposal.threshold,
+            not told.reviewed
+            and proposal.score >= proposal.threshold
+            and not (has_class and proposal.box is None),
             proposal.model,
             proposal.created,
             proposal,
@@ -104,6 +112,7 @@ def make_card(
         tuple(claims),
         said_by.model if said_by is not None else "",
         first is not None,
+        one_class,
     )
 
 

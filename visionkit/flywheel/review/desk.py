@@ -31,10 +31,13 @@ class DeskSettings:
     Attributes:
         twice_share: 0..1, of the pictures how many two people are asked about.
         lease_seconds: for which a picture is one person's.
+        one_class: whether a picture as a whole is of one class at most; None is as the catalog
+            tells.
     """
 
     twice_share: float = 0.05
     lease_seconds: float = 180.0
+    one_class: bool | None = None
 
 
 class Desk:
@@ -312,6 +315,7 @@ class Desk:
     def _card(self, asked: Asked, reviewer: str, model: str) -> Card:
         sample_id = asked.sample_id
         people = self.standing.people(sample_id)
+        told = self._settings.one_class
         second = reviewer not in people and self._needs_second(sample_id, people)
         return make_card(
             self._sample(sample_id),
@@ -320,6 +324,7 @@ class Desk:
             asked,
             model=model,
             first=self.catalog.imported(sample_id) if second else None,
+            one_class=self._round.one_class if told is None else told,
         )
 
     def _sample(self, sample_id: str) -> Sample:

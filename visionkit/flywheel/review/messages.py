@@ -148,7 +148,10 @@ class ClaimReply(BaseModel):
 
 
 class CardReply(BaseModel):
-    """A picture as it is put before a person."""
+    """A picture as it is put before a person.
+
+    With `one_class` at most one of the claims without a box can hold.
+    """
 
     id: str
     name: str
@@ -157,6 +160,7 @@ class CardReply(BaseModel):
     revision: int
     reviewed: bool
     second: bool
+    one_class: bool
     model: str
     seconds: float | None
     reasons: list[ReasonReply]
@@ -208,6 +212,7 @@ def card_reply(card: Card) -> CardReply:
         revision=card.revision,
         reviewed=card.reviewed,
         second=card.second,
+        one_class=card.one_class,
         model=card.model,
         seconds=next((time for time in times if math.isfinite(time)), None),
         reasons=[

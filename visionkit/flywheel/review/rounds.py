@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from visionkit.flywheel.answers import Asked, Proposal, Reason, Truth
 from visionkit.flywheel.catalog import Catalog
+from visionkit.flywheel.review.exclusive import one_class
 from visionkit.flywheel.review.filters import FilterIndex
 from visionkit.types import Sample
 
@@ -37,6 +38,7 @@ class Round:
         proposals: picture -> what models say of it, of all.
         by_id: id of a proposal -> it.
         labels: all names that models and people have used.
+        one_class: whether each picture as a whole is of one class, as far as the catalog tells.
     """
 
     pool: Pool
@@ -45,6 +47,7 @@ class Round:
     proposals: dict[str, tuple[Proposal, ...]]
     by_id: dict[str, Proposal]
     labels: frozenset[str]
+    one_class: bool
 
 
 def build_round(catalog: Catalog, queue: Sequence[Asked]) -> Round:
@@ -64,6 +67,7 @@ def build_round(catalog: Catalog, queue: Sequence[Asked]) -> Round:
         proposals,
         {entry.id: entry for entries in proposals.values() for entry in entries},
         _labels(proposals, truths),
+        one_class(proposals.values(), truths.values()),
     )
 
 

@@ -20,6 +20,11 @@ export class Draft {
     return this.entries.filter((entry) => entry.there);
   }
 
+  // Whether nothing is said but of the whole picture, of which one class at most can hold.
+  get onlyClasses() {
+    return !this.entries.length || (this.card.one_class && this.entries.every((entry) => !entry.box));
+  }
+
   find(key) {
     return this.entries.find((entry) => entry.key === key);
   }
@@ -35,7 +40,14 @@ export class Draft {
   }
 
   change(key, values) {
-    this.step(this.entries.map((entry) => (entry.key === key ? { ...entry, ...values } : entry)));
+    this.step(this.alone(key, this.entries.map((entry) => (entry.key === key ? { ...entry, ...values } : entry))));
+  }
+
+  // Where a picture is of one class, the one that was just said takes the others away.
+  alone(key, entries) {
+    const said = entries.find((entry) => entry.key === key);
+    if (!this.card.one_class || said.box || !said.there) return entries;
+    return entries.map((entry) => (entry.key === key || entry.box ? entry : { ...entry, there: false }));
   }
 
   relabel(key, label) {
@@ -59,11 +71,18 @@ export class Draft {
     else this.change(key, { there: false });
   }
 
+  // Says a class of the whole picture, which may be offered already.
+  name(label) {
+    const known = this.entries.find((entry) => !entry.box && entry.label === label);
+    if (!known) this.add(label, null);
+    else if (!known.there) this.toggle(known.key);
+  }
+
   add(label, box) {
     const key = `e${(count += 1)}`;
     const plain = { proposal: "", score: null, threshold: null, runner_up: "", runner_up_score: 0, inliers: -1 };
     const shape = box ? inside(box, this.card) : null;
-    this.step([...this.entries, { ...plain, key, label, box: shape, there: true, source: "you", own: true }]);
+    this.step(this.alone(key, [...this.entries, { ...plain, key, label, box: shape, there: true, source: "you", own: true }]));
     this.chosen = key;
     return key;
   }

@@ -196,13 +196,14 @@ class Review {
     if (label) this.become(label);
   }
 
-  // Renames what is chosen to `label`; with nothing there it names the whole picture.
+  // Renames what is chosen to `label`; with nothing there, or classes that shut each other out, it
+  // names the whole picture.
   become(label) {
     if (!this.draft) return;
     const entry = this.draft.target;
-    if (entry) this.edit(() => this.draft.relabel(entry.key, label));
-    else if (this.draft.entries.length) toast("Choose a box first: J, K or a click.");
-    else this.edit(() => this.draft.add(label, null));
+    if (this.draft.onlyClasses) this.edit(() => this.draft.name(label));
+    else if (entry) this.edit(() => this.draft.relabel(entry.key, label));
+    else toast("Choose a box first: J, K or a click.");
   }
 
   async rename(key = this.draft?.target?.key) {
@@ -220,7 +221,7 @@ class Review {
     const draft = this.draft;
     if (!draft) return;
     const label = await askName("What does the picture show?", this.labels);
-    if (label && this.draft === draft) this.edit(() => draft.add(label, null));
+    if (label && this.draft === draft) this.edit(() => draft.name(label));
   }
 
   async drawn(box) {
