@@ -159,7 +159,11 @@ class LocalizationPart:
         inner = [placement.inner for placement in seen.placements]
         if seen.outputs.localization is None:
             raise RuntimeError("the localization head must have been asked, got no outputs")
-        least = min(self.thresholds.values()) if score_threshold is None else score_threshold
+        least = (
+            min(self.thresholds.values(), default=0.0)
+            if score_threshold is None
+            else score_threshold
+        )
         found = self.head.decode(seen.outputs.localization, inner, least=least)
         for boxes, placement in zip(found, seen.placements, strict=True):
             boxes.xyxy = _in_picture(np.asarray(boxes.xyxy, np.float32), placement)
