@@ -14,11 +14,13 @@ from visionkit.evaluation.summary import counted
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.catalogued import thumbnail_of
 from visionkit.jobs.observing import Seen, embedder_of, names_of, observe
-from visionkit.jobs.terminal import progress, say
+from visionkit.jobs.terminal import keep_problems, progress, say
 from visionkit.monitoring.comparison import LEAST
 from visionkit.monitoring.reference import MOST, Reference, keep_reference
 from visionkit.types import Sample
 
+PROBLEMS_NAME = "reference_problems.csv"
+"""Beside the bundle: the training's own problems.csv tells of what was wrong with its data."""
 _ENOUGH = 300
 """Pictures that were held back, from which on none that was learned from is needed."""
 _SLOW = 30
@@ -58,10 +60,7 @@ def keep_training_reference(
     """
     rows = _chosen(kept, seed)
     if len(rows) < LEAST:
-        say(
-            f"No reference for monitor: {LEAST} pictures are needed, and there are {len(rows)}; "
-            f"visionkit monitor bundle={bundle} reference=FOLDER makes one."
-        )
+        _say_too_few(len(rows), bundle)
         return
     predictor = Predictor.load(bundle, device=device, engine="torch")
     tasks = predictor.tasks
@@ -78,15 +77,29 @@ def keep_training_reference(
 
         observed = observe(predictor, pictures(), tasks)
     words = f"{len(observed)} pictures of the training"
+    if problems:
+        lacking = f"{counted(len(problems), 'picture')} that could not be read again"
+        say(f"The reference for monitor is without {lacking}.")
+        keep_problems(problems, bundle.parent, name=PROBLEMS_NAME)
+        words += f", without {lacking}"
     made = Reference(
         observed,
         names_of(predictor, tasks),
         embedder_of(predictor),
         words,
     )
-    if len(observed) >= LEAST:
+    if len(observed) < LEAST:
+        _say_too_few(len(observed), bundle)
+    else:
         keep_reference(bundle, made)
         say(f"The bundle holds a reference of {counted(len(observed), 'picture')} for monitor.")
+
+
+def _say_too_few(count: int, bundle: Path) -> None:
+    say(
+        f"No reference for monitor: {LEAST} pictures are needed, and there are {count}; "
+        f"visionkit monitor bundle={bundle} reference=FOLDER makes one."
+    )
 
 
 def reference_of_folder(
