@@ -139,6 +139,39 @@ def test_the_discrepancy_is_that_of_its_definition() -> None:
         assert row == pytest.approx(own + rest - 2 * kernel[live][:, ~live].mean(), abs=1e-5)
 
 
+def test_crowding_is_what_plain_loops_count_after_whitening() -> None:
+    rng = np.random.default_rng(4)
+    features = rng.normal(size=(40, 6)).astype(np.float32) * np.array([9, 1, 1, 1, 1, 3])
+    drawn = statistics.divisions(15, 25, 2)
+    found = statistics.crowding(features.astype(np.float32), drawn)
+    x = (features - features.mean(axis=0)) / features.std(axis=0)
+    values, vectors = np.linalg.eigh(x.T @ x)
+    white = x @ vectors / np.sqrt(values + 0.005 * (x**2).sum())
+    white /= np.linalg.norm(white, axis=1, keepdims=True)
+    for row, live in zip(found, drawn, strict=True):
+        for picture in range(40):
+            near = [o for o in np.argsort(-(white @ white[picture])) if o != picture][:5]
+            excess = max(np.mean([live[o] for o in near]) - 14 / 39, 0.0) / (1 - 14 / 39)
+            assert row[picture] == pytest.approx(excess if live[picture] else 0.0, abs=1e-6)
+
+
+def test_a_few_pictures_of_a_new_kind_are_found_by_lying_among_their_own() -> None:
+    kinds = np.random.default_rng(6).normal(size=(8, 32)) * 3
+
+    def of(numbers: list[int], seed: int) -> Observed:
+        noise = np.random.default_rng([seed, 8]).normal(size=(len(numbers), 32))
+        names = tuple(f"{seed} {place}" for place in range(len(numbers)))
+        return Observed(names, (kinds[numbers] + noise).astype(np.float32))
+
+    usual = of([number % 7 for number in range(400)], 0)
+    same = compare(usual, of([number % 7 for number in range(100)], 1), QUICK)
+    fresh = compare(usual, of([number % 7 for number in range(94)] + [7] * 6, 1), QUICK)
+    assert same.verdict == "fine"
+    found = {test.name: test for test in fresh.findings}["embedding.crowding"]
+    assert 0.03 < found.effect < 0.09  # 6 of 100
+    assert "5 % of the live pictures lie among other live ones" in found.words
+
+
 def test_correction_counts_the_most_surprising_of_all_tests() -> None:
     rng = np.random.default_rng(3)
     nothing = {f"test {number}": rng.normal(size=500) for number in range(20)}

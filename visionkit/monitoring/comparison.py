@@ -19,6 +19,7 @@ _FEW = 30  # random divisions that the usual effect is told from
 LEAST = 20
 """Pictures below which nothing can be said."""
 CLASSIFIER, DISCREPANCY = "embedding.classifier", "embedding.discrepancy"
+CROWDING = "embedding.crowding"
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ class Test:
         effect: 0..1, above what chance makes of so few pictures. Of numbers the largest
             difference of the shares below any value, of kinds half the sum of the differences of
             shares, of the classifier how much better than by chance it tells a live picture from
-            one of the reference (2 AUC - 1), and of the discrepancy its square root against that
-            of two samples without anything in common.
+            one of the reference (2 AUC - 1), of the discrepancy its square root against that
+            of two samples without anything in common, and of crowding the share of live pictures
+            that lie among their own.
         reference, live: the mean of numbers; nan elsewhere.
         words: what changed, a sentence; "" where there is nothing to say.
     """
@@ -186,6 +188,10 @@ def _statistics(both: Observed, drawn: BoolArray) -> tuple[dict[str, FloatArray]
     values[DISCREPANCY] = discrepancy
     excess = max(float(discrepancy[0] - discrepancy[1:].mean()), 0.0)
     effects[DISCREPANCY] = min(1.0, float(np.sqrt(excess)))
+    crowds = statistics.crowding(both.embeddings, drawn)
+    values[CROWDING] = statistics.crowded(crowds)
+    shares = crowds.sum(axis=1) / np.maximum(drawn.sum(axis=1), 1)
+    effects[CROWDING] = above_chance(float(shares[0]), float(shares[1:].mean()))
     return values, effects
 
 
@@ -232,6 +238,11 @@ def _test(
         words = (
             "A classifier tells live pictures from those of the reference, "
             f"{100 * effect:.0f} % of the way from chance to always."
+        )
+    elif name == CROWDING:
+        words = (
+            f"About {100 * effect:.0f} % of the live pictures lie among other live ones, as where "
+            "something is new."
         )
     return Test(name, chance, corrected, effect, words=words)
 
