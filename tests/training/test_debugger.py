@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from faults import FAULTS, Stripes, Training, clean, pictures, run
+from faults import FAULTS, Stripes, Training, clean, named_classes, pictures, run
 
 from tests.training.pictures import NAMES, samples
 from tests.training.test_finetuned import FRAMING, QUICK, new_model
@@ -71,6 +71,7 @@ def fitted(
     *,
     settings: DebuggerSettings = OFTEN,
     data: tuple[Any, Any] | None = None,
+    held_out: tuple[Any, Any] | None = None,
     epochs: int = 3,
     **options: Any,
 ) -> TrainingDebugger:
@@ -89,8 +90,8 @@ def fitted(
     )
     given = data or pictures(160, 1)
     loader = DataLoader(TensorDataset(*given), batch_size=32, shuffle=True)
-    held_out = DataLoader(TensorDataset(*pictures(64, 2)), batch_size=64)
-    trainer.fit(module, loader, held_out)
+    validation = DataLoader(TensorDataset(*(held_out or pictures(64, 2))), batch_size=64)
+    trainer.fit(module, loader, validation)
     return debugger
 
 
@@ -134,6 +135,76 @@ def _frozen_backbone(training: Training) -> Training:
     for part in (model.stem, model.norm, model.middle, model.neck):
         part.requires_grad_(False).eval()
     return training
+
+
+def test_a_clean_training_that_tells_how_it_names_classes_gives_none_either() -> None:
+    assert run(replace(clean(count=640), confusion=named_classes)) == []
+
+
+def test_confusion_is_told_with_its_classes() -> None:
+    found = run(FAULTS["confusion"]())[0]
+    assert found.what.startswith("class 3 is named as class 2")
+    assert 0.5 < found.figure <= 1
+
+
+def test_a_figure_of_validation_takes_the_place_of_a_loss() -> None:
+    def findings(figures: list[float]) -> list[Finding]:
+        training = replace(clean(), epochs=1, rate=1e-3)
+        optimizer = torch.optim.AdamW(training.model.parameters(), lr=1e-3)
+        watch = TrainingDebugger(OFTEN, say=lambda _: None).watch(training.model, optimizer)
+        for epoch, figure in enumerate(figures):
+            for images, labels in watch.batches(training.batches(epoch)):
+                loss = F.cross_entropy(training.model(images), labels)
+                watch.loss(loss)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            watch.validated(figure=figure)
+        return [one for one in watch.finish() if one.rule in ("overfitting", "overtraining")]
+
+    # 0.6, 0.45 below it by a quarter for four validations; the training loss falls all the while.
+    found = findings([0.2, 0.6, 0.4, 0.45, 0.41, 0.43])
+    assert [(one.rule, one.step) for one in found] == [("overfitting", 20)]
+    assert found[0].figure == pytest.approx(0.25)
+    assert findings([0.2, 0.6, 0.4, 0.55, 0.41, 0.43]) == []  # one of them was near the best
+    assert findings([0.0, 0.0, 0.0, 0.0, 0.0, 0.0]) == []
+
+
+def test_what_weights_of_the_loss_even_out_is_no_imbalance(tmp_path: Path) -> None:
+    images, labels = pictures(960, 0, weights=[0.97, 0.01, 0.01, 0.01])
+    even = len(labels) / torch.bincount(labels, minlength=4)
+
+    class Weighed(Foreign):
+        """The same with a criterion of its own."""
+
+        def __init__(self, weights: Tensor | None) -> None:
+            super().__init__(Stripes())
+            self.criterion = nn.CrossEntropyLoss(weights)
+
+        def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+            loss: Tensor = self.criterion(self.net(batch[0]), batch[1])
+            return loss
+
+    torch.manual_seed(0)
+    weighed, plain = (
+        fitted(Weighed(weights), tmp_path, data=(images, labels)).findings
+        for weights in (even, None)
+    )
+    assert "class_imbalance" in {one.rule for one in plain}
+    assert "class_imbalance" not in {one.rule for one in weighed}
+    told = TrainingDebugger(OFTEN, class_weights=even, say=lambda _: None)
+    assert told.watch(Stripes()).history.class_weights == pytest.approx(
+        dict(enumerate(even.tolist()))
+    )
+
+
+def test_a_foreign_module_that_confuses_two_classes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    images, labels = pictures(320, 1)
+    wrong = (labels == 3) & (torch.arange(len(labels)) % 5 > 0)
+    data = (images, torch.where(wrong, 2, labels))
+    debugger = fitted(Foreign(Stripes()), tmp_path, data=data, held_out=pictures(160, 2), epochs=8)
+    assert "class 3 is named as class 2" in " ".join(one.what for one in debugger.findings)
 
 
 def test_where_and_what_and_since_when() -> None:
