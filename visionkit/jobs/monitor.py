@@ -19,9 +19,9 @@ from visionkit.flywheel.queue.carriers import write_carriers
 from visionkit.inference.prediction import chosen_tasks
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.drift_files import PAGE_NAME, typical_pictures, write_drift_files
-from visionkit.jobs.live import LivePictures, live_pictures
+from visionkit.jobs.live import LivePictures, live_pictures, source_pictures
 from visionkit.jobs.observing import embedder_of, names_of, observe
-from visionkit.jobs.reference import reference_of_folder
+from visionkit.jobs.reference import reference_of_source
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, say, say_next, say_table
 from visionkit.monitoring.accuracy import Estimate, estimated_accuracy
@@ -119,19 +119,24 @@ def _check(config: MonitorConfig) -> None:
 
 def _make_reference(config: MonitorConfig, run_folder: Path) -> Summary:
     predictor = Predictor.load(config.bundle, device=config.accelerator, engine=config.engine)
-    made, problems = reference_of_folder(
-        predictor,
-        str(config.reference),
-        tasks=chosen_tasks(config.tasks, predictor.tasks),
-        most=config.most,
-        keep_pictures=config.keep_pictures,
-        seed=config.seed,
+    source = str(config.reference)
+    pictures = source_pictures(
+        source, most=config.most, frame_seconds=config.frame_seconds, seed=config.seed
     )
-    keep_problems(problems, run_folder)
+    made = reference_of_source(
+        predictor,
+        pictures,
+        tasks=chosen_tasks(config.tasks, predictor.tasks),
+        keep_pictures=config.keep_pictures,
+        words=source,
+    )
+    keep_problems(pictures.problems, run_folder)
     keep_reference(config.bundle, made)
     say(f"{counted(len(made.observed), 'picture')} are the reference of {config.bundle} now.")
     say_next(["monitor", f"bundle={config.bundle}", "source=PICTURES"])
-    return Summary(run_folder, {"pictures": float(len(made.observed))}, unread=len(problems))
+    return Summary(
+        run_folder, {"pictures": float(len(made.observed))}, unread=len(pictures.problems)
+    )
 
 
 def _check_embedder(reference: Reference, predictor: Predictor, config: MonitorConfig) -> None:

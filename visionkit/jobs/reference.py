@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from visionkit.data.images import MAX_PIXELS, ImageError, find_images, read_image
+from visionkit.data.images import MAX_PIXELS, ImageError, read_image
 from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted
 from visionkit.inference.predictor import Predictor
-from visionkit.jobs.catalogued import thumbnail_of
+from visionkit.jobs.live import LivePictures
 from visionkit.jobs.observing import Seen, embedder_of, names_of, observe
 from visionkit.jobs.terminal import keep_problems, progress, say
 from visionkit.monitoring.comparison import LEAST
@@ -102,52 +102,39 @@ def _say_too_few(count: int, bundle: Path) -> None:
     )
 
 
-def reference_of_folder(
+def reference_of_source(
     predictor: Predictor,
-    source: str,
+    pictures: LivePictures,
     *,
     tasks: Sequence[str],
-    most: int,
     keep_pictures: bool,
-    seed: int = 0,
-) -> tuple[Reference, list[Problem]]:
-    """A reference of pictures that are as they should be, and what could not be read.
+    words: str,
+) -> Reference:
+    """A reference of pictures that are as they should be.
 
     Args:
         predictor: of the bundle.
-        source: a folder or glob.
+        pictures: files, or frames of videos.
         tasks: heads that are asked.
-        most: pictures at most, drawn at random.
         keep_pictures: whether small copies are kept.
-        seed: of the draw.
+        words: where they come from.
 
     Raises:
-        FileNotFoundError: there is no picture.
         ValueError: fewer than 20 can be read.
     """
-    paths = [path.absolute().as_posix() for path in find_images(source)]
-    order = np.random.default_rng(seed).permutation(len(paths))[:most]
-    problems: list[Problem] = []
-    small: dict[str, bytes] = {}
-
-    def pictures() -> Iterator[Seen]:
-        for row in sorted(order.tolist()):
-            image = _read(paths[row], problems, MAX_PIXELS)
-            if image is not None:
-                if keep_pictures:
-                    small[paths[row]] = thumbnail_of(image)
-                yield Seen(paths[row], image)
-
-    observed = observe(predictor, pictures(), tasks)
+    observed = observe(predictor, pictures, tasks)
     if len(observed) < LEAST:
         raise ValueError(
             f"a reference must have at least {LEAST} pictures that can be read, got "
-            f"{len(observed)} of {len(paths)} [{source}]"
+            f"{len(observed)} [{words}]"
         )
-    names = names_of(predictor, tasks)
-    words = f"{len(observed)} pictures of {source}"
-    made = Reference(observed, names, embedder_of(predictor), words, small)
-    return made, problems
+    return Reference(
+        observed,
+        names_of(predictor, tasks),
+        embedder_of(predictor),
+        f"{len(observed)} pictures of {words}",
+        pictures.small if keep_pictures else {},
+    )
 
 
 def _chosen(kept: Kept, seed: int) -> list[tuple[Sample, bool]]:

@@ -23,6 +23,7 @@ LEAST_TESTED = 10
 """Values of the past that are foreseen to choose a method, at least."""
 _TESTED = 4  # a quarter of a long past is foreseen
 _MOST_TESTED = 40
+_LONGEST = 200  # values that are learned from: what lies far back says little, and takes long
 SEASONAL_NAIVE = "seasonal naive"
 
 Next = Callable[[FloatArray], float]
@@ -76,6 +77,7 @@ def next_value(
         raise ValueError(f"values must be finite, got {values[~np.isfinite(values)][0]}")
     if len(values) < 2 * season + LEAST_TESTED:
         return None
+    values = values[-max(_LONGEST, 4 * season) :]
     ladder = methods(season)
     first = len(values) - max(LEAST_TESTED, min(len(values) // _TESTED, _MOST_TESTED))
     missed = {name: _missed(method, values, first) for name, method in ladder.items()}
@@ -107,12 +109,15 @@ def _missed(method: Method, values: FloatArray, first: int) -> FloatArray:
 def _of_statsforecast(season: int) -> dict[str, Method]:
     from statsforecast.models import AutoARIMA, AutoETS
 
-    def of(kind: type) -> Method:
+    # Orders up to 3 with approximate likelihoods: of 200 sunspot numbers in 0.2 s, not 4.6 s.
+    small = {"approximation": True, "max_p": 3, "max_q": 3, "max_P": 1, "max_Q": 1}
+
+    def of(kind: type, **options: object) -> Method:
         def learn(past: FloatArray) -> Next:
             with warnings.catch_warnings():
                 # Of fits that don't converge: the past says what they are worth.
                 warnings.simplefilter("ignore")
-                model = kind(season_length=season).fit(np.array(past, np.float64))
+                model = kind(season_length=season, **options).fit(np.array(past, np.float64))
 
             def foresee(values: FloatArray) -> float:
                 with warnings.catch_warnings():
@@ -125,4 +130,4 @@ def _of_statsforecast(season: int) -> dict[str, Method]:
 
         return learn
 
-    return {"AutoETS": of(AutoETS), "AutoARIMA": of(AutoARIMA)}
+    return {"AutoETS": of(AutoETS), "AutoARIMA": of(AutoARIMA, **small)}

@@ -151,12 +151,13 @@ class TrainingDebugger(Callback):
         if self._watch is None or trainer.sanity_checking:
             return
         loss = _first(trainer.callback_metrics, _VALIDATION)
-        if loss is not None or confusion is not None:
-            self._watch.validated(loss, confusion=confusion)
+        figure = _first(trainer.callback_metrics, _FIGURES)
+        if (loss, figure, confusion) != (None, None, None):
+            self._watch.validated(loss, figure=figure, confusion=confusion)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Figures that other callbacks measured at the end of the epoch."""
-        if self._watch is None:
+        """Figures that other callbacks measured where there is no validation by Lightning."""
+        if self._watch is None or trainer.enable_validation:
             return
         figure = _first(trainer.callback_metrics, _FIGURES)
         if figure is not None:
