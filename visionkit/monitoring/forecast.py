@@ -3,7 +3,9 @@
 The ladder: the value of one season ago; exponential smoothing and ARIMA whose form the data choose
 (AutoETS and AutoARIMA of statsforecast; Hyndman and Khandakar, "Automatic Time Series Forecasting:
 The forecast Package for R", JSS 2008). Each has to foresee the last part of the past, value by
-value, from what came before; a step up the ladder is taken only where its mean error was smaller.
+value, from what came before. A step up the ladder is taken only where its mean error was smaller by
+more than the standard error of the difference (the one-standard-error rule of Breiman et al.,
+"Classification and Regression Trees", 1984, section 3.4.3): what is better by luck alone stays out.
 """
 
 from __future__ import annotations
@@ -82,7 +84,7 @@ def next_value(
     first = len(values) - max(LEAST_TESTED, min(len(values) // _TESTED, _MOST_TESTED))
     missed = {name: _missed(method, values, first) for name, method in ladder.items()}
     errors = {name: float(np.abs(off).mean()) for name, off in missed.items()}
-    best = min(errors, key=errors.__getitem__)  # of equal ones the first, which is the plainest
+    best = _chosen({name: np.abs(off) for name, off in missed.items()})
     value = ladder[best](values)(values)
     off = missed[best]
     width = float(stats.t.ppf(1 - chance / 2, len(off))) * math.sqrt(float((off**2).mean()))
@@ -104,6 +106,16 @@ def _missed(method: Method, values: FloatArray, first: int) -> FloatArray:
     """
     foresee = method(values[:first])
     return np.array([values[at] - foresee(values[:at]) for at in range(first, len(values))])
+
+
+def _chosen(errors: Mapping[str, FloatArray]) -> str:
+    """The step of the ladder that is worth it, by (T,) errors on the past, the plainest first."""
+    best, *higher = errors
+    for name in higher:
+        gain = errors[best] - errors[name]
+        if gain.mean() > gain.std(ddof=1) / math.sqrt(len(gain)):
+            best = name
+    return best
 
 
 def _of_statsforecast(season: int) -> dict[str, Method]:
