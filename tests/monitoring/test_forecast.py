@@ -47,6 +47,16 @@ def test_the_width_is_that_of_the_errors_on_the_past() -> None:
 
 
 @pytest.mark.usefixtures("alone")
+def test_an_error_as_large_as_one_of_the_past_is_not_far_off() -> None:
+    values = np.zeros(40)
+    values[35] = 9.0  # foreseen wrongly itself, and by it the value after
+    found = next_value(values, season=1, chance=0.05)
+    assert found is not None
+    # Two errors of 9 in ten: Student's t has 2.23 times 4.02, which is 8.97.
+    assert found.high == 9.0
+
+
+@pytest.mark.usefixtures("alone")
 def test_counts_are_never_foreseen_below_zero_and_have_the_least_width() -> None:
     found = next_value(np.zeros(24), least=0.5)
     assert found is not None

@@ -207,6 +207,26 @@ def test_a_foreign_module_that_confuses_two_classes(tmp_path: Path) -> None:
     assert "class 3 is named as class 2" in " ".join(one.what for one in debugger.findings)
 
 
+def test_the_first_steps_of_weights_that_begin_at_zero_are_no_finding() -> None:
+    """As in the exemplar demo: a rate that is right, and a few noisy losses up to a validation."""
+    head = nn.Linear(24, 1, bias=False)
+    nn.init.zeros_(head.weight)
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.1)
+    watch = TrainingDebugger(say=lambda _: None).watch(head, optimizer)
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(9, 16, 24, generator=generator)
+    noisy = [0.30, 0.21, 0.18, 0.14, 0.16, 0.15, 0.26, 0.24, 0.39]  # as they came in that training
+    for step, batch in enumerate(watch.batches(list(inputs))):
+        loss = (head(batch) - batch.sum(1, keepdim=True)).square().mean()
+        watch.loss(loss.detach() * 0 + noisy[step])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    watch.validated(0.19)
+    assert watch.history.looks[3].step == 3
+    assert watch.finish() == []
+
+
 def test_where_and_what_and_since_when() -> None:
     found = run(FAULTS["unchanged_tensor"]())[0]
     assert (found.layer, found.step, found.figure) == ("middle.weight", 0, 0.0)

@@ -66,8 +66,8 @@ def next_value(
         values: (N,) finite, in their order, at even distances.
         season: values after which the series is alike; 1 where it has no season.
         chance: 0..1 that a value lies outside though the series goes on as before. It is that of
-            Student's t with the errors on the past; as the best of three methods erred least
-            there, the true one is a little larger.
+            Student's t with the errors on the past, and no error there is called far off where
+            it is less than one of so many. Errors with heavier tails make it larger.
         least: half the width between low and high at least.
 
     Raises:
@@ -88,6 +88,9 @@ def next_value(
     value = ladder[best](values)(values)
     off = missed[best]
     width = float(stats.t.ppf(1 - chance / 2, len(off))) * math.sqrt(float((off**2).mean()))
+    largest = float(np.abs(off).max())
+    if chance < 1 / (len(off) + 1):  # less than so few errors can tell: not below any of them
+        width = max(width, largest)
     width = max(width, least)
     low = value - width
     return Forecast(value, max(low, 0.0) if values.min() >= 0 else low, value + width, best, errors)
