@@ -71,6 +71,20 @@ def test_a_measure_that_never_varies_is_no_finding() -> None:
     assert (found["picture.size"].chance, found["picture.size"].effect) == (1.0, 0.0)
 
 
+def test_pictures_that_all_look_the_same_are_no_finding() -> None:
+    def same(count: int) -> Observed:
+        return Observed(tuple(map(str, range(count))), np.full((count, 8), 0.5, np.float32))
+
+    comparison = compare(same(100), same(50), QUICK)
+    assert comparison.verdict == "fine"
+    # Two looks, each as frequent on both sides: what is equally near is no order of the pictures.
+    two = np.eye(2, 8, dtype=np.float32)
+    usual, live = (
+        Observed(tuple(map(str, range(count))), two[np.arange(count) % 2]) for count in (200, 100)
+    )
+    assert compare(usual, live, QUICK).verdict == "fine"
+
+
 def test_what_only_one_side_has_is_said() -> None:
     live = world(50, 1)
     comparison = compare(world(50, 0), replace(live, kinds={}), QUICK)

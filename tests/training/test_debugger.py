@@ -46,8 +46,8 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-class Foreign(L.LightningModule):
-    """A module that knows nothing of visionkit."""
+class Learner(L.LightningModule):
+    """A module that knows nothing of visionkit, and of no validation."""
 
     def __init__(self, model: nn.Module, rate: float = 3e-3) -> None:
         super().__init__()
@@ -58,11 +58,15 @@ class Foreign(L.LightningModule):
         self.log("train_loss", loss)
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.log("val_loss", F.cross_entropy(self.net(batch[0]), batch[1]))
-
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.net.parameters(), lr=self.rate)
+
+
+class Foreign(Learner):
+    """The same with a validation."""
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self.log("val_loss", F.cross_entropy(self.net(batch[0]), batch[1]))
 
 
 def fitted(
@@ -168,6 +172,32 @@ def test_a_figure_of_validation_takes_the_place_of_a_loss() -> None:
     assert found[0].figure == pytest.approx(0.25)
     assert findings([0.2, 0.6, 0.4, 0.55, 0.41, 0.43]) == []  # one of them was near the best
     assert findings([0.0, 0.0, 0.0, 0.0, 0.0, 0.0]) == []
+
+
+def test_a_figure_that_another_callback_measures_is_seen(tmp_path: Path) -> None:
+    class Judge(L.Callback):
+        """Measures at the end of each epoch, as visionkit's own localization does."""
+
+        figures = iter([0.2, 0.6, 0.4, 0.45, 0.41, 0.43])
+
+        def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            pl_module.log("val/ap", next(self.figures))
+
+    torch.manual_seed(0)
+    debugger = TrainingDebugger(OFTEN, say=lambda _: None)
+    trainer = L.Trainer(
+        max_epochs=6,
+        accelerator="cpu",
+        callbacks=[Judge(), debugger],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    loader = DataLoader(TensorDataset(*pictures(160, 1)), batch_size=32, shuffle=True)
+    trainer.fit(Learner(Stripes(), rate=1e-3), loader)
+    assert [(one.rule, one.step) for one in debugger.findings] == [("overfitting", 10)]
 
 
 def test_what_weights_of_the_loss_even_out_is_no_imbalance(tmp_path: Path) -> None:

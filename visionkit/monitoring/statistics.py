@@ -130,7 +130,9 @@ def crowding(features: Embeddings, live: BoolArray) -> FloatArray:
     angles = among / length[:, None] / length
     np.fill_diagonal(angles, -np.inf)
     count = min(NEIGHBOURS, len(angles) - 1)
-    nearest = np.argpartition(-angles, count - 1, axis=1)[:, :count]
+    # In an order that knows nothing of sides: of equally near ones the first would be live.
+    order = np.random.default_rng(0).permutation(len(angles))
+    nearest = order[np.argpartition(-angles[:, order], count - 1, axis=1)[:, :count]]
     expected = ((live.sum(axis=1) - 1) / (live.shape[1] - 1))[:, None]
     share = live[:, nearest].mean(axis=2)
     excess = np.maximum(share - expected, 0.0) / np.maximum(1 - expected, 1e-9)
