@@ -109,5 +109,22 @@ def forecasts(ledger: Ledger, most: int) -> None:
             note=f"last {test.tested} of {len(series.values)}, season {series.season}, "
             f"{test.methods}, {(time.monotonic() - start) / test.tested:.2f} s each",
         )
+    steady(ledger)
     share = sum(test.outside for test in tests) / sum(test.tested for test in tests)
     ledger.add("forecast, values told to be far off, share", share, note="0.01 was asked for")
+
+
+def steady(ledger: Ledger, draws: int = 300) -> None:
+    """Counts that go on as before: how often the next one is told to be far off."""
+    rng = np.random.default_rng(0)
+    for length in (30, 100):
+        outside = 0
+        for _ in range(draws):
+            *past, now = rng.poisson(20, length + 1).astype(np.float64)
+            forecast = next_value(np.array(past), season=7)
+            outside += forecast is not None and not forecast.low <= now <= forecast.high
+        ledger.add(
+            f"forecast, steady counts after {length}, told to be far off",
+            outside / draws,
+            note=f"{draws} draws of Poisson counts of 20, season 7; 0.01 was asked for",
+        )
