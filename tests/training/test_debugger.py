@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -143,6 +144,16 @@ def _frozen_backbone(training: Training) -> Training:
 
 def test_a_clean_training_that_tells_how_it_names_classes_gives_none_either() -> None:
     assert run(replace(clean(count=640), confusion=named_classes)) == []
+
+
+def test_classes_that_are_seen_later_begin_the_count_of_confusion_anew() -> None:
+    sizes = iter([3, 3, 4, 4, 4])
+    wrong = lambda _: np.roll(np.eye(next(sizes), dtype=np.int64) * 40, 1, axis=1)  # noqa: E731
+    found = run(replace(clean(), epochs=5, confusion=wrong))
+    assert found == []  # three validations with the same classes
+    sizes = iter([3, 3, 4, 4, 4, 4])
+    found = run(replace(clean(), epochs=6, confusion=wrong))
+    assert [one.rule for one in found] == ["confusion"]
 
 
 def test_confusion_is_told_with_its_classes() -> None:

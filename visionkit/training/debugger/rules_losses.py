@@ -108,7 +108,7 @@ def confusion(history: History, settings: DebuggerSettings) -> Iterator[Finding]
     that has just begun, confuses classes in health.
     """
     last = history.confusion[-settings.patience :]
-    if len(last) < settings.patience:
+    if len(last) < settings.patience or len({counts.shape for counts in last}) > 1:
         return
     shares = []
     for counts in last:
