@@ -66,6 +66,23 @@ def test_small_changes_are_watched_and_large_ones_acted_on() -> None:
     assert compare(usual, world(400, 1, light=0.3), QUICK).verdict == "act"
 
 
+def test_a_change_that_nobody_could_see_is_found_and_not_acted_on() -> None:
+    """A fixed camera in steady light: every picture is brighter by a grey level, and no more."""
+
+    def steady(count: int, seed: int, light: float) -> Observed:
+        values = np.random.default_rng(seed).normal(light, 0.0005, count)
+        return replace(world(count, seed), numbers={"picture.brightness": values})
+
+    by_one, by_ten = (
+        compare(steady(200, 0, 0.5), steady(100, 1, 0.5 + levels / 255), QUICK)
+        for levels in (1, 10)
+    )
+    assert (by_one.verdict, by_ten.verdict) == ("watch", "act")
+    found = {test.name: test for test in by_one.findings}["picture.brightness"]
+    # Every value is larger, which is an effect of 1: one level is 0.0039 of the 0.02 to be seen.
+    assert found.effect == pytest.approx(1 / 255 / 0.02, rel=0.1)
+
+
 def test_a_measure_that_never_varies_is_no_finding() -> None:
     found = {test.name: test for test in compare(world(300, 0), world(50, 1, off=2), QUICK).tests}
     assert (found["picture.size"].chance, found["picture.size"].effect) == (1.0, 0.0)

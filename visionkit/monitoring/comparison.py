@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from scipy import stats
 
 from visionkit.evaluation.outcomes import BoolArray, FloatArray, IntArray
 from visionkit.monitoring import statistics
 from visionkit.monitoring.correction import chances
 from visionkit.monitoring.observed import Observed, joined
+from visionkit.monitoring.properties import NOTICEABLE
 
 Verdict = Literal["fine", "watch", "act"]
 _FEW = 30  # random divisions that the usual effect is told from
@@ -50,7 +52,8 @@ class Test:
         chance: of so large a difference if nothing changed, of this test alone.
         corrected: the same of any of all the tests.
         effect: 0..1, above what chance makes of so few pictures. Of numbers the largest
-            difference of the shares below any value, of kinds half the sum of the differences of
+            difference of the shares below any value (less where a property of pictures changed
+            by less than can be seen), of kinds half the sum of the differences of
             shares, of the classifier how much better than by chance it tells a live picture from
             one of the reference (2 AUC - 1), of the discrepancy its square root against that
             of two samples without anything in common, and of crowding the share of live pictures
@@ -170,7 +173,7 @@ def _statistics(both: Observed, drawn: BoolArray) -> tuple[dict[str, FloatArray]
         values[name] = statistics.kolmogorov_smirnov(column, drawn)
         effect = abs(statistics.largest_step(column, drawn))
         usual = values[name][1:].mean() / max(float(values[name][0]), 1e-9) * effect
-        effects[name] = above_chance(effect, float(usual))
+        effects[name] = above_chance(effect, float(usual)) * _visible(name, column, drawn[0])
     for name, words in both.kinds.items():
         codes, _ = coded(words)
         many, one = statistics.share_differences(codes, drawn)
@@ -193,6 +196,21 @@ def _statistics(both: Observed, drawn: BoolArray) -> tuple[dict[str, FloatArray]
     shares = crowds.sum(axis=1) / np.maximum(drawn.sum(axis=1), 1)
     effects[CROWDING] = above_chance(float(shares[0]), float(shares[1:].mean()))
     return values, effects
+
+
+def _visible(name: str, values: FloatArray, live: BoolArray) -> float:
+    """0..1: how much of what can just be seen a property of pictures changed; 1 of all else.
+
+    Where nothing else varies, as with a fixed camera, a grey level is all the difference there is.
+    """
+    least = NOTICEABLE.get(name.removeprefix("picture."))
+    known = np.isfinite(values)
+    if least is None or not name.startswith("picture."):
+        return 1.0
+    own, others = values[known & live], values[known & ~live]
+    if not len(own) or not len(others):
+        return 1.0
+    return min(1.0, float(stats.wasserstein_distance(own, others)) / least)
 
 
 def above_chance(effect: float, usual: float) -> float:
