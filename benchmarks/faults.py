@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from visionkit import TrainingDebugger
@@ -52,6 +53,7 @@ class Training:
         prepare: called with the model and the optimizer before the first step.
         each: called with the model before every step.
         validation: step by step of the epochs, a loss; None has no validation.
+        confusion: of a validation, how the model names pictures of each class; None tells nothing.
     """
 
     model: nn.Module
@@ -67,6 +69,7 @@ class Training:
     delay: float = 0.0
     hang: int | None = None
     validation: Callable[[int, float], float] | None = None
+    confusion: Callable[[nn.Module], NDArray[np.int64]] | None = None
     left_out: tuple[str, ...] = ()
     frozen: tuple[str, ...] = ()
 
@@ -150,6 +153,8 @@ def run(training: Training) -> list[Finding]:
             last = float(loss.detach())
         if training.validation is not None:
             watch.validated(training.validation(epoch, last))
+        if training.confusion is not None:
+            watch.validated(confusion=training.confusion(training.model))
         if watch.stopped:
             break
     return watch.finish()
@@ -297,6 +302,28 @@ def _overfitting() -> Training:
     return replace(clean(), validation=rising, epochs=14, rate=1e-3)
 
 
+def _confused() -> Training:
+    """Four of five pictures of class 3 are labelled as class 2."""
+    images, labels = pictures(640, 0)
+    wrong = (labels == 3) & (torch.arange(len(labels)) % 5 > 0)
+    return replace(
+        clean(),
+        batches=shuffled(images, torch.where(wrong, 2, labels)),
+        confusion=named_classes,
+    )
+
+
+def named_classes(model: nn.Module) -> NDArray[np.int64]:
+    """(4, 4) how many of 160 other pictures of each class (row) the model names as each."""
+    images, labels = pictures(160, 7)
+    with torch.no_grad():
+        named = model.eval()(images).argmax(1)
+    model.train()
+    counts = np.zeros((CLASSES, CLASSES), np.int64)
+    np.add.at(counts, (labels.numpy(), named.numpy()), 1)
+    return counts
+
+
 def _overtraining() -> Training:
     flat = lambda epoch, last: 0.5 + 0.001 * abs(epoch - 3)  # noqa: E731
     return replace(clean(), validation=flat, epochs=20, rate=1e-3)
@@ -343,6 +370,7 @@ FAULTS: dict[str, Callable[[], Training]] = {
     "starving": lambda: replace(clean(), delay=0.12, epochs=4),
     "loss_not_falling": _no_fall,
     "overfitting": _overfitting,
+    "confusion": _confused,
     "overtraining": _overtraining,
     "stalled": lambda: replace(
         clean(), hang=3, epochs=3, settings=DebuggerSettings(interval=1, stalled_seconds=0.5)

@@ -47,3 +47,10 @@ def test_a_finding_stands_where_it_began() -> None:
     assert 'x1="360.0"' in drawn  # step 1 of 0..2, from 40 to 680 px
     assert "dead_relu" in drawn
     assert drawn.count("<circle") == 1
+
+
+def test_a_long_name_of_a_layer_keeps_its_end_and_shows_that_it_was_cut() -> None:
+    name = "model.backbone.network.blocks.2.0.pw_exp.conv.weight"
+    drawn = heat_map([name], [0], [[1.0]])
+    assert ">…" + name[-31:] + "</text>" in drawn
+    assert f"<title>{name}, step 0" in drawn

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.clips import write_clip
 from tests.jobs.conftest import write_broken, write_picture
 from tests.worlds import classification_part, photo, whole_backbone
 from visionkit.cli import main
@@ -20,10 +22,11 @@ from visionkit.flywheel.catalog import open_catalog
 from visionkit.flywheel.queue.build import QueueSettings, build_queue
 from visionkit.flywheel.queue.carriers import read_carriers, write_carriers
 from visionkit.inference.predictor import Predictor
+from visionkit.jobs.live import source_pictures
 from visionkit.jobs.monitor import monitor
 from visionkit.models.bundle import put_into_bundle
 from visionkit.monitoring.reference import read_reference
-from visionkit.monitoring.windows import read_windows
+from visionkit.monitoring.windows import add_window, read_windows
 from visionkit.types import Image
 
 COUNT = 40
@@ -127,6 +130,66 @@ def test_broken_pictures_are_told_and_the_rest_goes_on(
     summary = monitor(config(bundle, f"source={live}"), tmp_path)
     assert (summary.metrics["pictures"], summary.unread) == (25, 1)
     assert "broken.jpg" in (tmp_path / "problems.csv").read_text("utf-8")
+
+
+def test_frames_of_a_video_are_like_others_of_it_and_unlike_those_of_another_camera(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    bundle, clips = tmp_path / "bundle", shared_data / "video"
+    Predictor(whole_backbone(), classification=classification_part()).save(bundle)
+    cars = clips / "car-detection.mp4"
+    monitor(config(bundle, f"reference={cars}", "frame_seconds=0.4"), tmp_path)
+    assert len(read_reference(bundle).observed) == 76  # 30.2 s
+    same = monitor(config(bundle, f"source={cars}", "frame_seconds=0.9"), tmp_path)
+    assert (same.metrics["pictures"], same.exit_status) == (34, 0)
+    people = clips / "pedestrian_survaillance.mp4"
+    other = monitor(config(bundle, f"source={people}", "frame_seconds=0.25"), tmp_path)
+    assert (other.metrics["pictures"], other.exit_status) == (33, 5)
+    page = (tmp_path / "drift.html").read_text("utf-8")
+    assert "pedestrian_survaillance.mp4 at 2.5 s" in page
+    assert page.count("data:image/jpeg") == 24  # frames that carry it; those of cars aren't kept
+
+
+def test_few_frames_are_spread_over_the_whole_video(tmp_path: Path) -> None:
+    clips = [write_clip(tmp_path / f"{name}.mp4", 60) for name in "ab"]  # 6 s each
+    pictures = list(source_pictures(str(tmp_path), most=10, frame_seconds=0.1))
+    # 12 s and 10 frames, each video's first among them: one in 1.5 s, up to its end.
+    for clip in clips:
+        own = [one.name for one in pictures if one.name.startswith(str(clip))]
+        times = [float(name.split()[-2]) for name in own]
+        assert times == pytest.approx([0.0, 1.5, 3.0, 4.5, 6.0], abs=0.11)
+    near = list(source_pictures(str(tmp_path), most=1000, frame_seconds=2.0))
+    assert len(near) == 2 * 4
+
+
+def test_a_count_that_is_far_off_what_earlier_runs_foresee_is_watched(
+    world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    bundle, folder = world
+    history = tmp_path / "history.jsonl"
+    words = [f"source={folder / 'same'}", f"history={history}", "season=1"]
+    first = monitor(config(bundle, *words), tmp_path)
+    assert first.exit_status == 0
+    assert "counts_off" not in first.metrics
+    seen = read_windows(history)[0]
+    for day in range(20):
+        add_window(history, replace(seen, time=f"day {day}"))
+    usual = monitor(config(bundle, *words), tmp_path)
+    assert (usual.exit_status, usual.metrics["counts_off"]) == (0, 0.0)
+    history.unlink()
+    others = {name: 1 - share for name, share in seen.counts.items()}
+    for day in range(20):
+        add_window(history, replace(seen, time=f"day {day}", counts=others))
+    off = monitor(config(bundle, *words), tmp_path)
+    assert off.exit_status == 4
+    told = json.loads((tmp_path / "drift.json").read_text("utf-8"))
+    assert (told["verdict"], told["carriers"]) == ("watch", [])
+    assert [one["is_off"] for one in told["counts"]].count(True) == off.metrics["counts_off"] > 0
+    page = (tmp_path / "drift.html").read_text("utf-8")
+    assert "was foreseen at" in page
+    assert "far off" in page
+    assert "visionkit_drift_count_off{" in (tmp_path / "drift.prom").read_text("utf-8")
+    assert read_windows(history)[-1].verdict == "watch"
 
 
 def test_hopeless_input_gets_a_clear_answer(world: tuple[Path, Path], tmp_path: Path) -> None:

@@ -66,9 +66,40 @@ def test_small_changes_are_watched_and_large_ones_acted_on() -> None:
     assert compare(usual, world(400, 1, light=0.3), QUICK).verdict == "act"
 
 
+def test_a_change_that_nobody_could_see_is_found_and_not_acted_on() -> None:
+    """A fixed camera in steady light: every picture is brighter by a grey level, and no more."""
+
+    def steady(count: int, seed: int, light: float) -> Observed:
+        values = np.random.default_rng(seed).normal(light, 0.0005, count)
+        return replace(world(count, seed), numbers={"picture.brightness": values})
+
+    by_one, by_ten = (
+        compare(steady(200, 0, 0.5), steady(100, 1, 0.5 + levels / 255), QUICK)
+        for levels in (1, 10)
+    )
+    assert (by_one.verdict, by_ten.verdict) == ("watch", "act")
+    found = {test.name: test for test in by_one.findings}["picture.brightness"]
+    # Every value is larger, which is an effect of 1: one level is 0.0039 of the 0.02 to be seen.
+    assert found.effect == pytest.approx(1 / 255 / 0.02, rel=0.1)
+
+
 def test_a_measure_that_never_varies_is_no_finding() -> None:
     found = {test.name: test for test in compare(world(300, 0), world(50, 1, off=2), QUICK).tests}
     assert (found["picture.size"].chance, found["picture.size"].effect) == (1.0, 0.0)
+
+
+def test_pictures_that_all_look_the_same_are_no_finding() -> None:
+    def same(count: int) -> Observed:
+        return Observed(tuple(map(str, range(count))), np.full((count, 8), 0.5, np.float32))
+
+    comparison = compare(same(100), same(50), QUICK)
+    assert comparison.verdict == "fine"
+    # Two looks, each as frequent on both sides: what is equally near is no order of the pictures.
+    two = np.eye(2, 8, dtype=np.float32)
+    usual, live = (
+        Observed(tuple(map(str, range(count))), two[np.arange(count) % 2]) for count in (200, 100)
+    )
+    assert compare(usual, live, QUICK).verdict == "fine"
 
 
 def test_what_only_one_side_has_is_said() -> None:
@@ -137,6 +168,39 @@ def test_the_discrepancy_is_that_of_its_definition() -> None:
     for row, live in zip(statistics.mean_discrepancy(points, drawn), drawn, strict=True):
         own, rest = kernel[live][:, live].mean(), kernel[~live][:, ~live].mean()
         assert row == pytest.approx(own + rest - 2 * kernel[live][:, ~live].mean(), abs=1e-5)
+
+
+def test_crowding_is_what_plain_loops_count_after_whitening() -> None:
+    rng = np.random.default_rng(4)
+    features = rng.normal(size=(40, 6)).astype(np.float32) * np.array([9, 1, 1, 1, 1, 3])
+    drawn = statistics.divisions(15, 25, 2)
+    found = statistics.crowding(features.astype(np.float32), drawn)
+    x = (features - features.mean(axis=0)) / features.std(axis=0)
+    values, vectors = np.linalg.eigh(x.T @ x)
+    white = x @ vectors / np.sqrt(values + 0.005 * (x**2).sum())
+    white /= np.linalg.norm(white, axis=1, keepdims=True)
+    for row, live in zip(found, drawn, strict=True):
+        for picture in range(40):
+            near = [o for o in np.argsort(-(white @ white[picture])) if o != picture][:5]
+            excess = max(np.mean([live[o] for o in near]) - 14 / 39, 0.0) / (1 - 14 / 39)
+            assert row[picture] == pytest.approx(excess if live[picture] else 0.0, abs=1e-6)
+
+
+def test_a_few_pictures_of_a_new_kind_are_found_by_lying_among_their_own() -> None:
+    kinds = np.random.default_rng(6).normal(size=(8, 32)) * 3
+
+    def of(numbers: list[int], seed: int) -> Observed:
+        noise = np.random.default_rng([seed, 8]).normal(size=(len(numbers), 32))
+        names = tuple(f"{seed} {place}" for place in range(len(numbers)))
+        return Observed(names, (kinds[numbers] + noise).astype(np.float32))
+
+    usual = of([number % 7 for number in range(400)], 0)
+    same = compare(usual, of([number % 7 for number in range(100)], 1), QUICK)
+    fresh = compare(usual, of([number % 7 for number in range(94)] + [7] * 6, 1), QUICK)
+    assert same.verdict == "fine"
+    found = {test.name: test for test in fresh.findings}["embedding.crowding"]
+    assert 0.03 < found.effect < 0.09  # 6 of 100
+    assert "5 % of the live pictures lie among other live ones" in found.words
 
 
 def test_correction_counts_the_most_surprising_of_all_tests() -> None:

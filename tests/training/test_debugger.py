@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from faults import FAULTS, Stripes, Training, clean, pictures, run
+from faults import FAULTS, Stripes, Training, clean, named_classes, pictures, run
 
 from tests.training.pictures import NAMES, samples
 from tests.training.test_finetuned import FRAMING, QUICK, new_model
@@ -46,8 +47,8 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-class Foreign(L.LightningModule):
-    """A module that knows nothing of visionkit."""
+class Learner(L.LightningModule):
+    """A module that knows nothing of visionkit, and of no validation."""
 
     def __init__(self, model: nn.Module, rate: float = 3e-3) -> None:
         super().__init__()
@@ -58,11 +59,15 @@ class Foreign(L.LightningModule):
         self.log("train_loss", loss)
         return loss
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self.log("val_loss", F.cross_entropy(self.net(batch[0]), batch[1]))
-
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.net.parameters(), lr=self.rate)
+
+
+class Foreign(Learner):
+    """The same with a validation."""
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self.log("val_loss", F.cross_entropy(self.net(batch[0]), batch[1]))
 
 
 def fitted(
@@ -71,6 +76,7 @@ def fitted(
     *,
     settings: DebuggerSettings = OFTEN,
     data: tuple[Any, Any] | None = None,
+    held_out: tuple[Any, Any] | None = None,
     epochs: int = 3,
     **options: Any,
 ) -> TrainingDebugger:
@@ -89,8 +95,8 @@ def fitted(
     )
     given = data or pictures(160, 1)
     loader = DataLoader(TensorDataset(*given), batch_size=32, shuffle=True)
-    held_out = DataLoader(TensorDataset(*pictures(64, 2)), batch_size=64)
-    trainer.fit(module, loader, held_out)
+    validation = DataLoader(TensorDataset(*(held_out or pictures(64, 2))), batch_size=64)
+    trainer.fit(module, loader, validation)
     return debugger
 
 
@@ -134,6 +140,132 @@ def _frozen_backbone(training: Training) -> Training:
     for part in (model.stem, model.norm, model.middle, model.neck):
         part.requires_grad_(False).eval()
     return training
+
+
+def test_a_clean_training_that_tells_how_it_names_classes_gives_none_either() -> None:
+    assert run(replace(clean(count=640), confusion=named_classes)) == []
+
+
+def test_classes_that_are_seen_later_begin_the_count_of_confusion_anew() -> None:
+    sizes = iter([3, 3, 4, 4, 4])
+    wrong = lambda _: np.roll(np.eye(next(sizes), dtype=np.int64) * 40, 1, axis=1)  # noqa: E731
+    found = run(replace(clean(), epochs=5, confusion=wrong))
+    assert found == []  # three validations with the same classes
+    sizes = iter([3, 3, 4, 4, 4, 4])
+    found = run(replace(clean(), epochs=6, confusion=wrong))
+    assert [one.rule for one in found] == ["confusion"]
+
+
+def test_confusion_is_told_with_its_classes() -> None:
+    found = run(FAULTS["confusion"]())[0]
+    assert found.what.startswith("class 3 is named as class 2")
+    assert 0.5 < found.figure <= 1
+
+
+def test_a_figure_of_validation_takes_the_place_of_a_loss() -> None:
+    def findings(figures: list[float]) -> list[Finding]:
+        training = replace(clean(), epochs=1, rate=1e-3)
+        optimizer = torch.optim.AdamW(training.model.parameters(), lr=1e-3)
+        watch = TrainingDebugger(OFTEN, say=lambda _: None).watch(training.model, optimizer)
+        for epoch, figure in enumerate(figures):
+            for images, labels in watch.batches(training.batches(epoch)):
+                loss = F.cross_entropy(training.model(images), labels)
+                watch.loss(loss)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+            watch.validated(figure=figure)
+        return [one for one in watch.finish() if one.rule in ("overfitting", "overtraining")]
+
+    # 0.6, 0.45 below it by a quarter for four validations; the training loss falls all the while.
+    found = findings([0.2, 0.6, 0.4, 0.45, 0.41, 0.43])
+    assert [(one.rule, one.step) for one in found] == [("overfitting", 20)]
+    assert found[0].figure == pytest.approx(0.25)
+    assert findings([0.2, 0.6, 0.4, 0.55, 0.41, 0.43]) == []  # one of them was near the best
+    assert findings([0.0, 0.0, 0.0, 0.0, 0.0, 0.0]) == []
+
+
+def test_a_figure_that_another_callback_measures_is_seen(tmp_path: Path) -> None:
+    class Judge(L.Callback):
+        """Measures at the end of each epoch, as visionkit's own localization does."""
+
+        figures = iter([0.2, 0.6, 0.4, 0.45, 0.41, 0.43])
+
+        def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            pl_module.log("val/ap", next(self.figures))
+
+    torch.manual_seed(0)
+    debugger = TrainingDebugger(OFTEN, say=lambda _: None)
+    trainer = L.Trainer(
+        max_epochs=6,
+        accelerator="cpu",
+        callbacks=[Judge(), debugger],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=tmp_path,
+    )
+    loader = DataLoader(TensorDataset(*pictures(160, 1)), batch_size=32, shuffle=True)
+    trainer.fit(Learner(Stripes(), rate=1e-3), loader)
+    assert [(one.rule, one.step) for one in debugger.findings] == [("overfitting", 10)]
+
+
+def test_what_weights_of_the_loss_even_out_is_no_imbalance(tmp_path: Path) -> None:
+    images, labels = pictures(960, 0, weights=[0.97, 0.01, 0.01, 0.01])
+    even = len(labels) / torch.bincount(labels, minlength=4)
+
+    class Weighed(Foreign):
+        """The same with a criterion of its own."""
+
+        def __init__(self, weights: Tensor | None) -> None:
+            super().__init__(Stripes())
+            self.criterion = nn.CrossEntropyLoss(weights)
+
+        def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+            loss: Tensor = self.criterion(self.net(batch[0]), batch[1])
+            return loss
+
+    torch.manual_seed(0)
+    weighed, plain = (
+        fitted(Weighed(weights), tmp_path, data=(images, labels)).findings
+        for weights in (even, None)
+    )
+    assert "class_imbalance" in {one.rule for one in plain}
+    assert "class_imbalance" not in {one.rule for one in weighed}
+    told = TrainingDebugger(OFTEN, class_weights=even, say=lambda _: None)
+    assert told.watch(Stripes()).history.class_weights == pytest.approx(
+        dict(enumerate(even.tolist()))
+    )
+
+
+def test_a_foreign_module_that_confuses_two_classes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    images, labels = pictures(320, 1)
+    wrong = (labels == 3) & (torch.arange(len(labels)) % 5 > 0)
+    data = (images, torch.where(wrong, 2, labels))
+    debugger = fitted(Foreign(Stripes()), tmp_path, data=data, held_out=pictures(160, 2), epochs=8)
+    assert "class 3 is named as class 2" in " ".join(one.what for one in debugger.findings)
+
+
+def test_the_first_steps_of_weights_that_begin_at_zero_are_no_finding() -> None:
+    """As in the exemplar demo: a rate that is right, and a few noisy losses up to a validation."""
+    head = nn.Linear(24, 1, bias=False)
+    nn.init.zeros_(head.weight)
+    optimizer = torch.optim.Adam(head.parameters(), lr=0.1)
+    watch = TrainingDebugger(say=lambda _: None).watch(head, optimizer)
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(9, 16, 24, generator=generator)
+    noisy = [0.30, 0.21, 0.18, 0.14, 0.16, 0.15, 0.26, 0.24, 0.39]  # as they came in that training
+    for step, batch in enumerate(watch.batches(list(inputs))):
+        loss = (head(batch) - batch.sum(1, keepdim=True)).square().mean()
+        watch.loss(loss.detach() * 0 + noisy[step])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    watch.validated(0.19)
+    assert watch.history.looks[3].step == 3
+    assert watch.finish() == []
 
 
 def test_where_and_what_and_since_when() -> None:

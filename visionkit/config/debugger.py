@@ -28,6 +28,7 @@ class DebuggerConfig:
     loss_drop: Fraction
     overfit: Rate
     overtrained: Positive
+    confused: Fraction
     imbalance: Annotated[float, Limits(minimum=1)]
     boxes_lost: Fraction
     waiting: Fraction

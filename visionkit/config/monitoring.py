@@ -38,6 +38,8 @@ class MonitorConfig:
     culprits: Positive
     queue: bool
     history: OptionalPath
+    season: Positive
+    forecast_chance: Annotated[float, Limits(minimum=0.0001, maximum=0.5)]
     engine: Engine
     accelerator: Accelerator
     seed: Count

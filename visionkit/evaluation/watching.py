@@ -66,8 +66,8 @@ def pictures_of(watched: Watched | None) -> list[tuple[str, str, Markup]]:
         ),
         (
             "Activations",
-            "What layers give in the first look (pale) and in the last, from large negative values "
-            "to large positive ones.",
+            "What layers give in the first look (faint) and in the last, from large negative "
+            "values to large positive ones.",
             histograms(series["histograms"]),
         ),
         (
@@ -82,7 +82,7 @@ def pictures_of(watched: Watched | None) -> list[tuple[str, str, Markup]]:
 def heat_map(
     layers: Sequence[str], steps: Sequence[int], values: Sequence[Sequence[float | None]]
 ) -> Markup:
-    """A cell for each of L layers and T steps, darker for larger values by their logarithm.
+    """A cell for each of L layers and T steps, stronger for larger values by their logarithm.
 
     Args:
         layers: (L,) names; beyond 60 they are thinned out evenly.
@@ -100,7 +100,7 @@ def heat_map(
         name, y = layers[row * every], row * _CELL
         rows.append(
             f'<text class="tick" x="{_SPARE - 5}" y="{y + 9}" text-anchor="end">'
-            f"{escape(name[-32:])}</text>"
+            f"{escape(_end(name, 32))}</text>"
         )
         rows += [
             f'<rect x="{_SPARE + column * width:.1f}" y="{y}" width="{width + 0.2:.1f}" '
@@ -114,9 +114,14 @@ def heat_map(
     ends = (
         f'<text class="tick" x="{_SPARE}" y="{foot}">step {steps[0]}</text>'
         f'<text class="tick" x="{_SPARE + _WIDTH}" y="{foot}" text-anchor="end">step {steps[-1]}'
-        f"; {10**low:.1g} pale to {10**high:.1g} dark</text>"
+        f"; {10**low:.1g} faint to {10**high:.1g} strong</text>"
     )
     return _svg(_SPARE + _WIDTH, foot + 4, "".join(rows) + ends)
+
+
+def _end(name: str, most: int) -> str:
+    """A layer's name, which is told by its end, with a sign where its beginning is cut."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
 def histograms(counts: Mapping[str, Sequence[Sequence[int]]]) -> Markup:
@@ -138,7 +143,7 @@ def histograms(counts: Mapping[str, Sequence[Sequence[int]]]) -> Markup:
                 for column, value in enumerate(one)
                 if value
             ]
-        parts.append(f'<text class="tick" x="{x}" y="{y + 52}">{escape(name[-28:])}</text>')
+        parts.append(f'<text class="tick" x="{x}" y="{y + 52}">{escape(_end(name, 28))}</text>')
     return _svg(700, 62.0 * -(-len(names) // 4), "".join(parts)) if names else Markup("")
 
 

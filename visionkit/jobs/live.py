@@ -13,7 +13,13 @@ from visionkit.config.monitoring import MonitorConfig
 from visionkit.data.images import ImageError, find_images, read_image
 from visionkit.data.problems import Problem
 from visionkit.flywheel.catalog import open_catalog
-from visionkit.inference.video.opening import VIDEO_SUFFIXES, VideoError, find_videos, is_stream
+from visionkit.inference.video.opening import (
+    VIDEO_SUFFIXES,
+    VideoError,
+    find_videos,
+    is_stream,
+    length_of,
+)
 from visionkit.inference.video.reader import Reading, read_frames
 from visionkit.inference.video.sampling import Rate
 from visionkit.jobs.catalogued import thumbnail_of
@@ -29,7 +35,7 @@ class LivePictures:
         files: (name, file) of pictures.
         videos: of which frames are looked at.
         frame_seconds: between them.
-        most: frames of all videos at most, the first.
+        most: frames of all videos at most.
         uris: name of a picture -> its file; frames have none.
         small: name -> small JPEG, of those that were read.
         problems: what could not be read.
@@ -84,12 +90,34 @@ def live_pictures(config: MonitorConfig) -> LivePictures:
         ValueError: no picture of the catalog is new enough.
     """
     if config.source is None:
-        return LivePictures(_drawn(_of_catalog(config), config))
-    if _is_video(config.source):
-        videos, _ = find_videos(config.source)
-        return LivePictures((), videos, config.frame_seconds, config.most)
-    files = [path.absolute().as_posix() for path in find_images(config.source)]
-    return LivePictures(_drawn([(file, file) for file in files], config))
+        files = _of_catalog(config)
+        return LivePictures(_drawn(files, most=config.most, seed=config.seed))
+    return source_pictures(
+        config.source, most=config.most, frame_seconds=config.frame_seconds, seed=config.seed
+    )
+
+
+def source_pictures(source: str, *, most: int, frame_seconds: float, seed: int = 0) -> LivePictures:
+    """Pictures of a folder, or frames of videos.
+
+    Args:
+        source: a picture, a folder, a glob, a video or a folder of videos.
+        most: pictures at most: drawn at random of files, and spread evenly over videos.
+        frame_seconds: between frames at least.
+        seed: of the draw.
+
+    Raises:
+        FileNotFoundError: there is no such path, or nothing in it.
+    """
+    if _is_video(source):
+        videos, _ = find_videos(source)
+        lengths = [length_of(video) for video in videos]
+        known = sum(length for length in lengths if length is not None)
+        # One more a video, since each begins with a frame.
+        apart = max(frame_seconds, known / max(most - len(videos), 1))
+        return LivePictures((), videos, apart, most)
+    files = [path.absolute().as_posix() for path in find_images(source)]
+    return LivePictures(_drawn([(file, file) for file in files], most=most, seed=seed))
 
 
 def _is_video(source: str) -> bool:
@@ -122,8 +150,8 @@ def _time(text: str) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def _drawn(files: Sequence[tuple[str, str]], config: MonitorConfig) -> list[tuple[str, str]]:
-    if len(files) <= config.most:
+def _drawn(files: Sequence[tuple[str, str]], *, most: int, seed: int) -> list[tuple[str, str]]:
+    if len(files) <= most:
         return list(files)
-    rows = np.random.default_rng(config.seed).choice(len(files), config.most, replace=False)
+    rows = np.random.default_rng(seed).choice(len(files), most, replace=False)
     return [files[row] for row in sorted(rows.tolist())]

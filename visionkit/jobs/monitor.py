@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,31 +11,30 @@ from pathlib import Path
 import numpy as np
 
 from visionkit.config.monitoring import MonitorConfig
-from visionkit.data.images import ImageError, content_hash, read_image
+from visionkit.data.images import content_hash, read_image
 from visionkit.evaluation.outcomes import FloatArray
-from visionkit.evaluation.summary import counted, json_value, percent
-from visionkit.files import write_json, write_text
+from visionkit.evaluation.summary import counted, percent
 from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.flywheel.queue.carriers import write_carriers
 from visionkit.inference.prediction import chosen_tasks
 from visionkit.inference.predictor import Predictor
-from visionkit.jobs.catalogued import thumbnail_of
-from visionkit.jobs.live import LivePictures, live_pictures
+from visionkit.jobs.drift_files import PAGE_NAME, typical_pictures, write_drift_files
+from visionkit.jobs.live import LivePictures, live_pictures, source_pictures
 from visionkit.jobs.observing import embedder_of, names_of, observe
-from visionkit.jobs.reference import reference_of_folder
+from visionkit.jobs.reference import reference_of_source
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, say, say_next, say_table
 from visionkit.monitoring.accuracy import Estimate, estimated_accuracy
 from visionkit.monitoring.comparison import Comparison, ComparisonSettings, compare
+from visionkit.monitoring.counts import Foreseen, counts_of, foreseen_counts
 from visionkit.monitoring.culprits import shift_scores
+from visionkit.monitoring.forecast import has_ladder
 from visionkit.monitoring.observed import Observed
-from visionkit.monitoring.page import Carrier, DriftPage, write_drift_page
-from visionkit.monitoring.prometheus import prometheus_text
+from visionkit.monitoring.page import Carrier, DriftPage
 from visionkit.monitoring.reference import Reference, keep_reference, read_reference
-from visionkit.monitoring.windows import Window, add_window, window_of
+from visionkit.monitoring.windows import Window, add_window, read_windows, window_of
 from visionkit.types import Sample
 
-JSON_NAME, PAGE_NAME, PROMETHEUS_NAME = "drift.json", "drift.html", "drift.prom"
 STATUS = {"fine": 0, "watch": 4, "act": 5}
 """Verdict -> exit status."""
 _SHOWN = 8
@@ -57,30 +57,54 @@ def monitor(config: MonitorConfig, run_folder: Path) -> Summary:
     _check_embedder(reference, predictor, config)
     tasks = _tasks(reference, predictor, config)
     pictures = live_pictures(config)
-    live = observe(predictor, pictures, tasks)
+    found: Counter[tuple[str, str]] = Counter()
+    live = observe(predictor, pictures, tasks, found=found)
     keep_problems(pictures.problems, run_folder)
     comparison = compare(reference.observed, live, _settings(config))
     estimate = estimated_accuracy(reference.observed, live, seed=config.seed)
     comparison = _with_accuracy(comparison, estimate, config)
+    now = time.strftime("%Y-%m-%d %H:%M")
+    window = window_of(comparison, estimate, live, time=now, counts=counts_of(live, found))
+    foreseen = _foreseen(window, config)
+    comparison = _with_counts(comparison, foreseen)
+    window = replace(window, verdict=comparison.verdict)
+    windows = [] if config.history is None else add_window(config.history, window)
     carriers = _carriers(comparison, reference.observed, live, config)
-    _write(config, run_folder, comparison, estimate, carriers, reference, live, pictures)
+    page = DriftPage(
+        comparison=comparison,
+        estimate=estimate,
+        carriers=carriers,
+        reference=reference.observed,
+        live=live,
+        shown=pictures.small,
+        typical=typical_pictures(reference, config.seed),
+        bundle=config.bundle,
+        source=str(config.source or config.catalog),
+        reference_words=reference.words,
+        created=now,
+        windows=windows,
+        foreseen=foreseen,
+    )
+    write_drift_files(run_folder, page)
     if config.queue and config.catalog is not None:
         _queue(open_catalog(config.catalog), carriers, pictures)
-    _say(comparison, estimate, run_folder, config)
+    _say(page, run_folder)
+    return _summary(page, run_folder, unread=len(pictures.problems))
+
+
+def _summary(page: DriftPage, run_folder: Path, *, unread: int) -> Summary:
+    comparison, estimate = page.comparison, page.estimate
     figures = {
-        "pictures": float(len(live)),
+        "pictures": float(comparison.pictures[1]),
         "chance": comparison.chance,
         "findings": float(len(comparison.findings)),
         "largest_effect": max((test.effect for test in comparison.findings), default=0.0),
     }
     if estimate is not None:
         figures |= {"estimated_accuracy": estimate.live, "reference_accuracy": estimate.reference}
-    return Summary(
-        run_folder,
-        figures,
-        unread=len(pictures.problems),
-        exit_status=STATUS[comparison.verdict],
-    )
+    if page.foreseen:
+        figures["counts_off"] = float(sum(one.is_off for one in page.foreseen))
+    return Summary(run_folder, figures, unread=unread, exit_status=STATUS[comparison.verdict])
 
 
 def _check(config: MonitorConfig) -> None:
@@ -95,19 +119,24 @@ def _check(config: MonitorConfig) -> None:
 
 def _make_reference(config: MonitorConfig, run_folder: Path) -> Summary:
     predictor = Predictor.load(config.bundle, device=config.accelerator, engine=config.engine)
-    made, problems = reference_of_folder(
-        predictor,
-        str(config.reference),
-        tasks=chosen_tasks(config.tasks, predictor.tasks),
-        most=config.most,
-        keep_pictures=config.keep_pictures,
-        seed=config.seed,
+    source = str(config.reference)
+    pictures = source_pictures(
+        source, most=config.most, frame_seconds=config.frame_seconds, seed=config.seed
     )
-    keep_problems(problems, run_folder)
+    made = reference_of_source(
+        predictor,
+        pictures,
+        tasks=chosen_tasks(config.tasks, predictor.tasks),
+        keep_pictures=config.keep_pictures,
+        words=source,
+    )
+    keep_problems(pictures.problems, run_folder)
     keep_reference(config.bundle, made)
     say(f"{counted(len(made.observed), 'picture')} are the reference of {config.bundle} now.")
     say_next(["monitor", f"bundle={config.bundle}", "source=PICTURES"])
-    return Summary(run_folder, {"pictures": float(len(made.observed))}, unread=len(problems))
+    return Summary(
+        run_folder, {"pictures": float(len(made.observed))}, unread=len(pictures.problems)
+    )
 
 
 def _check_embedder(reference: Reference, predictor: Predictor, config: MonitorConfig) -> None:
@@ -150,11 +179,32 @@ def _with_accuracy(
     return replace(comparison, verdict="act") if lost >= config.act_accuracy else comparison
 
 
+def _foreseen(window: Window, config: MonitorConfig) -> list[Foreseen]:
+    """What the counts of this run should have been, by the history's runs before it."""
+    if config.history is None:
+        return []
+    past = read_windows(config.history)
+    foreseen = foreseen_counts(past, window, season=config.season, chance=config.forecast_chance)
+    if foreseen and not has_ladder():
+        say(
+            "Counts are foreseen by those of a season ago alone; pip install visionkit[forecast] "
+            "tries better ways, too."
+        )
+    return foreseen
+
+
+def _with_counts(comparison: Comparison, foreseen: Sequence[Foreseen]) -> Comparison:
+    """To be watched at least, where a count is far off its forecast."""
+    if comparison.verdict == "fine" and any(one.is_off for one in foreseen):
+        return replace(comparison, verdict="watch")
+    return comparison
+
+
 def _carriers(
     comparison: Comparison, reference: Observed, live: Observed, config: MonitorConfig
 ) -> list[Carrier]:
     """The pictures that carry the change most; none where there is no change."""
-    if comparison.verdict == "fine":
+    if not comparison.findings:
         return []
     scores = shift_scores(reference, live, most=config.most)
     order = np.argsort(-scores, kind="stable")[: config.culprits].tolist()
@@ -177,77 +227,6 @@ def _sentence(row: int, scores: FloatArray, reference: Observed, live: Observed)
     if name:
         return f"{words}: {name} is {value:.3g}, {most:.1f} standard deviations off."
     return f"{words}."
-
-
-def _write(
-    config: MonitorConfig,
-    run_folder: Path,
-    comparison: Comparison,
-    estimate: Estimate | None,
-    carriers: Sequence[Carrier],
-    reference: Reference,
-    live: Observed,
-    pictures: LivePictures,
-) -> None:
-    content = {
-        "bundle": config.bundle,
-        "source": config.source or config.catalog,
-        "verdict": comparison.verdict,
-        "chance": comparison.chance,
-        "level": comparison.level,
-        "pictures": {"reference": comparison.pictures[0], "live": comparison.pictures[1]},
-        "tests": [json_value(test) for test in comparison.tests],
-        "not_compared": list(comparison.missing),
-        "estimated_accuracy": None if estimate is None else json_value(estimate),
-        "carriers": [json_value(carrier) for carrier in carriers],
-    }
-    write_json(run_folder / JSON_NAME, content)
-    now = time.strftime("%Y-%m-%d %H:%M")
-    windows: list[Window] = []
-    if config.history is not None:
-        window = window_of(comparison, estimate, live, time=now)
-        windows = add_window(config.history, window)
-    text = prometheus_text(comparison, estimate, bundle=config.bundle, seconds=time.time())
-    write_text(run_folder / PROMETHEUS_NAME, text)
-    write_drift_page(
-        run_folder / PAGE_NAME,
-        DriftPage(
-            comparison=comparison,
-            estimate=estimate,
-            carriers=carriers,
-            reference=reference.observed,
-            live=live,
-            shown=pictures.small,
-            typical=_typical(reference, config.seed),
-            bundle=config.bundle,
-            source=str(config.source or config.catalog),
-            reference_words=reference.words,
-            created=now,
-            windows=windows,
-        ),
-    )
-
-
-def _typical(reference: Reference, seed: int) -> dict[str, bytes]:
-    """Small pictures of the reference, drawn at random; none where none can be read any more."""
-    order = np.random.default_rng(seed).permutation(len(reference.observed.names))
-    found: dict[str, bytes] = {}
-    for name in (reference.observed.names[row] for row in order.tolist()):
-        if len(found) == _SHOWN:
-            break
-        small = reference.pictures.get(name) or _small_of(name)
-        if small:
-            found[name] = small
-    return found
-
-
-def _small_of(uri: str) -> bytes:
-    if not Path(uri).is_file():
-        return b""
-    try:
-        return thumbnail_of(read_image(uri))
-    except ImageError:
-        return b""
 
 
 def _queue(catalog: Catalog, carriers: Sequence[Carrier], pictures: LivePictures) -> None:
@@ -278,14 +257,16 @@ def _queue(catalog: Catalog, carriers: Sequence[Carrier], pictures: LivePictures
     say_next(["review", f"catalog={catalog.uri}"])
 
 
-def _say(
-    comparison: Comparison, estimate: Estimate | None, run_folder: Path, config: MonitorConfig
-) -> None:
+def _say(page: DriftPage, run_folder: Path) -> None:
+    comparison, estimate = page.comparison, page.estimate
     rows = [
         (test.name, f"{test.corrected:.3f}", f"{test.effect:.2f}", test.words)
         for test in comparison.tests[:_SHOWN]
     ]
     say_table("The most striking measures", ("measure", "chance", "effect", "what"), rows)
+    for one in page.foreseen:
+        if one.is_off:
+            say(one.words)
     usual, live = comparison.pictures
     words: Mapping[str, str] = {
         "fine": "Nothing has changed that these pictures can show.",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -57,13 +58,20 @@ class _Table:
         return Observed(tuple(self.names), vectors, numbers, kinds)
 
 
-def observe(predictor: Predictor, pictures: Iterable[Seen], tasks: Sequence[str]) -> Observed:
+def observe(
+    predictor: Predictor,
+    pictures: Iterable[Seen],
+    tasks: Sequence[str],
+    *,
+    found: Counter[tuple[str, str]] | None = None,
+) -> Observed:
     """What the predictor sees of the pictures.
 
     Args:
         predictor: of the bundle.
         pictures: held a few at once.
         tasks: heads that are asked; may be none.
+        found: (task, item or class) -> boxes; those of all pictures are added.
     """
     table = _Table()
     left = iter(pictures)
@@ -74,6 +82,8 @@ def observe(predictor: Predictor, pictures: Iterable[Seen], tasks: Sequence[str]
         answers = _answers(predictor, group, tasks)
         for each, answer in zip(group, answers, strict=True):
             table.rows.append(_row(each, answer, tasks))
+            if found is not None:
+                found.update(_boxes(answer))
     return table.finish(predictor.backbone.pooled_channels)
 
 
@@ -103,6 +113,13 @@ def _row(each: Seen, answer: Prediction, tasks: Sequence[str]) -> Measures:
     if "classification" in tasks:
         numbers["truth.right"] = _right(each, answer)
     return Measures(numbers, unknown.kinds | said.kinds)
+
+
+def _boxes(answer: Prediction) -> Iterator[tuple[str, str]]:
+    """(task, item or class) of each box."""
+    for task, boxes in (("exemplar", answer.exemplar), ("localization", answer.localization)):
+        names = () if boxes is None else boxes.data.get("class_name", ())
+        yield from ((task, str(name)) for name in names)
 
 
 def _right(each: Seen, answer: Prediction) -> float:

@@ -8,17 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from visionkit.data.images import MAX_PIXELS, ImageError, find_images, read_image
+from visionkit.data.images import MAX_PIXELS, ImageError, read_image
 from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted
 from visionkit.inference.predictor import Predictor
-from visionkit.jobs.catalogued import thumbnail_of
+from visionkit.jobs.live import LivePictures
 from visionkit.jobs.observing import Seen, embedder_of, names_of, observe
-from visionkit.jobs.terminal import progress, say
+from visionkit.jobs.terminal import keep_problems, progress, say
 from visionkit.monitoring.comparison import LEAST
 from visionkit.monitoring.reference import MOST, Reference, keep_reference
 from visionkit.types import Sample
 
+PROBLEMS_NAME = "reference_problems.csv"
+"""Beside the bundle: the training's own problems.csv tells of what was wrong with its data."""
 _ENOUGH = 300
 """Pictures that were held back, from which on none that was learned from is needed."""
 _SLOW = 30
@@ -58,10 +60,7 @@ def keep_training_reference(
     """
     rows = _chosen(kept, seed)
     if len(rows) < LEAST:
-        say(
-            f"No reference for monitor: {LEAST} pictures are needed, and there are {len(rows)}; "
-            f"visionkit monitor bundle={bundle} reference=FOLDER makes one."
-        )
+        _say_too_few(len(rows), bundle)
         return
     predictor = Predictor.load(bundle, device=device, engine="torch")
     tasks = predictor.tasks
@@ -78,63 +77,64 @@ def keep_training_reference(
 
         observed = observe(predictor, pictures(), tasks)
     words = f"{len(observed)} pictures of the training"
+    if problems:
+        lacking = f"{counted(len(problems), 'picture')} that could not be read again"
+        say(f"The reference for monitor is without {lacking}.")
+        keep_problems(problems, bundle.parent, name=PROBLEMS_NAME)
+        words += f", without {lacking}"
     made = Reference(
         observed,
         names_of(predictor, tasks),
         embedder_of(predictor),
         words,
     )
-    if len(observed) >= LEAST:
+    if len(observed) < LEAST:
+        _say_too_few(len(observed), bundle)
+    else:
         keep_reference(bundle, made)
         say(f"The bundle holds a reference of {counted(len(observed), 'picture')} for monitor.")
 
 
-def reference_of_folder(
+def _say_too_few(count: int, bundle: Path) -> None:
+    say(
+        f"No reference for monitor: {LEAST} pictures are needed, and there are {count}; "
+        f"visionkit monitor bundle={bundle} reference=FOLDER makes one."
+    )
+
+
+def reference_of_source(
     predictor: Predictor,
-    source: str,
+    pictures: LivePictures,
     *,
     tasks: Sequence[str],
-    most: int,
     keep_pictures: bool,
-    seed: int = 0,
-) -> tuple[Reference, list[Problem]]:
-    """A reference of pictures that are as they should be, and what could not be read.
+    words: str,
+) -> Reference:
+    """A reference of pictures that are as they should be.
 
     Args:
         predictor: of the bundle.
-        source: a folder or glob.
+        pictures: files, or frames of videos.
         tasks: heads that are asked.
-        most: pictures at most, drawn at random.
         keep_pictures: whether small copies are kept.
-        seed: of the draw.
+        words: where they come from.
 
     Raises:
-        FileNotFoundError: there is no picture.
         ValueError: fewer than 20 can be read.
     """
-    paths = [path.absolute().as_posix() for path in find_images(source)]
-    order = np.random.default_rng(seed).permutation(len(paths))[:most]
-    problems: list[Problem] = []
-    small: dict[str, bytes] = {}
-
-    def pictures() -> Iterator[Seen]:
-        for row in sorted(order.tolist()):
-            image = _read(paths[row], problems, MAX_PIXELS)
-            if image is not None:
-                if keep_pictures:
-                    small[paths[row]] = thumbnail_of(image)
-                yield Seen(paths[row], image)
-
-    observed = observe(predictor, pictures(), tasks)
+    observed = observe(predictor, pictures, tasks)
     if len(observed) < LEAST:
         raise ValueError(
             f"a reference must have at least {LEAST} pictures that can be read, got "
-            f"{len(observed)} of {len(paths)} [{source}]"
+            f"{len(observed)} [{words}]"
         )
-    names = names_of(predictor, tasks)
-    words = f"{len(observed)} pictures of {source}"
-    made = Reference(observed, names, embedder_of(predictor), words, small)
-    return made, problems
+    return Reference(
+        observed,
+        names_of(predictor, tasks),
+        embedder_of(predictor),
+        f"{len(observed)} pictures of {words}",
+        pictures.small if keep_pictures else {},
+    )
 
 
 def _chosen(kept: Kept, seed: int) -> list[tuple[Sample, bool]]:

@@ -8,17 +8,20 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from scipy import stats
 
 from visionkit.evaluation.outcomes import BoolArray, FloatArray, IntArray
 from visionkit.monitoring import statistics
 from visionkit.monitoring.correction import chances
 from visionkit.monitoring.observed import Observed, joined
+from visionkit.monitoring.properties import NOTICEABLE
 
 Verdict = Literal["fine", "watch", "act"]
 _FEW = 30  # random divisions that the usual effect is told from
 LEAST = 20
 """Pictures below which nothing can be said."""
 CLASSIFIER, DISCREPANCY = "embedding.classifier", "embedding.discrepancy"
+CROWDING = "embedding.crowding"
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,12 @@ class Test:
         chance: of so large a difference if nothing changed, of this test alone.
         corrected: the same of any of all the tests.
         effect: 0..1, above what chance makes of so few pictures. Of numbers the largest
-            difference of the shares below any value, of kinds half the sum of the differences of
+            difference of the shares below any value (less where a property of pictures changed
+            by less than can be seen), of kinds half the sum of the differences of
             shares, of the classifier how much better than by chance it tells a live picture from
-            one of the reference (2 AUC - 1), and of the discrepancy its square root against that
-            of two samples without anything in common.
+            one of the reference (2 AUC - 1), of the discrepancy its square root against that
+            of two samples without anything in common, and of crowding the share of live pictures
+            that lie among their own.
         reference, live: the mean of numbers; nan elsewhere.
         words: what changed, a sentence; "" where there is nothing to say.
     """
@@ -168,7 +173,7 @@ def _statistics(both: Observed, drawn: BoolArray) -> tuple[dict[str, FloatArray]
         values[name] = statistics.kolmogorov_smirnov(column, drawn)
         effect = abs(statistics.largest_step(column, drawn))
         usual = values[name][1:].mean() / max(float(values[name][0]), 1e-9) * effect
-        effects[name] = above_chance(effect, float(usual))
+        effects[name] = above_chance(effect, float(usual)) * _visible(name, column, drawn[0])
     for name, words in both.kinds.items():
         codes, _ = coded(words)
         many, one = statistics.share_differences(codes, drawn)
@@ -186,7 +191,26 @@ def _statistics(both: Observed, drawn: BoolArray) -> tuple[dict[str, FloatArray]
     values[DISCREPANCY] = discrepancy
     excess = max(float(discrepancy[0] - discrepancy[1:].mean()), 0.0)
     effects[DISCREPANCY] = min(1.0, float(np.sqrt(excess)))
+    crowds = statistics.crowding(both.embeddings, drawn)
+    values[CROWDING] = statistics.crowded(crowds)
+    shares = crowds.sum(axis=1) / np.maximum(drawn.sum(axis=1), 1)
+    effects[CROWDING] = above_chance(float(shares[0]), float(shares[1:].mean()))
     return values, effects
+
+
+def _visible(name: str, values: FloatArray, live: BoolArray) -> float:
+    """0..1: how much of what can just be seen a property of pictures changed; 1 of all else.
+
+    Where nothing else varies, as with a fixed camera, a grey level is all the difference there is.
+    """
+    least = NOTICEABLE.get(name.removeprefix("picture."))
+    known = np.isfinite(values)
+    if least is None or not name.startswith("picture."):
+        return 1.0
+    own, others = values[known & live], values[known & ~live]
+    if not len(own) or not len(others):
+        return 1.0
+    return min(1.0, float(stats.wasserstein_distance(own, others)) / least)
 
 
 def above_chance(effect: float, usual: float) -> float:
@@ -232,6 +256,11 @@ def _test(
         words = (
             "A classifier tells live pictures from those of the reference, "
             f"{100 * effect:.0f} % of the way from chance to always."
+        )
+    elif name == CROWDING:
+        words = (
+            f"About {100 * effect:.0f} % of the live pictures lie among other live ones, as where "
+            "something is new."
         )
     return Test(name, chance, corrected, effect, words=words)
 

@@ -16,8 +16,9 @@ from visionkit.evaluation.outcomes import FloatArray
 from visionkit.evaluation.page import write_page
 from visionkit.monitoring.accuracy import Estimate
 from visionkit.monitoring.comparison import Comparison, Test
+from visionkit.monitoring.counts import Foreseen
 from visionkit.monitoring.observed import Observed
-from visionkit.monitoring.windows import Window, bands_of, window_chart
+from visionkit.monitoring.windows import Band, Window, bands_of, window_chart
 
 _PAGE = files("visionkit.monitoring") / "drift_page"
 _BINS, _KINDS, _CHARTS = 24, 8, 12
@@ -58,6 +59,7 @@ class DriftPage:
         reference_words: what the pictures of the reference are.
         created: when, as text.
         windows: earlier comparisons and this one, where a history is kept.
+        foreseen: counts and what they should have been, those far off first.
     """
 
     comparison: Comparison
@@ -72,6 +74,7 @@ class DriftPage:
     reference_words: str = ""
     created: str = ""
     windows: Sequence[Window] = ()
+    foreseen: Sequence[Foreseen] = ()
 
 
 def write_drift_page(path: str | Path, page: DriftPage) -> Path:
@@ -91,6 +94,7 @@ def write_drift_page(path: str | Path, page: DriftPage) -> Path:
         "largest": max((test.effect for test in comparison.findings), default=0.0),
         "charts": charts[:_CHARTS],
         "over_time": _over_time(names, page),
+        "counts": _counts(page),
         "carriers": [(one, _uri(page.shown.get(one.name, b""))) for one in page.carriers],
         "typical": [(name, _uri(small)) for name, small in page.typical.items()],
     }
@@ -102,6 +106,19 @@ def _over_time(names: Sequence[str], page: DriftPage) -> list[tuple[str, Markup]
     bands = bands_of(page.reference, max(page.comparison.pictures[1], 1))
     charts = [(name, window_chart(name, page.windows, bands.get(name))) for name in names]
     return [(name, chart) for name, chart in charts if chart][:_CHARTS]
+
+
+def _counts(page: DriftPage) -> list[tuple[str, Markup]]:
+    """Counts over the windows, each with a bar where the last one should have been."""
+    return [
+        (
+            one.name,
+            window_chart(
+                one.name, page.windows, None, foreseen=Band(one.forecast.low, one.forecast.high)
+            ),
+        )
+        for one in page.foreseen[:_CHARTS]
+    ]
 
 
 def _column(test: Test) -> str:

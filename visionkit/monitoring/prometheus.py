@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from visionkit.monitoring.accuracy import Estimate
 from visionkit.monitoring.comparison import Comparison
+from visionkit.monitoring.counts import Foreseen
 
 _LEVELS = {"fine": 0, "watch": 1, "act": 2}
 
 
 def prometheus_text(
-    comparison: Comparison, estimate: Estimate | None, *, bundle: str, seconds: float
+    comparison: Comparison,
+    estimate: Estimate | None,
+    *,
+    bundle: str,
+    seconds: float,
+    foreseen: Sequence[Foreseen] = (),
 ) -> str:
     """Gauges, each with its help and type; the text ends with a line feed.
 
@@ -20,6 +26,7 @@ def prometheus_text(
         estimate: of the accuracy, or None.
         bundle: name of the bundle, a label of every gauge.
         seconds: when, since 1970.
+        foreseen: counts and what they should have been.
     """
     own = f'bundle="{_escaped(bundle)}"'
     tests = [(f'{own},measure="{_escaped(test.name)}"', test) for test in comparison.tests]
@@ -37,6 +44,14 @@ def prometheus_text(
     ]
     if estimate is not None:
         lines += _gauge("estimated_accuracy", "Without labels, 0 to 1", [(own, estimate.live)])
+    if foreseen:
+        counts = [(f'{own},count="{_escaped(one.name)}"', one) for one in foreseen]
+        lines += _gauge("count", "Finds a picture, or share", [(at, c.value) for at, c in counts])
+        lines += _gauge(
+            "count_off",
+            "1 where a count is far off its forecast",
+            [(at, c.is_off) for at, c in counts],
+        )
     return "\n".join(lines) + "\n"
 
 

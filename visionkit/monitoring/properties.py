@@ -20,6 +20,16 @@ PROPERTIES = {
     "blocks": "steps at the edges of 8 x 8 blocks against those within them, as a power of ten",
 }
 """Name -> what it says."""
+NOTICEABLE = {
+    "brightness": 0.02,
+    "contrast": 0.01,
+    "sharpness": 0.05,
+    "saturation": 0.02,
+    "red_green": 0.02,
+    "blue_yellow": 0.02,
+    "blocks": 0.05,
+}
+"""Name -> the change that can just be seen: five grey levels, or an eighth of a ratio."""
 _SIDE = 512  # pixels of the longer side at which light, colour and detail are measured
 _LEAST = 1e-4  # keeps logarithms of flat pictures finite
 

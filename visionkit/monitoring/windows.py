@@ -32,6 +32,7 @@ class Window:
         pictures: live ones.
         accuracy: as estimated, or None.
         means: measure -> mean of its live values.
+        counts: as of `counts_of`.
     """
 
     time: str
@@ -40,6 +41,7 @@ class Window:
     pictures: int
     accuracy: float | None = None
     means: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,22 @@ class Band:
 
 
 def window_of(
-    comparison: Comparison, estimate: Estimate | None, live: Observed, *, time: str
+    comparison: Comparison,
+    estimate: Estimate | None,
+    live: Observed,
+    *,
+    time: str,
+    counts: Mapping[str, float] | None = None,
 ) -> Window:
-    """The line of a comparison."""
+    """The line of a comparison.
+
+    Args:
+        comparison: what was found.
+        estimate: of the accuracy, or None.
+        live: what was compared.
+        time: as text.
+        counts: as of `counts_of`.
+    """
     means = {
         name: float(np.nanmean(values))
         for name, values in live.numbers.items()
@@ -61,7 +76,9 @@ def window_of(
     }
     accuracy = None if estimate is None else estimate.live
     pictures = comparison.pictures[1]
-    return Window(time, comparison.verdict, comparison.chance, pictures, accuracy, means)
+    return Window(
+        time, comparison.verdict, comparison.chance, pictures, accuracy, means, dict(counts or {})
+    )
 
 
 def bands_of(reference: Observed, pictures: int) -> dict[str, Band]:
@@ -116,12 +133,23 @@ def add_window(path: str | Path, window: Window) -> list[Window]:
     return windows
 
 
-def window_chart(name: str, windows: Sequence[Window], band: Band | None) -> Markup:
-    """A measure over the windows as inline SVG, with its band; "" where no window has it."""
-    points = [(k, w.means[name], w) for k, w in enumerate(windows) if name in w.means]
+def window_chart(
+    name: str, windows: Sequence[Window], band: Band | None, *, foreseen: Band | None = None
+) -> Markup:
+    """A measure or count over the windows as inline SVG; "" where no window has it.
+
+    Args:
+        name: of the measure or count.
+        windows: in their order.
+        band: drawn behind all of them.
+        foreseen: where the last one should have been, a bar at its place.
+    """
+    seen = [(k, {**w.counts, **w.means}, w) for k, w in enumerate(windows)]
+    points = [(k, values[name], w) for k, values, w in seen if name in values]
     if not points:
         return Markup("")
-    ends = [value for _, value, _ in points] + ([] if band is None else [band.low, band.high])
+    ends = [value for _, value, _ in points]
+    ends += [end for each in (band, foreseen) if each is not None for end in (each.low, each.high)]
     low, high = min(ends), max(ends)
     room = max(high - low, 1e-9)
 
@@ -137,6 +165,12 @@ def window_chart(name: str, windows: Sequence[Window], band: Band | None) -> Mar
         usual = (
             f'<rect class="band" x="44" width="260" y="{y(band.high):.1f}" '
             f'height="{y(band.low) - y(band.high):.1f}"/>'
+        )
+    if foreseen is not None:
+        last = x(points[-1][0])
+        usual += (
+            f'<line class="foreseen" x1="{last:.1f}" x2="{last:.1f}" '
+            f'y1="{y(foreseen.high):.1f}" y2="{y(foreseen.low):.1f}"/>'
         )
     dots = "".join(
         f'<circle class="dot" cx="{x(place):.1f}" cy="{y(value):.1f}" r="3">'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
+from visionkit.training.debugger.classes import NamedClasses
 from visionkit.training.debugger.findings import Finding
 from visionkit.training.debugger.settings import DebuggerSettings
 from visionkit.training.debugger.watch import TrainingWatch
 
 _VALIDATION = ("val/loss", "val_loss", "valid_loss", "validation_loss")
+_FIGURES = ("val/ap", "val/accuracy", "val_acc", "val_accuracy", "val_map")  # more is better
 _NOT_FINITE = ("finite", "nan", "inf")  # words of the errors that say so
 
 
@@ -29,6 +31,8 @@ class TrainingDebugger(Callback):
         folder: where `findings.json` is written; None is the trainer's `default_root_dir`.
         frozen: beginnings of the names of tensors that are meant to stay as they are, beside those
             that have no gradient.
+        class_weights: (K,) how much pictures of each class count in the loss; None takes what the
+            model's own modules say, such as a criterion within it.
         say: called with each new finding; None prints it.
         write: whether anything is written.
 
@@ -42,13 +46,15 @@ class TrainingDebugger(Callback):
         *,
         folder: Path | None = None,
         frozen: Sequence[str] = (),
+        class_weights: Tensor | None = None,
         say: Callable[[Finding], None] | None = None,
         write: bool = True,
     ) -> None:
         self.settings = settings or DebuggerSettings()
         self.findings: list[Finding] = []
         self._folder, self._frozen, self._say = folder, tuple(frozen), say
-        self._write = write
+        self._write, self._class_weights = write, class_weights
+        self._named: NamedClasses | None = None
         self._watch: TrainingWatch | None = None
         self._batch: tuple[Any, int] | None = None
 
@@ -69,6 +75,7 @@ class TrainingDebugger(Callback):
             frozen_names=self._frozen,
             say=self._say,
             first_step=first_step,
+            class_weights=self._class_weights,
         )
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -119,14 +126,42 @@ class TrainingDebugger(Callback):
             if self._watch.stopped:
                 trainer.should_stop = True
 
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """A validation begins: how it names pictures is seen where the network says classes."""
+        if self._watch is not None and not trainer.sanity_checking:
+            self._named = NamedClasses(pl_module, max(self._watch.history.labels, default=-1) + 1)
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """A batch of a validation is over."""
+        if self._named is not None:
+            self._named.add(batch)
+
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """A validation is over."""
+        confusion = None if self._named is None else self._named.close()
+        self._named = None
         if self._watch is None or trainer.sanity_checking:
             return
-        metrics = trainer.callback_metrics
-        found = [float(metrics[name]) for name in _VALIDATION if name in metrics]
-        if found:
-            self._watch.validated(found[0])
+        loss = _first(trainer.callback_metrics, _VALIDATION)
+        figure = _first(trainer.callback_metrics, _FIGURES)
+        if (loss, figure, confusion) != (None, None, None):
+            self._watch.validated(loss, figure=figure, confusion=confusion)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Figures that other callbacks measured where there is no validation by Lightning."""
+        if self._watch is None or trainer.enable_validation:
+            return
+        figure = _first(trainer.callback_metrics, _FIGURES)
+        if figure is not None:
+            self._watch.validated(figure=figure)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """What was found is written."""
@@ -166,6 +201,11 @@ class TrainingDebugger(Callback):
 
     def _is_hopeless(self) -> bool:
         return any(finding.hopeless for finding in self.findings)
+
+
+def _first(metrics: Mapping[str, Tensor], names: Sequence[str]) -> float | None:
+    found = [float(metrics[name]) for name in names if name in metrics]
+    return found[0] if found else None
 
 
 @contextmanager

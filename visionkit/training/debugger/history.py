@@ -121,6 +121,10 @@ class History:
         looks: in their order.
         losses: (step, loss) of every step.
         validation: (step, loss) of every validation.
+        measured: (step, figure) of every validation that has one: 0 or more, and more is better.
+        confusion: of the last validations, (K, K) int64 how many of each class (row) were named
+            as each.
+        class_weights: class -> how much its pictures count in the loss; empty where all are equal.
         waits, seconds: of each step: waiting for its batch, and all of it; both of steps that
             follow another one of the same epoch.
         fan_in: name of a matrix -> how many values one of its outputs sums up.
@@ -132,6 +136,9 @@ class History:
         self.looks: list[Look] = []
         self.losses: list[tuple[int, float]] = []
         self.validation: list[tuple[int, float]] = []
+        self.measured: list[tuple[int, float]] = []
+        self.confusion: list[NDArray[np.int64]] = []
+        self.class_weights: dict[int, float] = {}
         self.waits: list[float] = []
         self.seconds: list[float] = []
         self.fan_in: dict[str, int] = {}

@@ -35,6 +35,7 @@ RULES: tuple[Rule, ...] = (
     data.starving,
     losses.loss_not_falling,
     losses.overfitting,
+    losses.confusion,
     losses.overtraining,
     losses.stalled,
 )

@@ -74,19 +74,23 @@ def labels_shuffled(history: History, settings: DebuggerSettings) -> Iterator[Fi
 
 
 def class_imbalance(history: History, settings: DebuggerSettings) -> Iterator[Finding]:
-    """The commonest class is drawn many times as often as the rarest."""
-    counts = history.labels
+    """The commonest class counts in the loss many times as much as the rarest.
+
+    What a sampler or weights of the loss even out is no finding.
+    """
+    counts, weights = history.labels, history.class_weights
     if len(counts) < 2 or sum(counts.values()) < _FEWEST_LABELS:
         return
-    rarest = min(counts, key=lambda label: counts[label])
+    counting = {label: count * weights.get(label, 1.0) for label, count in counts.items()}
+    rarest = min(counting, key=counting.__getitem__)
+    commonest = max(counting, key=counting.__getitem__)
     # As many as the rarest class may well have, so that few looks don't make it look rare.
     may_have = counts[rarest] + 2 * math.sqrt(counts[rarest]) + 1
-    ratio = max(counts.values()) / may_have
+    ratio = counting[commonest] / max(may_have * weights.get(rarest, 1.0), 1e-12)
     if ratio > settings.imbalance:
         yield Finding(
             "class_imbalance",
-            f"class {max(counts, key=lambda label: counts[label])} is drawn far more often than "
-            f"class {rarest}",
+            f"class {commonest} counts far more than class {rarest}",
             "data",
             history.looks[0].step,
             ratio,

@@ -13,6 +13,7 @@ from visionkit.training.debugger.settings import DebuggerSettings
 _ZERO_LOOKS = 3  # times `patience`: batches of backgrounds alone give some heads no gradient
 _MIDDLE = 0.5  # of the highest step size so far: warm-up and the end of a schedule don't count
 _NO_FALL = 0.02  # of the loss
+_SETTLED = 8  # steps after which updates and losses say something
 
 
 def all_zero(history: History, settings: DebuggerSettings) -> Iterator[Finding]:
@@ -157,7 +158,11 @@ def vanishing_gradient(history: History, settings: DebuggerSettings) -> Iterator
 
 
 def learning_rate(history: History, settings: DebuggerSettings) -> Iterator[Finding]:
-    """Steps are far too large, or far too small, for the weights, and the loss does not fall."""
+    """Steps are far too large, or far too small, for the weights, and the loss does not fall.
+
+    The first steps alone say neither: weights that begin near zero grow by large parts in health,
+    and the losses of few steps differ by their batches.
+    """
     rates = [look.rate for look in history.looks if np.isfinite(look.rate)]
     most = max(rates, default=0.0)
     looks = [
@@ -165,7 +170,9 @@ def learning_rate(history: History, settings: DebuggerSettings) -> Iterator[Find
         for look in history.looks
         if look.updates and not (np.isfinite(look.rate) and look.rate < _MIDDLE * most)
     ][-settings.patience :]
-    if len(looks) < settings.patience or len(history.losses) < 8 or _falls(history):
+    if len(looks) < settings.patience or looks[-1].step - history.looks[0].step < _SETTLED:
+        return
+    if len(history.losses) < _SETTLED or _falls(history):
         return
     sizes = [_middle_update(look, history.fan_in) for look in looks]
     too_large = min(sizes) > settings.largest_update

@@ -32,6 +32,7 @@ class DebuggerSettings:
         overfit: rise of the validation loss above its best, as a part, while the training loss
             falls.
         overtrained: validations without a better one.
+        confused: share of the validation pictures of a class that may be named as one other.
         imbalance: pictures of the commonest class as a multiple of those of the rarest.
         boxes_lost: share of the boxes that augmentation may push out or shrink away.
         waiting: share of the time that the network may wait for data.
@@ -58,6 +59,7 @@ class DebuggerSettings:
     loss_drop: float = 0.01
     overfit: float = 0.2
     overtrained: int = 15
+    confused: float = 0.5
     imbalance: float = 20.0
     boxes_lost: float = 0.3
     waiting: float = 0.6

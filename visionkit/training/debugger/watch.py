@@ -8,12 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from torch import Tensor, nn
 
 from visionkit.files import write_json
 from visionkit.training.debugger.batches import labels_of, read_batch
+from visionkit.training.debugger.classes import class_weights_of
 from visionkit.training.debugger.findings import FILE_NAME, Finding, write_findings
 from visionkit.training.debugger.flow import FlowRecorder, expected_ranges, watched_modules
 from visionkit.training.debugger.history import Batch, History, Look
@@ -52,6 +55,8 @@ class TrainingWatch:
             those that have no gradient.
         say: called with each new finding; None prints it.
         first_step: number of the first step, for a training that goes on.
+        class_weights: (K,) how much pictures of each class count in the loss; None takes what
+            the model's own modules say.
 
     Attributes:
         findings: so far, each rule's first one.
@@ -68,6 +73,7 @@ class TrainingWatch:
         frozen_names: Sequence[str] = (),
         say: Callable[[Finding], None] | None = None,
         first_step: int = 0,
+        class_weights: Tensor | None = None,
     ) -> None:
         self.settings = settings or DebuggerSettings()
         self.findings: list[Finding] = []
@@ -93,6 +99,8 @@ class TrainingWatch:
             for name, each in self._learning.items()
             if each.ndim > 1
         }
+        weights = class_weights_of(model) if class_weights is None else class_weights
+        self.history.class_weights = {} if weights is None else dict(enumerate(weights.tolist()))
         device = next(iter(model.parameters()), torch.zeros(())).device
         self.history.has_accelerator = device.type != "cpu"
         self._flow: FlowRecorder | None = None
@@ -182,10 +190,26 @@ class TrainingWatch:
         self._step += 1
         self._ended = time.monotonic()
 
-    def validated(self, loss: float) -> None:
-        """Tells the loss of a validation."""
-        if math.isfinite(loss):
+    def validated(
+        self,
+        loss: float | None = None,
+        *,
+        figure: float | None = None,
+        confusion: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Tells of a validation what is known of it.
+
+        Args:
+            loss: its loss.
+            figure: 0 or more, and more is better, such as the accuracy.
+            confusion: (K, K) int64 how many pictures of each class (row) were named as each.
+        """
+        if loss is not None and math.isfinite(loss):
             self.history.validation.append((self._step, loss))
+        if figure is not None and math.isfinite(figure):
+            self.history.measured.append((self._step, figure))
+        if confusion is not None:
+            self.history.confusion = [*self.history.confusion, confusion][-self.settings.patience :]
         self._ended = None
         self._check()
 
