@@ -295,7 +295,6 @@ def _tuned_note(tested: Tested) -> str:
 def _photos(name: str, folder: Path) -> Task:
     """A set of labelled.py with MobileNetV2, its pictures written as files."""
     given: LabelledSet = LABELLED[name]()
-    backbone = lambda: mobilenetv2((8, 16, 32), pooling="both").freeze().eval()  # noqa: E731
     count = 1 + int(max(given.train.labels.max(), given.test.labels.max()))
     return Task(
         name=name,
@@ -303,9 +302,13 @@ def _photos(name: str, folder: Path) -> Task:
         val=(),
         test=_files(given.test, folder / name / "test"),
         class_names=tuple(f"{label:03d}" for label in range(count)),
-        framing=Framing(backbone().image_size, "crop"),  # as `visionkit train` does
-        backbone=backbone,
+        framing=Framing(_mobilenetv2().image_size, "crop"),  # as `visionkit train` does
+        backbone=_mobilenetv2,
     )
+
+
+def _mobilenetv2() -> Backbone:
+    return mobilenetv2((8, 16, 32), pooling="both").freeze().eval()
 
 
 def _files(pictures: Pictures, folder: Path) -> tuple[Sample, ...]:

@@ -157,6 +157,23 @@ def test_one_picture_of_a_small_class_is_no_forgetting() -> None:
     assert verdict.promoted
 
 
+def test_a_loss_that_may_be_chance_is_said() -> None:
+    present = np.zeros((312, 3), bool)
+    present[:200, 0], present[200:212, 1], present[212:, 2] = True, True, True
+    before, after = present.copy(), present.copy()
+    before[:60] = [False, False, True]  # the champion is bad at the first class
+    after[200:203] = [True, False, False]  # three of the twelve of the second are lost: F1 18/21
+    champion = named_marks(present, before, NAMES[:3])
+    verdict = compare(champion, named_marks(present, after, NAMES[:3]))
+    assert verdict.promoted
+    assert verdict.words[-1] == (
+        "No class is forgotten beyond chance; too little of bee (1.00 to 0.86) is in the test "
+        "pictures to tell."
+    )
+    unspoiled = compare(champion, named_marks(present, present, NAMES[:3]))
+    assert unspoiled.words[-1] == "No class is forgotten."
+
+
 def test_a_class_that_one_does_not_know_counts_as_never_found() -> None:
     present, said = answers(0.9, seed=1)
     unknown = said.copy()

@@ -134,7 +134,10 @@ def compare(champion: Marks, challenger: Marks, contest: Contest | None = None) 
         interval=_span(totals, champion.pictures),
         chance=chance,
         changes=by_class,
-        words=_words(champion.figure, before, after, chance, reasons, champion.pictures),
+        words=(
+            *_words(champion.figure, before, after, chance, reasons, champion.pictures),
+            *([] if reasons else [_nothing_lost(by_class, contest)]),
+        ),
     )
 
 
@@ -272,16 +275,30 @@ def _reasons(
         )
     lost = [one for one in changes if one.forgotten]
     if lost:
-        named = ", ".join(
-            f"{one.name} ({number(one.champion)} to {number(one.challenger)})"
-            for one in lost[:_NAMED]
-        )
-        more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
         reasons.append(
             f"{counted(len(lost), 'class is', 'classes are')} forgotten, each by more than "
-            f"{contest.most_loss:g}: {named}{more}."
+            f"{contest.most_loss:g}: {_names(lost)}."
         )
     return reasons
+
+
+def _names(changes: Sequence[ClassChange]) -> str:
+    named = ", ".join(
+        f"{one.name} ({number(one.champion)} to {number(one.challenger)})"
+        for one in changes[:_NAMED]
+    )
+    return f"{named} and {len(changes) - _NAMED} more" if len(changes) > _NAMED else named
+
+
+def _nothing_lost(changes: Sequence[ClassChange], contest: Contest) -> str:
+    """What is known of the classes where none counts as forgotten."""
+    doubtful = [one for one in changes if one.change < -contest.most_loss]
+    if not doubtful:
+        return "No class is forgotten."
+    return (
+        f"No class is forgotten beyond chance; too little of {_names(doubtful)} is in the test "
+        "pictures to tell."
+    )
 
 
 def _too_low(figure: str, value: float, contest: Contest) -> str:
@@ -302,7 +319,6 @@ def _words(
     return (
         f"The challenger is promoted: {moved}; in {100 * chance:.3g} % of the draws of the test "
         "pictures it gains nothing.",
-        "No class is forgotten.",
     )
 
 

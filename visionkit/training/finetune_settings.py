@@ -35,8 +35,8 @@ class FinetuneSettings:
         average: decay a step of the average of the weights, which is what is kept.
         balance: against classes of few pictures: "none", "sampling" draws every class equally
             often, "weights" lets every class count the same in the loss.
-        mix: how pictures of a batch are mixed; chosen on Grocery's training pictures alone, of which
-            those taken last were held back.
+        mix: how pictures of a batch are mixed; chosen on Grocery's training pictures alone, of
+            which those taken last were held back.
         views: how a picture changes from epoch to epoch.
         gradient_clip: largest norm of the gradient; 0 clips nothing.
         accelerator, devices, precision: as Lightning's Trainer takes them.
