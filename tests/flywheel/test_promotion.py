@@ -161,7 +161,7 @@ def test_a_loss_that_may_be_chance_is_said() -> None:
     present = np.zeros((312, 3), bool)
     present[:200, 0], present[200:212, 1], present[212:, 2] = True, True, True
     before, after = present.copy(), present.copy()
-    before[:60] = [False, False, True]  # the champion is bad at the first class
+    before[:100] = [False, False, True]  # the champion is bad at the first class
     after[200:203] = [True, False, False]  # three of the twelve of the second are lost: F1 18/21
     champion = named_marks(present, before, NAMES[:3])
     verdict = compare(champion, named_marks(present, after, NAMES[:3]))
