@@ -1,6 +1,7 @@
 """How often drift is found where there is some, and where there is none, on real pictures.
 
     python benchmarks/drift.py [--draws 100] [--only grocery ...] [--check]
+    python benchmarks/drift.py --only peer --peer-python /path/to/peer/bin/python
 
 Embeddings, properties and answers are computed once and kept in runs/drift_benchmark; draws are
 made of them. Ridge and neighbours were chosen on Grocery with the shift of brightness, the test of
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from box_sets import bccd
+from drift_peer import against_evidently
 from labelled import grocery, hymenoptera, square
 from ledger import Ledger
 from numpy.typing import NDArray
@@ -41,6 +43,7 @@ from visionkit.types import Image
 RESULTS = Path(__file__).parent / "results" / "drift.csv"
 CACHE = Path("runs") / "drift_benchmark"
 LIVE, CULPRITS = 200, 20
+FEW = 50  # pictures in which not everything is found
 MOST = 1000  # pictures of a reference where classes come and go, as many as a bundle keeps
 _FOLDS = 3
 Numbers = NDArray[np.int64]
@@ -245,6 +248,35 @@ def class_shifts(bench: Bench, backbone: Backbone) -> None:
     bench.found("one new class", draw, note=f"it is {share} of what is live, coarse classes")
 
 
+def peer(bench: Bench, backbone: Backbone, reference: int, python: str | None) -> None:
+    """Evidently on fewer pictures, where not everything is found."""
+    if python is None:
+        print("needs --peer-python")
+        return
+    train = grocery().train
+    plain = seen("grocery", lambda: iter(train.images), backbone)
+    shifts = {
+        name: shifted_draw(
+            plain,
+            seen(f"grocery {name}", lambda change=change: map(change, train.images[::2]), backbone),
+            reference,
+        )
+        for name, change in SHIFTS.items()
+    }
+    labels = coarse()
+    of_class = labels == int(np.bincount(labels).argmax())
+    shifts["one class gone"] = gone_draw(plain, of_class, reference)
+    shifts["one new class"] = new_draw(plain, of_class, reference)
+
+    def unchanged(rng: np.random.Generator) -> tuple[Observed, Observed]:
+        order = rng.permutation(len(plain))
+        return plain.take(order[:reference]), plain.take(order[reference:])
+
+    against_evidently(
+        bench.ledger, unchanged, shifts, bench.settings, python, draws=bench.draws, live=FEW
+    )
+
+
 def strangers(bench: Bench, backbone: Backbone, reference: int) -> None:
     """Pictures of another source among those of Grocery, at its size."""
     train, insects = grocery().train, hymenoptera()
@@ -358,8 +390,9 @@ def main() -> int:
     parser.add_argument("--reference", type=int, default=300)
     parser.add_argument("--permutations", type=int, default=199)
     parser.add_argument(
-        "--only", nargs="*", help="grocery, classes, strangers, others, size, forecasts"
+        "--only", nargs="*", help="grocery, classes, strangers, others, size, forecasts, peer"
     )
+    parser.add_argument("--peer-python", help="python in whose environment evidently is")
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
     settings = ComparisonSettings(permutations=given.permutations)
@@ -372,6 +405,7 @@ def main() -> int:
         "others": lambda: other_shifts(bench, backbone),
         "size": lambda: size(bench),
         "forecasts": lambda: forecasts(bench.ledger, 40),
+        "peer": lambda: peer(bench, backbone, given.reference, given.peer_python),
     }
     for name in given.only or parts:
         parts[name]()
