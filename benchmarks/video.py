@@ -240,23 +240,22 @@ def _gallery(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: 
     for count, predictor in galleries.items():
         if count:
             predictor.finder.add(views[:count])
-    ratios: dict[int, list[float]] = {0: [], FEW_VIEWS: []}
+    seconds: dict[int, list[float]] = {count: [] for count in galleries}
     for _ in range(arguments.rounds):
-        seconds = {
-            count: _seconds(lambda own=predictor: [own.find(scene) for scene in scenes])
-            for count, predictor in galleries.items()
-        }
-        for count, found in ratios.items():
-            found.append(seconds[arguments.views] / seconds[count])
-    ledger.add(
-        f"{arguments.views} views: times the time a frame of an empty gallery",
-        statistics.median(ratios[0]),
-        at_most=1.2,
+        for count, predictor in galleries.items():
+            spent = _seconds(lambda own=predictor: [own.find(scene) for scene in scenes])
+            seconds[count].append(spent / len(scenes))
+    many = seconds[arguments.views]
+    note = ", ".join(
+        f"{statistics.median(found):.2f} s a frame with {count}" for count, found in seconds.items()
     )
-    ledger.add(
-        f"{arguments.views} views: times the time a frame of a gallery of {FEW_VIEWS}",
-        statistics.median(ratios[FEW_VIEWS]),
-    )
+    for count, name, bar in (
+        (0, "an empty gallery", 1.2),
+        (FEW_VIEWS, f"one of {FEW_VIEWS}", None),
+    ):
+        ratio = statistics.median(a / b for a, b in zip(many, seconds[count], strict=True))
+        title = f"{arguments.views} views: times the time a frame of {name}"
+        ledger.add(title, ratio, at_most=bar, note=note)
 
 
 def _reuse(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:

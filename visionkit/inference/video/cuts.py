@@ -49,8 +49,7 @@ class Changes:
 
         None for the first. Rounded, so that it is the same when it was written and read.
         """
-        parts = cv2.resize(self._picture(frame), (_GRID, _GRID), interpolation=cv2.INTER_AREA)
-        now, before = parts.astype(np.float32), self._before
+        now, before = _parts(self._picture(frame)), self._before
         self._before = now
         return None if before is None else round(float(np.abs(now - before).mean()), 2)
 
@@ -60,6 +59,13 @@ class Changes:
             return frame.image
         height, width = lay(*frame.size, self._framing)[0]
         return frame.framed(self._framing)[0][:height, :width]
+
+
+def _parts(picture: Image) -> NDArray[np.float32]:
+    """(8, 8, 3) mean colours; a rim of under 8 pixels is left out, as whole parts are quick."""
+    height, width = (max(side // _GRID * _GRID, 1) for side in picture.shape[:2])
+    whole = picture[:height, :width]
+    return cv2.resize(whole, (_GRID, _GRID), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def with_cuts(frames: Iterable[FramePrediction]) -> Iterator[tuple[FramePrediction, bool]]:

@@ -7,6 +7,7 @@ holding Python's lock, so that threads are enough; another process was slower.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import time
 import warnings
@@ -252,7 +253,7 @@ def _best_threads(
     if not tried:
         return Threads(1, max(1, cores - 1))
     decoding = (time.perf_counter() - start) / len(tried)
-    batch = tried[:size]
+    batch = tried[: math.ceil(size / 4)]  # a frame takes as long as in a whole batch
     with _network_threads(1):
         answer(batch)  # the first time takes longer
         start = time.perf_counter()
