@@ -104,18 +104,17 @@ def queue_of(
     video = {sample.id: _TIME.split(sample.uri)[0] for sample in samples}
     open_doubts = [
         doubts_by_margin(columns),
+        doubts_by_entropy(columns),
         doubts_by_heads(columns),
         doubts_by_frames(columns, video_of=video.__getitem__),
         doubts_by_geometry(columns),
     ]
-    entropy = doubts_by_entropy(columns)
     draws = audit_draws(ids, seed=settings.seed)
     audit = audit_of(draws, settings.audit)
     drift = _drift(ids, settings.drift)
     suspects = doubts_of_labels(columns, ids, truths) if settings.suspects else _none(len(ids))
     answered = np.fromiter((truths[name].revision > 0 for name in ids), np.bool_, len(ids))
     suspects = replace(suspects, weight=np.where(answered, 0.0, suspects.weight))
-    # Not of the entropy: of many classes it is high for most pictures, and blurs the margins.
     doubt = np.max([each.weight for each in open_doubts], axis=0, initial=0.0)
     seen = np.bincount(columns.picture, minlength=len(ids)) > 0
     doubt = np.maximum(np.where(seen, doubt, _UNKNOWN), drift.weight)
@@ -125,7 +124,7 @@ def queue_of(
     order = _with_audit(order, draws, (audit.weight > 0) & ~reviewed, settings.audit)
     order = order[: settings.most]
     coverage = Doubts("coverage", new, lambda picture: _coverage_words(new[picture]))
-    first = [suspects, *open_doubts, entropy, coverage, drift, audit]
+    first = [suspects, *open_doubts, coverage, drift, audit]
     return [
         Asked(ids[picture], float(len(order) - place), _reasons(picture, first, reviewed))
         for place, picture in enumerate(order.tolist())
