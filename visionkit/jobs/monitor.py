@@ -27,7 +27,7 @@ from visionkit.jobs.terminal import keep_problems, say, say_next, say_table
 from visionkit.monitoring.accuracy import Estimate, estimated_accuracy
 from visionkit.monitoring.comparison import Comparison, ComparisonSettings, compare
 from visionkit.monitoring.counts import Foreseen, counts_of, foreseen_counts
-from visionkit.monitoring.culprits import shift_scores
+from visionkit.monitoring.culprits import CARRIES, shift_scores
 from visionkit.monitoring.forecast import has_ladder
 from visionkit.monitoring.observed import Observed
 from visionkit.monitoring.page import Carrier, DriftPage
@@ -203,7 +203,7 @@ def _with_counts(comparison: Comparison, foreseen: Sequence[Foreseen]) -> Compar
 def _carriers(
     comparison: Comparison, reference: Observed, live: Observed, config: MonitorConfig
 ) -> list[Carrier]:
-    """The pictures that carry the change most; none where there is no change."""
+    """The pictures that carry the change most; none where there is no change, or in no picture."""
     if not comparison.findings:
         return []
     scores = shift_scores(reference, live, most=config.most)
@@ -211,6 +211,7 @@ def _carriers(
     return [
         Carrier(live.names[row], float(scores[row]), _sentence(row, scores, reference, live))
         for row in order
+        if scores[row] > CARRIES
     ]
 
 

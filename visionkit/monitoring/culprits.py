@@ -8,9 +8,13 @@ from visionkit.evaluation.outcomes import FloatArray, IntArray
 from visionkit.monitoring import statistics
 from visionkit.monitoring.comparison import check_sides
 from visionkit.monitoring.observed import Embeddings, Observed
+from visionkit.monitoring.properties import NOTICEABLE
 
 NEIGHBOURS = 5
 """Pictures of the reference that one of its kind should lie near."""
+CARRIES = 2.3
+"""Score from which on a picture carries a shift: of two independent standard scores, 95 of 100 sums
+lie below."""
 
 
 def shift_scores(reference: Observed, live: Observed, *, most: int = 1000) -> FloatArray:
@@ -71,16 +75,18 @@ def _distance(points: Embeddings, centres: Embeddings, *, skip: int) -> FloatArr
 def _features(of: Observed, usual: Observed, names: list[str]) -> Embeddings:
     """(N, D + P) float32: embeddings and picture properties by the spread of the reference.
 
-    Properties together count as much as the embedding.
+    Properties together count as much as the embedding. One that hardly varies in the reference,
+    as colour in grey pictures, counts by what can just be seen.
     """
     columns = [of.embeddings]
     middles = [usual.embeddings]
+    least = [np.zeros(1), np.array([NOTICEABLE.get(n.removeprefix("picture."), 0) for n in names])]
     if names:
         columns.append(np.stack([of.numbers[name] for name in names], axis=1).astype(np.float32))
         middles.append(np.stack([usual.numbers[name] for name in names], axis=1).astype(np.float32))
     scaled = []
-    for block, middle in zip(columns, middles, strict=True):
-        spread = middle.std(axis=0)
+    for block, middle, seen in zip(columns, middles, least[: len(columns)], strict=True):
+        spread = np.maximum(middle.std(axis=0), seen)
         spread = np.where(spread > 1e-6, spread, 1.0)
         scaled.append((block - middle.mean(axis=0)) / spread / np.sqrt(block.shape[1]))
     return np.concatenate(scaled, axis=1).astype(np.float32)
