@@ -12,6 +12,7 @@ from visionkit.monitoring.properties import NOTICEABLE
 
 NEIGHBOURS = 5
 """Pictures of the reference that one of its kind should lie near."""
+_RATIO = 0.05  # of sizes and aspects, as a power of ten: an eighth, as NOTICEABLE has it
 CARRIES = 2.3
 """Score from which on a picture carries a shift: of two independent standard scores, 95 of 100 sums
 lie below."""
@@ -80,7 +81,10 @@ def _features(of: Observed, usual: Observed, names: list[str]) -> Embeddings:
     """
     columns = [of.embeddings]
     middles = [usual.embeddings]
-    least = [np.zeros(1), np.array([NOTICEABLE.get(n.removeprefix("picture."), 0) for n in names])]
+    least = [
+        np.zeros(1),
+        np.array([NOTICEABLE.get(n.removeprefix("picture."), _RATIO) for n in names]),
+    ]
     if names:
         columns.append(np.stack([of.numbers[name] for name in names], axis=1).astype(np.float32))
         middles.append(np.stack([usual.numbers[name] for name in names], axis=1).astype(np.float32))
