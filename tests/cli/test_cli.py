@@ -187,6 +187,21 @@ def test_a_wrong_path_leaves_no_run_and_the_right_one_can_follow(
     assert not list((tmp_path / "link").iterdir())
 
 
+def test_a_run_that_failed_before_it_made_anything_is_begun_anew(job: Job) -> None:
+    def fail(config: Any, folder: Path) -> None:
+        raise RuntimeError("a package is missing")
+
+    job.action = fail
+    words = ["train", "task=exemplar", "output=mine"]
+    assert main(words) == 1
+    assert record(Path("mine"))["status"] == "failed"
+    job.action = lambda config, folder: None
+    assert main(words) == 0
+    assert record(Path("mine"))["status"] == "finished"
+    assert not (Path("mine") / "error.txt").exists()
+    assert main(words) == 2
+
+
 def test_what_was_done_before_a_missing_file_stays(job: Job) -> None:
     def fail(config: Any, folder: Path) -> None:
         (folder / "half").touch()

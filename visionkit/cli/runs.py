@@ -117,6 +117,9 @@ def prepare_folder(output: str | None, name: str, *, overwrite: bool) -> Path:
 
 def _clear(folder: Path, overwrite: bool) -> None:
     record = read_record(folder)
+    made = {file.name for file in folder.iterdir()} - {RECORD_NAME, CONFIG_NAME, ERROR_NAME}
+    # A run that failed before it made anything, as for want of a package, is nothing to lose.
+    overwrite = overwrite or (record is not None and record.status == "failed" and not made)
     if record is None:
         raise FileExistsError(
             f"output={folder} holds files that are not a run of visionkit; choose another folder"
