@@ -81,22 +81,14 @@ def search_reference(
         head: whitened.
         settings: of the search.
     """
-    found = tuple(_search_all(templates, head, settings, pyramid) for pyramid in reference)
-    best = best_similarities(found, len(templates))
-    return SearchedReference(tuple(reference), found, best, sizes_against(reference, reference))
-
-
-def _search_all(
-    templates: Sequence[Template],
-    head: ExemplarHead,
-    settings: SearchSettings,
-    pyramid: ScenePyramid,
-) -> Candidates:
-    """What all templates find in a picture, whatever a gallery of their number is narrowed to."""
-    parts = []
+    parts: list[list[Candidates]] = [[] for _ in reference]
     for start in range(0, len(templates), _AT_ONCE):
         part = templates[start : start + _AT_ONCE]
-        whole = replace(settings, dense_views=len(part))
-        found = TemplateIndex(part, head, whole).search(pyramid, head)
-        parts.append(replace(found, template=found.template + start))
-    return concatenate(parts)
+        # None of them is left out, whatever a gallery of their number is narrowed to.
+        index = TemplateIndex(part, head, replace(settings, dense_views=len(part)))
+        for own, pyramid in zip(parts, reference, strict=True):
+            candidates = index.search(pyramid, head)
+            own.append(replace(candidates, template=candidates.template + start))
+    found = tuple(concatenate(own) for own in parts)
+    best = best_similarities(found, len(templates))
+    return SearchedReference(tuple(reference), found, best, sizes_against(reference, reference))
