@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,15 +119,12 @@ class TemplateIndex:
         self._groups = [_group(templates, members, head, settings) for members in by_shape.values()]
         self._coarse: CoarseIndex | None = None
         if len({template.view for template in templates}) > settings.dense_views:
-            first = {n for n, t in enumerate(templates) if t.cells == settings.template_cells[0]}
-            chosen = [
-                kept
-                for group in self._groups
-                if (kept := _take(group, np.isin(group.template, list(first))))
-            ]
+            first = [n for n, t in enumerate(templates) if t.cells == settings.template_cells[0]]
+            chosen = _those(self._groups, lambda group: np.isin(group.template, first))
             self._coarse = CoarseIndex([(group.kernels, group.view) for group in chosen])
         else:
-            self._whole = [_joined(self._groups), _joined(_without_small(self._groups))]
+            large = _those(self._groups, lambda group: ~group.is_small)
+            self._whole = [_joined(self._groups), _joined(large)]
 
     def search(self, pyramid: ScenePyramid, head: ExemplarHead) -> Candidates:
         """The best places of each template at each scale, in no particular order."""
@@ -156,9 +153,12 @@ class TemplateIndex:
         if self._coarse is None:
             return self._whole[min(number, 1)]
         views = self._coarse.best_views(embedded, self.settings.dense_views)
-        kept = (_take(group, np.isin(group.view, views)) for group in self._groups)
-        groups = [group for group in kept if group is not None]
-        return _joined(_without_small(groups) if number else groups)
+
+        def is_wanted(group: _Group) -> NDArray[np.bool_]:
+            chosen = np.isin(group.view, views)
+            return chosen & ~group.is_small if number else chosen
+
+        return _joined(_those(self._groups, is_wanted))
 
     def _search_group(
         self,
@@ -229,8 +229,9 @@ def _take(group: _Group, keep: NDArray[np.bool_]) -> _Group | None:
     )
 
 
-def _without_small(groups: Sequence[_Group]) -> list[_Group]:
-    kept = (_take(group, ~group.is_small) for group in groups)
+def _those(groups: Sequence[_Group], wanted: Callable[[_Group], NDArray[np.bool_]]) -> list[_Group]:
+    """The templates that are wanted, without the groups that none is left of."""
+    kept = (_take(group, wanted(group)) for group in groups)
     return [group for group in kept if group is not None]
 
 

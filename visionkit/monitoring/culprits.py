@@ -79,18 +79,17 @@ def _features(of: Observed, usual: Observed, names: list[str]) -> Embeddings:
     Properties together count as much as the embedding. One that hardly varies in the reference,
     as colour in grey pictures, counts by what can just be seen.
     """
-    columns = [of.embeddings]
-    middles = [usual.embeddings]
-    least = [
-        np.zeros(1),
-        np.array([NOTICEABLE.get(n.removeprefix("picture."), _RATIO) for n in names]),
-    ]
+    blocks = [(of.embeddings, usual.embeddings, np.zeros(1))]
     if names:
-        columns.append(np.stack([of.numbers[name] for name in names], axis=1).astype(np.float32))
-        middles.append(np.stack([usual.numbers[name] for name in names], axis=1).astype(np.float32))
+        own, others = (
+            np.stack([side.numbers[name] for name in names], axis=1).astype(np.float32)
+            for side in (of, usual)
+        )
+        seen = [NOTICEABLE.get(name.removeprefix("picture."), _RATIO) for name in names]
+        blocks.append((own, others, np.array(seen)))
     scaled = []
-    for block, middle, seen in zip(columns, middles, least[: len(columns)], strict=True):
-        spread = np.maximum(middle.std(axis=0), seen)
+    for block, middle, least in blocks:
+        spread = np.maximum(middle.std(axis=0), least)
         spread = np.where(spread > 1e-6, spread, 1.0)
         scaled.append((block - middle.mean(axis=0)) / spread / np.sqrt(block.shape[1]))
     return np.concatenate(scaled, axis=1).astype(np.float32)
