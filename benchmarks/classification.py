@@ -96,9 +96,7 @@ def main() -> int:
             print(f"\n{name}", flush=True)
             folder = Path(arguments.cache or scratch)
             BENCHMARKS[name](folder, ledger, arguments)
-    if ledger.short:
-        print("\nshort:", *ledger.short, sep="\n  ")
-    return 1 if arguments.check and ledger.short else 0
+    return ledger.exit_status(check=arguments.check)
 
 
 def _arguments() -> argparse.Namespace:

@@ -199,9 +199,7 @@ def main() -> int:
             threads=arguments.threads,
             resume=arguments.resume,
         )
-    if ledger.short:
-        print(f"Short: {', '.join(ledger.short)}")
-    return int(arguments.check and bool(ledger.short))
+    return ledger.exit_status(check=arguments.check)
 
 
 if __name__ == "__main__":

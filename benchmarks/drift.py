@@ -409,9 +409,7 @@ def main() -> int:
     }
     for name in given.only or parts:
         parts[name]()
-    if bench.ledger.short:
-        print(f"short: {', '.join(bench.ledger.short)}")
-    return 1 if given.check and bench.ledger.short else 0
+    return bench.ledger.exit_status(check=given.check)
 
 
 if __name__ == "__main__":

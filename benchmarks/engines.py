@@ -65,9 +65,7 @@ def main() -> int:
             print(f"\n{name}")
             (Path(folder) / name).mkdir()
             PARTS[name](Path(folder) / name, ledger, arguments)
-    if ledger.short:
-        print("\nshort:", *ledger.short, sep="\n  ")
-    return 1 if arguments.check and ledger.short else 0
+    return ledger.exit_status(check=arguments.check)
 
 
 def _arguments() -> argparse.Namespace:

@@ -66,9 +66,7 @@ def main() -> int:
                 _opencv_box(backbone, weights, ledger)
             else:
                 _set(name, backbone, weights, ledger, arguments)
-    if ledger.short:
-        print("\nshort:", *ledger.short, sep="\n  ")
-    return 1 if arguments.check and ledger.short else 0
+    return ledger.exit_status(check=arguments.check)
 
 
 def _arguments() -> argparse.Namespace:

@@ -75,9 +75,7 @@ def main() -> int:
         for name in arguments.only:
             print(f"\n{name}", flush=True)
             BENCHMARKS[name](Path(arguments.cache or scratch), ledger, arguments)
-    if ledger.short:
-        print("\nshort:", *ledger.short, sep="\n  ")
-    return 1 if arguments.check and ledger.short else 0
+    return ledger.exit_status(check=arguments.check)
 
 
 def _arguments() -> argparse.Namespace:

@@ -65,6 +65,12 @@ class Ledger:
             + ["" if goal is None else goal, verdict, note]
         )
 
+    def exit_status(self, *, check: bool) -> int:
+        """Prints the bars that were missed; 1 where there are some and they are checked, else 0."""
+        if self.short:
+            print("\nshort:", *self.short, sep="\n  ")
+        return 1 if check and self.short else 0
+
     def _append(self, values: list[object]) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not self.path.exists()

@@ -68,7 +68,7 @@ def main() -> int:
         # Each set's fastest turn: no turn of all sets is undisturbed.
         together = sum(np.sort(seconds, axis=0) for seconds in turns.values())
         _report(ledger, "all sets", sum(map(len, pictures.values())), together, barred=True)
-    return 1 if arguments.check and ledger.short else 0
+    return ledger.exit_status(check=arguments.check)
 
 
 def ours(paths: Sequence[Path], seed: int) -> Tensor:

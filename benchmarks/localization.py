@@ -74,9 +74,7 @@ def main() -> int:
             SPEEDS[name](ledger, arguments)
         else:
             _set(name, ledger, arguments)
-    if ledger.short:
-        print("\nshort:", *ledger.short, sep="\n  ")
-    return 1 if arguments.check and ledger.short else 0
+    return ledger.exit_status(check=arguments.check)
 
 
 def _arguments() -> argparse.Namespace:

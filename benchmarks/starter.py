@@ -63,9 +63,7 @@ def main() -> int:
             _classify(name, labels, arguments.weights, ledger)
         else:
             _find(name, labels, arguments, ledger)
-    if ledger.short:
-        print("\nshort:", *ledger.short, sep="\n  ")
-    return 1 if arguments.check and ledger.short else 0
+    return ledger.exit_status(check=arguments.check)
 
 
 def _arguments() -> argparse.Namespace:

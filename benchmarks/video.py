@@ -77,9 +77,7 @@ def main() -> int:
         for part in arguments.parts:
             print(f"\n{part}")
             _MEASURES[part](folder, bundle, arguments, ledger)
-    if ledger.short:
-        print("\nshort:", *ledger.short, sep="\n  ")
-    return 1 if arguments.check and ledger.short else 0
+    return ledger.exit_status(check=arguments.check)
 
 
 def _arguments() -> argparse.Namespace:
