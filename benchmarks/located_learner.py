@@ -1,4 +1,4 @@
-"""BCCD's pictures with a localization head on the frozen starter backbone."""
+"""BCCD's pictures with a localization head on the starter backbone."""
 
 from __future__ import annotations
 
@@ -43,12 +43,13 @@ class LocatedLearner:
         given: the set.
         steps: of each training.
         side: longer side of the frame, in pixels.
+        tuned: whether the backbone learns too.
     """
 
-    def __init__(self, given: BoxSet, *, steps: int, side: int) -> None:
-        self._given, self._steps = given, steps
+    def __init__(self, given: BoxSet, *, steps: int, side: int, tuned: bool = False) -> None:
+        self._given, self._steps, self._tuned = given, steps, tuned
         self._framing = Framing(frame_size(given.train, side), "letterbox")
-        self._backbone: Backbone = build_backbone(strides=_STRIDES).freeze().eval()
+        self._backbone = _new_backbone()
         self._head = self._new_head()
 
     def pool(self) -> Pool:
@@ -59,12 +60,14 @@ class LocatedLearner:
 
     def learn(self, samples: Sequence[Sample]) -> None:
         """Learns anew, from these alone."""
+        if self._tuned:
+            self._backbone = _new_backbone()
         self._head = self._new_head()
         epochs = max(1, round(self._steps / math.ceil(len(samples) / _BATCH)))
         settings = LocalizationSettings(
             max_epochs=epochs,
             batch_size=_BATCH,
-            freeze="all",
+            freeze="none" if self._tuned else "all",
             average=0.98,
             augment=replace(AUGMENT, flip_vertical=0.5),
             accelerator="auto",
@@ -129,3 +132,7 @@ class LocatedLearner:
         network = TorchNetwork(self._backbone, localization=self._head)
         images = [read_image(sample.uri) for sample in samples]
         return locate(network, self._head, images, self._framing)
+
+
+def _new_backbone() -> Backbone:
+    return build_backbone(strides=_STRIDES).freeze().eval()

@@ -16,7 +16,7 @@ from visionkit.matching.calibration import (
     relative_sizes,
     statistics_of_others,
 )
-from visionkit.matching.search import Candidates, no_candidates
+from visionkit.matching.candidates import Candidates, no_candidates
 
 GUMBEL_SCALE = 0.7797  # of a Gumbel distribution with standard deviation 1: sqrt(6) / pi
 

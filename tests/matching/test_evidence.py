@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.worlds import SETTINGS, reference, small_backbone, view
+from visionkit.matching.candidates import Candidates, no_candidates
 from visionkit.matching.evidence import Proposals, add_geometry, as_candidates, thin, unverified
 from visionkit.matching.geometry import Verified
-from visionkit.matching.search import Candidates, no_candidates
 from visionkit.matching.templates import build_templates
 
 CELLS = SETTINGS.search.template_cells[0]

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from visionkit.matching.candidates import Candidates, no_candidates
 from visionkit.matching.pairs import gather_pairs
 from visionkit.matching.pyramid import Level, ScenePyramid
-from visionkit.matching.search import Candidates, no_candidates
 from visionkit.matching.templates import Template
 
 CHANNELS = 3

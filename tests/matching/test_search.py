@@ -9,15 +9,10 @@ from numpy.typing import NDArray
 
 from tests.worlds import PYRAMID, SETTINGS, mark, new_head, photo, small_backbone
 from visionkit.heads.exemplar import ExemplarHead
+from visionkit.matching.candidates import Candidates, concatenate, no_candidates
 from visionkit.matching.gallery import make_view
 from visionkit.matching.pyramid import Level, ScenePyramid, scene_pyramid
-from visionkit.matching.search import (
-    Candidates,
-    SearchSettings,
-    TemplateIndex,
-    concatenate,
-    no_candidates,
-)
+from visionkit.matching.search import SearchSettings, TemplateIndex
 from visionkit.matching.templates import Template, build_templates
 
 CHANNELS = 6

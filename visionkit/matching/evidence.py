@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torchvision.ops import batched_nms
 
+from visionkit.matching.candidates import Candidates, concatenate
 from visionkit.matching.geometry import Verified
 from visionkit.matching.pyramid import ScenePyramid
-from visionkit.matching.search import Candidates, concatenate
 from visionkit.matching.templates import Template
 
 _INLIER_WEIGHT = 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import supervision as sv
@@ -11,7 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from visionkit.heads.exemplar import SCORE_OFFSET, ExemplarHead, Pairs
-from visionkit.matching.calibration import BackgroundStatistics, item_rate, item_thresholds
+from visionkit.matching.calibration import (
+    BackgroundStatistics,
+    chance_prior,
+    item_rate,
+    item_thresholds,
+)
+from visionkit.matching.candidates import Candidates, no_candidates
 from visionkit.matching.evidence import Proposals, add_geometry, as_candidates, thin, unverified
 from visionkit.matching.gallery import Gallery, View
 from visionkit.matching.geometry import GeometryIndex, GeometrySettings, Points, Verified
@@ -31,7 +38,7 @@ from visionkit.matching.results import (
     names_at,
     runners_up,
 )
-from visionkit.matching.search import Candidates, SearchSettings, TemplateIndex, no_candidates
+from visionkit.matching.search import SearchSettings, TemplateIndex
 from visionkit.matching.templates import Template, build_templates
 from visionkit.models.backbone import Backbone
 from visionkit.models.weights import starter_comparison
@@ -258,18 +265,19 @@ class Finder:
                 lest they match themselves.
         """
         pyramid = self.pyramid(image)
+        size = sizes_against(self.reference, [pyramid])[0]
         candidates = no_candidates()
         if self.settings.use_correlation and self.templates:
-            candidates = self._index.search(pyramid, self.head)
+            prior = partial(self.statistics.above, size=size)
+            candidates = self._index.search(pyramid, self.head, prior)
         if without and len(candidates):
             hidden = np.isin(self._view_of_template[candidates.template], list(without))
             candidates = candidates.take(~hidden)
-        size = sizes_against(self.reference, [pyramid])[0]
         found = unverified(candidates, self.statistics.standardise(candidates, size), pyramid)
         found = thin(found, self.items_of(candidates), self.settings.candidates)
         if self._points is None:
             return found
-        verified = self._points.verify(image, self._views_to_verify(found.candidates, without))
+        verified = self._verify(self._points, image, found, without)
         return self._with_geometry(found, verified) if len(verified) else found
 
     def pairs(self, proposals: Proposals) -> Pairs:
@@ -354,16 +362,24 @@ class Finder:
         odds = proposals.prior - SCORE_OFFSET
         return proposals.candidates.boxes, torch.from_numpy(odds).sigmoid().float().numpy()
 
-    def _views_to_verify(
-        self, candidates: Candidates, without: Collection[int]
-    ) -> NDArray[np.int64]:
-        """All views of a small gallery, of a large one the best that correlation proposes."""
+    def _verify(
+        self, points: GeometryIndex, image: Image, found: Proposals, without: Collection[int]
+    ) -> Verified:
+        """All views of a small gallery, of a large one the best that correlation proposes.
+
+        Of thousands, those that it finds better than by chance, and only around there.
+        """
         views = np.arange(len(self.gallery.views))
-        limit = self.settings.geometry.verified_views
+        limit, around = self.settings.geometry.verified_views, None
         if len(views) > limit and self.settings.use_correlation:
-            proposed = self._view_of_template[candidates.template]  # the best first
-            views = np.sort(proposed[np.sort(np.unique(proposed, return_index=True)[1])[:limit]])
-        return np.setdiff1d(views, list(without)).astype(np.int64)
+            chance = chance_prior(len(views))
+            is_likely = (found.prior >= chance) | (chance <= 0)
+            proposed = self._view_of_template[found.candidates.template[is_likely]]
+            first = np.sort(np.unique(proposed, return_index=True)[1])  # the best come first
+            views = np.sort(proposed[first[:limit]])
+            if chance > 0:
+                around = found.candidates.boxes[is_likely][np.isin(proposed, views)]
+        return points.verify(image, np.setdiff1d(views, list(without)).astype(np.int64), around)
 
     def _with_geometry(self, found: Proposals, verified: Verified) -> Proposals:
         cells = self.settings.search.template_cells[0]

@@ -10,7 +10,7 @@ matcher called view by view.
 from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from visionkit.matching.gallery import View
+from visionkit.matching.regions import parts_around
 from visionkit.matching.templates import on_calm_ground
 from visionkit.types import BoxArray, Image
 
@@ -124,17 +125,20 @@ class GeometryIndex:
         descriptors = np.concatenate([entry.descriptors for entry in points] or [empty_descriptors])
         self._descriptors = torch.from_numpy(descriptors)
 
-    def verify(self, image: Image, views: NDArray[np.int64]) -> Verified:
+    def verify(
+        self, image: Image, views: NDArray[np.int64], around: BoxArray | None = None
+    ) -> Verified:
         """Where the views lie in the scene.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             views: (K,) different indices of the views to look for, ascending.
+            around: (N, 4) float32 xyxy of the places that are looked at; None looks everywhere.
         """
         chosen = views[np.diff(self._starts)[views] >= _MIN_POINTS]
         if not len(chosen):
             return _nothing()
-        scene = scene_points(image, self.settings)
+        scene = scene_points(image, self.settings, around)
         if len(scene.xy) < _MIN_POINTS:
             return _nothing()
         rows = np.concatenate([np.arange(*self._starts[[v, v + 1]]) for v in chosen])
@@ -186,11 +190,29 @@ class GeometryIndex:
         return planes
 
 
-def scene_points(image: Image, settings: GeometrySettings) -> Points:
-    """Local features of a scene."""
+def scene_points(
+    image: Image, settings: GeometrySettings, around: BoxArray | None = None
+) -> Points:
+    """Local features of a scene.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        settings: of what size it is seen at, and how many are kept.
+        around: (N, 4) float32 xyxy of the places that are looked at; None looks everywhere.
+    """
     longest = max(image.shape[:2])
     side = min(max(longest, settings.scene_side), settings.max_scene_side)
-    return _points(image, side / longest, settings.keypoints)
+    if around is None:
+        return _points(image, side / longest, settings.keypoints)
+    parts = []
+    for rows, columns in parts_around(around, image.shape[:2]):
+        found = _points(image[rows, columns], side / longest, settings.keypoints)
+        corner = np.array([columns.start, rows.start], np.float32)
+        parts.append(replace(found, xy=found.xy + corner))
+    return Points(
+        np.concatenate([np.zeros((0, 2), np.float32), *(part.xy for part in parts)]),
+        np.concatenate([np.zeros((0, 128), np.float32), *(part.descriptors for part in parts)]),
+    )
 
 
 def view_points(view: View, settings: GeometrySettings) -> Points:

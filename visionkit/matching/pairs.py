@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torchvision.ops import roi_align
 
 from visionkit.heads.exemplar import SCENE_CELLS, VIEW_CELLS, Pairs
+from visionkit.matching.candidates import Candidates
 from visionkit.matching.pyramid import ScenePyramid
-from visionkit.matching.search import Candidates
 from visionkit.matching.templates import Template
 
 

@@ -16,8 +16,9 @@ from visionkit.matching.calibration import (
     relative_sizes,
     statistics_of_others,
 )
+from visionkit.matching.candidates import Candidates, concatenate
 from visionkit.matching.pyramid import ScenePyramid
-from visionkit.matching.search import Candidates, SearchSettings, TemplateIndex, concatenate
+from visionkit.matching.search import SearchSettings, TemplateIndex
 from visionkit.matching.templates import Template
 
 _AT_ONCE = 384

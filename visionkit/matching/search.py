@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,13 +11,33 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from visionkit.heads.exemplar import ExemplarHead
+from visionkit.matching.calibration import chance_prior
+from visionkit.matching.candidates import Candidates, concatenate
+from visionkit.matching.closeup import closest
+from visionkit.matching.kernels import Kernels
+from visionkit.matching.peaks import highest_peaks
 from visionkit.matching.pyramid import Level, ScenePyramid
-from visionkit.matching.shortlist import CoarseIndex
+from visionkit.matching.shortlist import CoarseIndex, CoarseLook, Glimpses, Prior
 from visionkit.matching.templates import Template
-from visionkit.types import BoxArray
 
 _PAD = 1
 """Cells that a template may reach beyond the scene, for items at its rim."""
+_BLURRED = 1.0
+"""Standard deviations by which what fits looks worse in means of cells, at least: 99.5 % of
+FlickrLogos-27's second subset among 10,000 drawn marks does, and half of it by 1.5."""
+_TRIED = 64
+"""Views of a large gallery that are tried at their likeliest place of a scale before all others."""
+_BELOW_CHANCE = 2.0
+"""Standard deviations below the best place that a gallery of that size has by chance, from which on
+places are looked at no closer."""
+_FEW = 8
+"""Views below which looking around likely places is cheaper than a convolution."""
+
+
+def _similarity(
+    similarity: NDArray[np.float32], template: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    return similarity
 
 
 @dataclass(frozen=True)
@@ -47,61 +66,27 @@ class SearchSettings:
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """Places that resemble a view; N may be 0.
+class _Found:
+    """The best places of T templates at one scale, P of each.
 
     Attributes:
-        boxes: (N, 4) float32 xyxy, pixels of the scene; may reach beyond it.
-        similarity: (N,) float32, mean cosine similarity of the cells, -1..1.
-        template: (N,) int64, index of the template.
-        level: (N,) int64, index of the pyramid's level.
+        template: (T,) int64.
+        similarity: (T, P) float32, -inf where there is none.
+        rows, columns: (T, P) int64, the template's first cell in the padded map.
     """
 
-    boxes: BoxArray
-    similarity: NDArray[np.float32]
     template: NDArray[np.int64]
-    level: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.similarity)
-
-    def take(self, index: NDArray[np.intp] | NDArray[np.bool_]) -> Candidates:
-        """The candidates at `index`, in that order."""
-        return Candidates(*(value[index] for value in vars(self).values()))
-
-
-def no_candidates() -> Candidates:
-    """Candidates of a scene in which nothing was found."""
-    return Candidates(
-        np.zeros((0, 4), np.float32),
-        np.zeros(0, np.float32),
-        np.zeros(0, np.int64),
-        np.zeros(0, np.int64),
-    )
-
-
-def concatenate(parts: Sequence[Candidates]) -> Candidates:
-    """All candidates of the parts, in order; of no part: none."""
-    if not parts:
-        return no_candidates()
-    columns = zip(*(vars(part).values() for part in parts), strict=True)
-    return Candidates(*(np.concatenate(column) for column in columns))
-
-
-@dataclass(frozen=True)
-class _Group:
-    """Templates that one convolution finds; smaller ones have zeros below and to the right."""
-
-    kernels: torch.Tensor  # (T, D, h, w), weighted so that the response is the mean cosine
-    sizes: NDArray[np.int64]  # (T, 2) rows and columns of each template
-    extents: NDArray[np.float32]  # (T, 2) width and height in parts of the patch
-    template: NDArray[np.int64]  # (T,)
-    view: NDArray[np.int64]  # (T,)
-    is_small: NDArray[np.bool_]  # (T,) searched at the most detailed scale only
+    similarity: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
 
 
 class TemplateIndex:
-    """Templates embedded and grouped by shape.
+    """Templates, embedded, and how they are searched for.
+
+    A few views are looked for everywhere. Of many, those that a coarse look finds are tried at
+    their likeliest places, and only those that fit there better than usual in backgrounds are
+    searched for, near such places.
 
     Args:
         templates: of all views of a gallery.
@@ -110,69 +95,132 @@ class TemplateIndex:
     """
 
     def __init__(
-        self, templates: Sequence[Template], head: ExemplarHead, settings: SearchSettings
+        self,
+        templates: Sequence[Template],
+        head: ExemplarHead,
+        settings: SearchSettings,
     ) -> None:
         self.settings = settings
-        by_shape: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for index, template in enumerate(templates):
-            by_shape[tuple(template.weights.shape)].append(index)  # type: ignore[index]
-        self._groups = [_group(templates, members, head, settings) for members in by_shape.values()]
+        self._kernels = Kernels(templates, head)
+        self._extents = np.array([t.extent for t in templates], np.float32).reshape(-1, 2)
+        self._view = np.array([t.view for t in templates], np.int64)
+        lengths = np.array([t.cells for t in templates], np.float64)
+        self._is_small = np.isin(lengths, settings.small_template_cells)
         self._coarse: CoarseIndex | None = None
-        if len({template.view for template in templates}) > settings.dense_views:
-            first = [n for n, t in enumerate(templates) if t.cells == settings.template_cells[0]]
-            chosen = _those(self._groups, lambda group: np.isin(group.template, first))
-            self._coarse = CoarseIndex([(group.kernels, group.view) for group in chosen])
+        if len(np.unique(self._view)) > settings.dense_views:
+            first = np.flatnonzero(lengths == settings.template_cells[0])
+            self._first = np.full(self._view.max() + 1, -1, np.int64)
+            self._first[self._view[first]] = first
+            self._least = chance_prior(len(np.unique(self._view))) - _BELOW_CHANCE
+            shapes = self._kernels.shapes(first)
+            self._coarse = CoarseIndex([(kernels, self._view[own]) for kernels, own in shapes])
         else:
-            large = _those(self._groups, lambda group: ~group.is_small)
-            self._whole = [_joined(self._groups), _joined(large)]
+            everything = np.arange(len(templates))
+            self._whole = [
+                list(self._kernels.alike(chosen))
+                for chosen in (everything, everything[~self._is_small])
+            ]
 
-    def search(self, pyramid: ScenePyramid, head: ExemplarHead) -> Candidates:
-        """The best places of each template at each scale, in no particular order."""
+    def search(
+        self, pyramid: ScenePyramid, head: ExemplarHead, prior: Prior = _similarity
+    ) -> Candidates:
+        """The best places of each template at each scale, in no particular order.
+
+        Args:
+            pyramid: the scene.
+            head: that the templates were embedded by.
+            prior: by which the views of a large gallery are compared with each other.
+        """
         with torch.no_grad():
             parts = [
                 part
                 for number, level in enumerate(pyramid.levels)
-                for part in self._search_level(level, number, pyramid, head)
+                for part in self._search_level(level, number, pyramid, head, prior)
             ]
         return concatenate(parts)
 
     def _search_level(
-        self, level: Level, number: int, pyramid: ScenePyramid, head: ExemplarHead
-    ) -> list[Candidates]:
-        embedded = head.embed(level.features[None])
-        embedded = F.pad(embedded, (_PAD,) * 4)
+        self, level: Level, number: int, pyramid: ScenePyramid, head: ExemplarHead, prior: Prior
+    ) -> Iterator[Candidates]:
+        embedded = F.pad(head.embed(level.features[None]), (_PAD,) * 4)
         cell = (pyramid.stride / level.scale_x, pyramid.stride / level.scale_y)
-        return [
-            self._search_group(embedded, cell, group, number)
-            for group in self._narrow(embedded, number)
-            if (group.sizes <= embedded.shape[2:]).all(1).any()
-        ]
-
-    def _narrow(self, embedded: torch.Tensor, number: int) -> list[_Group]:
-        """What to search at this level: small templates only at the first, few views of many."""
         if self._coarse is None:
-            return self._whole[min(number, 1)]
-        views = self._coarse.best_views(embedded, self.settings.dense_views)
+            parts = self._everywhere(embedded, self._whole[min(number, 1)])
+        else:
+            parts = self._nearby(self._coarse, embedded, number, prior)
+        for found in parts:
+            yield self._candidates(found, cell, number)
 
-        def is_wanted(group: _Group) -> NDArray[np.bool_]:
-            chosen = np.isin(group.view, views)
-            return chosen & ~group.is_small if number else chosen
+    def _everywhere(
+        self, embedded: torch.Tensor, alike: Iterable[tuple[NDArray[np.int64], torch.Tensor]]
+    ) -> Iterator[_Found]:
+        """Templates at every place."""
+        for templates, kernels in alike:
+            sizes = self._kernels.sizes[templates]
+            if (sizes <= embedded.shape[2:]).all(1).any():
+                response = _responses(embedded, kernels, sizes)
+                yield _Found(templates, *highest_peaks(response, self.settings.peaks))
 
-        return _joined(_those(self._groups, is_wanted))
+    def _nearby(
+        self, coarse: CoarseIndex, embedded: torch.Tensor, number: int, prior: Prior
+    ) -> Iterator[_Found]:
+        """The templates of likely views near likely places; small ones only at the first scale."""
+        look = coarse.look(embedded)
+        most = max(_TRIED, self.settings.dense_views)
+        seen = look.best(
+            most,
+            lambda likeness, views: prior(likeness, self._first[views]),
+            self._least - _BLURRED,
+        )
+        cells = embedded[0].permute(1, 2, 0).contiguous()
+        seen = seen.take(self._fitting(cells, self._first[seen.views], seen.centres, prior))
+        chosen = np.isin(self._view, seen.views)
+        templates = np.flatnonzero(chosen & ~self._is_small if number else chosen)
+        if len(seen.views) < _FEW:
+            parts = self._around(cells, templates, seen, look)
+        else:
+            parts = self._everywhere(embedded, self._kernels.alike(templates))
+        for found in parts:
+            is_good = prior(found.similarity, found.template[:, None]) >= self._least
+            similarity = np.where(is_good, found.similarity, np.float32(-np.inf))
+            yield replace(found, similarity=similarity)
 
-    def _search_group(
+    def _around(
+        self, cells: torch.Tensor, templates: NDArray[np.int64], seen: Glimpses, look: CoarseLook
+    ) -> Iterator[_Found]:
+        """Templates near the places that a coarse look found of their views."""
+        centres, is_place = look.places(seen, self.settings.peaks)
+        order = np.argsort(seen.views)
+        for alike, kernels in self._kernels.alike(templates):
+            own = order[np.searchsorted(seen.views[order], self._view[alike])]
+            near = closest(cells, kernels, self._kernels.sizes[alike], centres[own])
+            similarity = np.where(is_place[own], near.similarity, np.float32(-np.inf))
+            yield _Found(alike, similarity, near.rows, near.columns)
+
+    def _fitting(
         self,
-        embedded: torch.Tensor,
-        cell: tuple[float, float],
-        group: _Group,
-        number: int,
-    ) -> Candidates:
-        similarity, rows, columns = _peaks(_responses(embedded, group), self.settings.peaks)
-        height, width = group.sizes[:, :1], group.sizes[:, 1:]
-        center_x = (columns - _PAD + width / 2) * cell[0]
-        center_y = (rows - _PAD + height / 2) * cell[1]
-        half_width = group.extents[:, :1] * width * cell[0] / 2
-        half_height = group.extents[:, 1:] * height * cell[1] / 2
+        cells: torch.Tensor,
+        templates: NDArray[np.int64],
+        centres: NDArray[np.float64],
+        prior: Prior,
+    ) -> NDArray[np.intp]:
+        """Which of the templates fit near their places better than usual, the best first."""
+        if not len(templates):
+            return np.zeros(0, np.intp)
+        sizes = self._kernels.sizes[templates]
+        near = closest(cells, self._kernels.padded(templates), sizes, centres[:, None])
+        fit = prior(near.similarity[:, 0], templates)
+        best = np.argsort(-fit, kind="stable")[: self.settings.dense_views]
+        return best[np.isfinite(fit[best]) & (fit[best] >= self._least)]
+
+    def _candidates(self, found: _Found, cell: tuple[float, float], number: int) -> Candidates:
+        size = self._kernels.sizes[found.template]
+        extent = self._extents[found.template]
+        height, width = size[:, :1], size[:, 1:]
+        center_x = (found.columns - _PAD + width / 2) * cell[0]
+        center_y = (found.rows - _PAD + height / 2) * cell[1]
+        half_width = extent[:, :1] * width * cell[0] / 2
+        half_height = extent[:, 1:] * height * cell[1] / 2
         boxes = np.stack(
             [
                 center_x - half_width,
@@ -182,106 +230,23 @@ class TemplateIndex:
             ],
             -1,
         )
-        found = Candidates(
+        candidates = Candidates(
             boxes.reshape(-1, 4).astype(np.float32),
-            similarity.reshape(-1),
-            group.template.repeat(similarity.shape[1]),
-            np.full(similarity.size, number, np.int64),
+            found.similarity.reshape(-1),
+            found.template.repeat(found.similarity.shape[1]),
+            np.full(found.similarity.size, number, np.int64),
         )
-        return found.take(np.isfinite(found.similarity))
+        return candidates.take(np.isfinite(candidates.similarity))
 
 
-def _group(
-    templates: Sequence[Template],
-    members: Sequence[int],
-    head: ExemplarHead,
-    settings: SearchSettings,
-) -> _Group:
-    device = head.center.device
-    chosen = [templates[index] for index in members]
-    with torch.no_grad():
-        features = torch.stack([template.features for template in chosen]).to(device).float()
-        weights = torch.stack([template.weights for template in chosen]).to(device)
-        weights = weights / weights.sum((1, 2), keepdim=True)
-        kernels = head.embed(features) * weights[:, None]
-    return _Group(
-        kernels,
-        np.array([template.weights.shape for template in chosen], np.int64),
-        np.array([template.extent for template in chosen], np.float32),
-        np.array(members, np.int64),
-        np.array([template.view for template in chosen], np.int64),
-        np.array([template.cells in settings.small_template_cells for template in chosen]),
-    )
-
-
-def _take(group: _Group, keep: NDArray[np.bool_]) -> _Group | None:
-    if keep.all():
-        return group
-    if not keep.any():
-        return None
-    return _Group(
-        group.kernels[torch.from_numpy(keep).to(group.kernels.device)],
-        group.sizes[keep],
-        group.extents[keep],
-        group.template[keep],
-        group.view[keep],
-        group.is_small[keep],
-    )
-
-
-def _those(groups: Sequence[_Group], wanted: Callable[[_Group], NDArray[np.bool_]]) -> list[_Group]:
-    """The templates that are wanted, without the groups that none is left of."""
-    kept = (_take(group, wanted(group)) for group in groups)
-    return [group for group in kept if group is not None]
-
-
-def _joined(groups: Sequence[_Group]) -> list[_Group]:
-    """Groups of like size as one: a convolution with few kernels leaves most of a core idle."""
-    alike: dict[int, list[_Group]] = defaultdict(list)
-    for group in groups:
-        alike[max(group.kernels.shape[2:])].append(group)
-    return [_join(members) for members in alike.values()]
-
-
-def _join(groups: Sequence[_Group]) -> _Group:
-    rows, columns = (max(group.kernels.shape[axis] for group in groups) for axis in (2, 3))
-    kernels = [
-        F.pad(k, (0, columns - k.shape[3], 0, rows - k.shape[2]))
-        for k in (group.kernels for group in groups)
-    ]
-    others = zip(*(list(vars(group).values())[1:] for group in groups), strict=True)
-    return _Group(torch.cat(kernels), *(np.concatenate(values) for values in others))
-
-
-def _responses(embedded: torch.Tensor, group: _Group) -> torch.Tensor:
+def _responses(
+    embedded: torch.Tensor, kernels: torch.Tensor, sizes: NDArray[np.int64]
+) -> torch.Tensor:
     """(T, h', w') response of each template at each place, -inf where it does not fit."""
-    rows, columns = np.array(group.kernels.shape[2:]) - group.sizes.min(0)
-    response = F.conv2d(F.pad(embedded, (0, int(columns), 0, int(rows))), group.kernels)[0]
-    last = torch.tensor(embedded.shape[2:]) - torch.from_numpy(group.sizes)
+    rows, columns = np.array(kernels.shape[2:]) - sizes.min(0)
+    response = F.conv2d(F.pad(embedded, (0, int(columns), 0, int(rows))), kernels)[0]
+    last = torch.tensor(embedded.shape[2:]) - torch.from_numpy(sizes)
     for axis, places in enumerate(last.to(response.device).T):
         beyond = torch.arange(response.shape[1 + axis], device=response.device) > places[:, None]
         response.masked_fill_(beyond.unsqueeze(2 - axis), -torch.inf)
-    return response
-
-
-def _peaks(
-    response: torch.Tensor, count: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
-    """Values, rows and columns, each (T, count), of the highest local maxima of (T, h, w).
-
-    Values are -inf where there are fewer maxima than `count`.
-    """
-    peaks = torch.where(response == _highest_around(response), response, -torch.inf).flatten(1)
-    values, index = peaks.topk(min(count, peaks.shape[1]), 1)
-    places = index.cpu().numpy()
-    width = response.shape[2]
-    return values.cpu().numpy(), places // width, places % width
-
-
-def _highest_around(response: torch.Tensor) -> torch.Tensor:
-    """(T, h, w) maximum of each place's 3x3, which torch pools slowly on a CPU."""
-    for axis in (1, 2):
-        rim = (0, 0, 1, 1) if axis == 1 else (1, 1)
-        around = F.pad(response, rim, value=-torch.inf).unfold(axis, 3, 1)
-        response = torch.maximum(torch.maximum(around[..., 0], around[..., 1]), around[..., 2])
     return response
