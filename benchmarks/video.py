@@ -30,8 +30,9 @@ from typing import Any
 import numpy as np
 import ray
 import torch
+from finding import measure
 from ledger import Ledger
-from sets import photos
+from sets import flickrlogos27, photos, tuned_on
 from video_clips import SIZES, encoded, repeated
 from video_peer import measure_peer
 from video_plain import measure_plain, trained_bundle
@@ -50,6 +51,7 @@ from visionkit.inference.video.pieces import cut
 from visionkit.inference.video.pipeline import predict_batches
 from visionkit.inference.video.reader import Reading, read_frames
 from visionkit.inference.video.sampling import EVERY_FRAME, KeyFrames, Rate, Sampling
+from visionkit.matching.finder import Finder
 from visionkit.matching.gallery import make_view
 from visionkit.models.backbone import build_backbone
 
@@ -254,6 +256,28 @@ def _gallery(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: 
         ratio = statistics.median(a / b for a, b in zip(many, seconds[count], strict=True))
         title = f"{arguments.views} views: times the time a frame of {name}"
         ledger.add(title, ratio, at_most=bar, note=note)
+    _shown(galleries[arguments.views].finder, galleries[0].finder, arguments.views, ledger)
+
+
+def _shown(large: Finder, empty: Finder, views: int, ledger: Ledger) -> None:
+    """Photos that show items of a gallery: what they cost, and how well they are found in it."""
+    given = tuned_on(flickrlogos27())
+    scenes = given.scenes[::2]
+    images = [scene.image() for scene in scenes]
+    seconds = []
+    for finder in (large, empty):
+        if finder is large:
+            finder.add(given.views)
+        seconds.append(_seconds(lambda own=finder: [own.find(image) for image in images]))
+    empty.add(given.views)
+    among, alone = (
+        measure(own.find, scenes, own.item_names).metrics.ap50 for own in (large, empty)
+    )
+    which = f"{len(scenes)} photos of FlickrLogos-27's second subset"
+    title = f"{views} views: times the time of an empty gallery where items are shown"
+    ledger.add(title, seconds[0] / seconds[1], note=which)
+    title = f"{views} views: AP50 of {len(given.views)} others among them"
+    ledger.add(title, among, note=f"{which}; in a gallery of their own {alone:.3f}")
 
 
 def _reuse(folder: Path, bundle: Path, arguments: argparse.Namespace, ledger: Ledger) -> None:

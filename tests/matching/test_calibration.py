@@ -10,6 +10,7 @@ from visionkit.matching.calibration import (
     BackgroundStatistics,
     background_statistics,
     best_similarities,
+    chance_prior,
     item_rate,
     item_thresholds,
     logit,
@@ -193,3 +194,11 @@ def test_the_rate_is_kept_where_scores_are_maxima() -> None:
 @pytest.mark.parametrize("scores", [[0.0, 0.0, 0.0], [1.0, 1.0], [0.0], [0.0, 1.0]])
 def test_extreme_scores_give_a_threshold_all_the_same(scores: list[float]) -> None:
     assert 0 <= item_thresholds({"a": scores}, 0.05)["a"] <= 1
+
+
+def test_chance_is_what_more_views_add_to_the_best_of_a_background() -> None:
+    rng = np.random.default_rng(0)
+    scale = GUMBEL_SCALE
+    best = {n: rng.gumbel(0, scale, (2000, n)).max(1).mean() for n in (200, 1000, 4000)}
+    for views, mean in best.items():
+        assert chance_prior(views) == pytest.approx(mean - best[200], abs=0.08)

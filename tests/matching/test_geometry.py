@@ -104,6 +104,23 @@ def test_quad_is_where_the_view_was_laid(corners: NDArray[np.float32]) -> None:
     np.testing.assert_allclose(found.boxes[best], expected, atol=2.5)
 
 
+def test_only_what_is_around_the_given_places_is_looked_at() -> None:
+    views = [make_view("poster", poster())]
+    corners = corners_of(300, 200, 160, 120)
+    scene = laid(poster(), corners, photo(1, 480, 640))
+    index = GeometryIndex(views, SETTINGS)
+    near = np.array([[310, 215, 440, 300]], np.float32)
+    found = index.verify(scene, all_of(views), near)
+    best = int(found.inliers.argmax())
+    assert found.inliers[best] >= 15
+    np.testing.assert_allclose(found.quads[best], corners, atol=2.5)
+    far = np.array([[10, 10, 150, 120], [20, 330, 150, 440]], np.float32)
+    assert len(index.verify(scene, all_of(views), far)) == 0
+    assert len(index.verify(scene, all_of(views), np.zeros((0, 4), np.float32))) == 0
+    both = index.verify(scene, all_of(views), np.concatenate([far, near]))
+    np.testing.assert_allclose(both.quads[int(both.inliers.argmax())], corners, atol=2.5)
+
+
 def test_a_quad_that_tapers_more_than_any_photo_shows_is_not_reported() -> None:
     # The left side is three times as long as the right one: points agree, but no camera that
     # sees the whole poster sees it so.

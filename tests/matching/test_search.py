@@ -245,6 +245,36 @@ def test_a_shortlist_is_short(many_templates: list[Template]) -> None:
     assert len(np.unique(found.template)) == 48
 
 
+def test_what_fits_is_found_where_and_as_well_as_by_a_search_of_all(
+    many_templates: list[Template],
+) -> None:
+    settings = replace(SETTINGS.search, template_cells=(6.0,), small_template_cells=())
+    head = new_head()
+    few = TemplateIndex(many_templates, head, replace(settings, dense_views=48))
+    every = TemplateIndex(many_templates, head, replace(settings, dense_views=240))
+    base = scene_pyramid(photo(4), small_backbone(), PYRAMID).levels[0].features
+    for number in range(0, 240, 24):
+        patch = many_templates[number].features.float()
+        features = base.clone()
+        features[:, 4 : 4 + patch.shape[1], 7 : 7 + patch.shape[2]] = patch
+        scene = ScenePyramid((Level(features, 1.0, 1.0),), (144, 192), 8)
+
+        def prior(
+            similarity: NDArray[np.float32],
+            template: NDArray[np.int64],
+            likely: int = number,
+        ) -> NDArray[np.float32]:
+            return np.where(template == likely, similarity, np.float32(-9))
+
+        found, expected = few.search(scene, head, prior), every.search(scene, head)
+        best = int(expected.similarity.argmax())
+        assert set(found.template.tolist()) == {number}
+        own = int(found.similarity.argmax())
+        assert found.template[own] == expected.template[best]
+        assert found.similarity[own] == pytest.approx(expected.similarity[best], abs=1e-5)
+        np.testing.assert_allclose(found.boxes[own], expected.boxes[best], atol=1e-3)
+
+
 def test_a_small_gallery_is_searched_whole(many_templates: list[Template]) -> None:
     settings = replace(
         SETTINGS.search, template_cells=(6.0,), small_template_cells=(), dense_views=48

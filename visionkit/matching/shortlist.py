@@ -177,12 +177,13 @@ class CoarseLook:
         return centres, is_place
 
     def _likeliest(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Shape and row of the views that resemble their best window most."""
+        """Shape and row of the views that resemble their best window most, in no order."""
         scores = [_scores(shape, windows.flatten(0, 1)) for shape, windows in self.seen]
         flat = np.concatenate([np.zeros(0, np.float32), *scores])
         starts = np.cumsum([0, *(len(own) for own in scores)])
-        best = np.argsort(-flat, kind="stable")[:_GLIMPSED]
-        best = best[np.isfinite(flat[best])]
+        best = np.flatnonzero(np.isfinite(flat))
+        if len(best) > _GLIMPSED:
+            best = best[np.argpartition(-flat[best], _GLIMPSED)[:_GLIMPSED]]
         shape = np.searchsorted(starts, best, side="right") - 1
         return shape, best - starts[shape]
 
