@@ -37,7 +37,7 @@ _LIKELY = 0.75  # clusters of a shape that are looked into
 _NEAR = 32  # windows that a cluster's views are compared with
 _ROUNDS = 8  # of Lloyd's algorithm
 _GLIMPSED = 256
-"""Views that are correlated with means of cells."""
+"""Views that are correlated with means of cells, at least."""
 _TRIED = 3
 """Windows of each at which they are."""
 
@@ -140,7 +140,7 @@ class CoarseLook:
             prior: of what is found of the views.
             least: prior from which on they are.
         """
-        shape, row = self._likeliest()
+        shape, row = self._likeliest(max(_GLIMPSED, count))
         views, centres = np.zeros(len(row), np.int64), np.zeros((len(row), 2))
         similarity = np.zeros(len(row), np.float32)
         for number, (own, windows) in enumerate(self.seen):
@@ -176,14 +176,14 @@ class CoarseLook:
                 is_place[own] = found
         return centres, is_place
 
-    def _likeliest(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _likeliest(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Shape and row of the views that resemble their best window most, in no order."""
         scores = [_scores(shape, windows.flatten(0, 1)) for shape, windows in self.seen]
         flat = np.concatenate([np.zeros(0, np.float32), *scores])
         starts = np.cumsum([0, *(len(own) for own in scores)])
         best = np.flatnonzero(np.isfinite(flat))
-        if len(best) > _GLIMPSED:
-            best = best[np.argpartition(-flat[best], _GLIMPSED)[:_GLIMPSED]]
+        if len(best) > count:
+            best = best[np.argpartition(-flat[best], count)[:count]]
         shape = np.searchsorted(starts, best, side="right") - 1
         return shape, best - starts[shape]
 
