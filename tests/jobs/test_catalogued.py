@@ -21,7 +21,7 @@ from tests.worlds import (
 )
 from visionkit.data.images import content_hash, read_image
 from visionkit.flywheel.catalog import Catalog, open_catalog
-from visionkit.flywheel.review.exclusive import one_class
+from visionkit.flywheel.exclusive import one_class
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.catalogued import model_name, proposals_of
 from visionkit.jobs.predict import predict

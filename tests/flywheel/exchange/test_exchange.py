@@ -108,6 +108,20 @@ def test_label_studio_is_asked_with_what_is_known_and_proposed(
     assert [each.get("value") for each in config.iter("Choice")] == ["shelf"]
 
 
+@pytest.mark.parametrize(
+    ("labels", "choice"), [(("shelf",), "single"), (("shelf", "fridge"), "multiple")]
+)
+def test_label_studio_lets_choose_several_classes_only_where_pictures_have_several(
+    catalog: Catalog, tmp_path: Path, labels: tuple[str, ...], choice: str
+) -> None:
+    path = tmp_path / "named.png"
+    PillowImage.fromarray(np.full((100, 200, 3), 200, np.uint8)).save(path)
+    catalog.add_samples([Sample("named", path.as_posix(), 200, 100, "hash9", labels=labels)])
+    folder = written(catalog, tmp_path / "out", "label_studio")
+    config = ET.fromstring((folder / "label_config.xml").read_bytes())  # noqa: S314
+    assert [each.get("choice") for each in config.iter("Choices")] == [choice]
+
+
 def test_answers_of_label_studio_become_corrections(catalog: Catalog, tmp_path: Path) -> None:
     folder = written(catalog, tmp_path / "out", "label_studio")
 

@@ -15,6 +15,7 @@ import pytest
 from visionkit.flywheel.answers import Asked, Correction, Proposal, Reason, Truth
 from visionkit.flywheel.boxes import overlap
 from visionkit.flywheel.catalog import open_catalog
+from visionkit.flywheel.exclusive import one_class
 from visionkit.flywheel.review.agreement import (
     Standing,
     agreement,
@@ -24,7 +25,6 @@ from visionkit.flywheel.review.agreement import (
 from visionkit.flywheel.review.cards import make_card, newest
 from visionkit.flywheel.review.changes import last_changes
 from visionkit.flywheel.review.desk import Desk, DeskSettings
-from visionkit.flywheel.review.exclusive import one_class
 from visionkit.flywheel.review.filters import FilterIndex, Wanted
 from visionkit.flywheel.review.leases import Leases
 from visionkit.flywheel.review.rate import RateLimit

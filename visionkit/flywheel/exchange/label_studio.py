@@ -30,7 +30,9 @@ _SERVED = "/data/local-files/?d=images/"
 def write(questions: Sequence[Question], names: Mapping[str, str], folder: Path) -> None:
     """Writes tasks.json, and label_config.xml for the settings of the project."""
     write_json(folder / TASKS_NAME, [_task(each, names[each.sample.id]) for each in questions])
-    write_bytes(folder / CONFIG_NAME, _config(box_labels(questions), whole_labels(questions)))
+    choice = "single" if all(each.one_class for each in questions) else "multiple"
+    config = _config(box_labels(questions), whole_labels(questions), choice)
+    write_bytes(folder / CONFIG_NAME, config)
 
 
 def read(path: Path, samples: Mapping[str, Sample]) -> Answers:
@@ -107,13 +109,13 @@ def _choices(labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _config(boxes: Sequence[str], whole: Sequence[str]) -> bytes:
+def _config(boxes: Sequence[str], whole: Sequence[str], choice: str) -> bytes:
     view = ET.Element("View")
     ET.SubElement(view, "Header", value="$reason")
     ET.SubElement(view, "Image", name="image", value="$image", zoom="true")
     controls: tuple[tuple[str, str, str, Sequence[str], dict[str, str]], ...] = (
         ("RectangleLabels", "box", "Label", boxes, {}),
-        ("Choices", "whole", "Choice", whole, {"choice": "multiple"}),
+        ("Choices", "whole", "Choice", whole, {"choice": choice}),
     )
     for tag, name, child, labels, options in controls:
         if labels:

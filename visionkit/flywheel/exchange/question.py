@@ -18,12 +18,14 @@ class Question:
         revision: of its truth.
         proposals: of models.
         reason: why it is asked, in words; "" where it isn't said.
+        one_class: whether the picture as a whole is of one class.
     """
 
     sample: Sample
     revision: int
     proposals: tuple[Proposal, ...] = ()
     reason: str = ""
+    one_class: bool = False
 
     @property
     def shown(self) -> tuple[ObjectBox, ...]:

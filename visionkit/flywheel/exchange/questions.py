@@ -13,6 +13,7 @@ from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import cvat, label_studio
 from visionkit.flywheel.exchange.naming import picture_name
 from visionkit.flywheel.exchange.question import Question
+from visionkit.flywheel.exclusive import one_class
 
 TOOLS: Mapping[str, Callable[[Sequence[Question], Mapping[str, str], Path], None]] = (
     MappingProxyType({"label_studio": label_studio.write, "cvat": cvat.write})
@@ -28,15 +29,17 @@ def questions_about(catalog: Catalog, asked: Sequence[Asked]) -> list[Question]:
     """
     ids = [entry.sample_id for entry in asked]
     proposals: dict[str, list[Proposal]] = {}
-    for proposal in catalog.proposals(ids):
+    for proposal in catalog.proposals():
         proposals.setdefault(proposal.sample_id, []).append(proposal)
     truths = catalog.truths()
+    alone = one_class(proposals.values(), truths.values())
     return [
         Question(
             sample,
             truths[sample.id].revision,
             tuple(proposals.get(sample.id, ())),
             "; ".join(reason.words for reason in entry.reasons),
+            alone,
         )
         for sample, entry in zip(catalog.samples(ids), asked, strict=True)
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from visionkit.flywheel.answers import Asked, Proposal, Reason, Truth
 from visionkit.flywheel.catalog import Catalog
-from visionkit.flywheel.review.exclusive import one_class
+from visionkit.flywheel.exclusive import one_class
 from visionkit.flywheel.review.filters import FilterIndex
 from visionkit.types import Sample
 
