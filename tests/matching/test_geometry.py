@@ -231,12 +231,16 @@ def test_points_do_not_see_what_is_transparent() -> None:
 def test_points_of_views_that_are_known_are_not_looked_for_again() -> None:
     views = [make_view("a", poster(1)), make_view("b", poster(2)), make_view("c", poster(3))]
     known: dict[View, Points] = {}
-    GeometryIndex(views[:2], SETTINGS, known)
+    scene = laid(poster(3), corners_of(60, 50, 160, 120), photo(1, 240, 320))
+    GeometryIndex(views[:2], SETTINGS, known).verify(scene, all_of(views[:2]))
     first = known[views[0]]
+    assert len(known) == 2
     index = GeometryIndex(views, SETTINGS, known)
+    index.verify(scene, np.array([0]))
+    assert len(known) == 2  # nobody has asked for the third
+    index.verify(scene, all_of(views))
     assert known[views[0]] is first
     assert len(known) == 3
-    scene = laid(poster(3), corners_of(60, 50, 160, 120), photo(1, 240, 320))
     np.testing.assert_array_equal(
         index.verify(scene, all_of(views)).quads,
         GeometryIndex(views, SETTINGS).verify(scene, all_of(views)).quads,

@@ -96,13 +96,13 @@ class Verified:
 
 
 class GeometryIndex:
-    """The local features of all views, in one matrix.
+    """The local features of all views, looked for when a view is first verified.
 
     Args:
         views: of the gallery, in its order.
         settings: when a match counts.
-        known: points of views by the same settings; those of new ones are put in. 65 seconds
-            are saved for 5,000 known views.
+        known: points of views by the same settings; those of others are put in. 5,000 views take
+            65 seconds.
     """
 
     def __init__(
@@ -112,18 +112,8 @@ class GeometryIndex:
         known: MutableMapping[View, Points] | None = None,
     ) -> None:
         self.settings = settings
-        known = {} if known is None else known
-        for view in views:
-            if view not in known:
-                known[view] = view_points(view, settings)
-        points = [known[view] for view in views]
-        self._sizes = [(view.box[2] - view.box[0], view.box[3] - view.box[1]) for view in views]
-        counts = np.array([len(entry.xy) for entry in points], np.int64)
-        self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        empty_xy, empty_descriptors = np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32)
-        self._xy = np.concatenate([entry.xy for entry in points] or [empty_xy])
-        descriptors = np.concatenate([entry.descriptors for entry in points] or [empty_descriptors])
-        self._descriptors = torch.from_numpy(descriptors)
+        self._views = tuple(views)
+        self._known = {} if known is None else known
 
     def verify(
         self, image: Image, views: NDArray[np.int64], around: BoxArray | None = None
@@ -135,26 +125,28 @@ class GeometryIndex:
             views: (K,) different indices of the views to look for, ascending.
             around: (N, 4) float32 xyxy of the places that are looked at; None looks everywhere.
         """
-        chosen = views[np.diff(self._starts)[views] >= _MIN_POINTS]
-        if not len(chosen):
+        points = {int(view): self._points_of(self._views[view]) for view in views}
+        points = {view: own for view, own in points.items() if len(own.xy) >= _MIN_POINTS}
+        if not points:
             return _nothing()
         scene = scene_points(image, self.settings, around)
         if len(scene.xy) < _MIN_POINTS:
             return _nothing()
-        rows = np.concatenate([np.arange(*self._starts[[v, v + 1]]) for v in chosen])
-        nearest, is_clear = _match(
-            self._descriptors[torch.from_numpy(rows)], scene.descriptors, self.settings.ratio
-        )
-        owner = np.repeat(chosen, np.diff(self._starts)[chosen])
-        found = []
-        for view in chosen:
-            matched = np.flatnonzero(is_clear & (owner == view))
-            if len(matched) < self.settings.min_inliers:
-                continue
-            source, target = self._xy[rows[matched]], scene.xy[nearest[matched]]
-            for quad, inliers in self._planes(source, target, self._sizes[view], image):
+        descriptors = torch.from_numpy(np.concatenate([own.descriptors for own in points.values()]))
+        nearest, is_clear = _match(descriptors, scene.descriptors, self.settings.ratio)
+        found, start = [], 0
+        for view, own in points.items():
+            matched = np.flatnonzero(is_clear[start : start + len(own.xy)])
+            source, target = own.xy[matched], scene.xy[nearest[start + matched]]
+            start += len(own.xy)
+            for quad, inliers in self._planes(source, target, _size(self._views[view]), image):
                 found.append((quad, inliers, view))
         return _verified(found, image)
+
+    def _points_of(self, view: View) -> Points:
+        if view not in self._known:
+            self._known[view] = view_points(view, self.settings)
+        return self._known[view]
 
     def _planes(
         self,
@@ -254,6 +246,12 @@ def _match(
     distance = (2 - 2 * best).clamp(min=0).sqrt()
     is_clear = distance[:, 0] < ratio * distance[:, 1]
     return places[:, 0].numpy(), is_clear.numpy()
+
+
+def _size(view: View) -> tuple[float, float]:
+    """(width, height) of the item in pixels."""
+    x_min, y_min, x_max, y_max = view.box
+    return x_max - x_min, y_max - y_min
 
 
 def _project(size: tuple[float, float], homography: NDArray[np.float64]) -> NDArray[np.float32]:
