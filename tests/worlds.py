@@ -21,9 +21,10 @@ from visionkit.heads.classification import ClassificationHead
 from visionkit.heads.exemplar import ExemplarHead
 from visionkit.heads.localization import LocalizationHead
 from visionkit.inference.parts import ClassificationPart, LocalizationPart
-from visionkit.matching.finder import Finder, FinderSettings, whiten
+from visionkit.matching.finder import Finder, FinderSettings
 from visionkit.matching.gallery import View, make_view
 from visionkit.matching.geometry import GeometrySettings
+from visionkit.matching.new_head import whiten
 from visionkit.matching.pyramid import PyramidSettings, ScenePyramid, scene_pyramid
 from visionkit.matching.search import SearchSettings
 from visionkit.models.backbone import Backbone, build_backbone

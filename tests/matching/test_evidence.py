@@ -5,7 +5,14 @@ import pytest
 
 from tests.worlds import SETTINGS, reference, small_backbone, view
 from visionkit.matching.candidates import Candidates, no_candidates
-from visionkit.matching.evidence import Proposals, add_geometry, as_candidates, thin, unverified
+from visionkit.matching.evidence import (
+    Proposals,
+    add_geometry,
+    as_candidates,
+    thin,
+    unverified,
+    worth_verifying,
+)
 from visionkit.matching.geometry import Verified
 from visionkit.matching.templates import build_templates
 
@@ -107,3 +114,30 @@ def test_finds_of_geometry_get_the_template_and_level_of_their_size() -> None:
     assert templates[int(found.template[0])].cells == CELLS
     assert found.level.tolist() == [len(pyramid.levels) - 1]
     assert found.similarity.tolist() == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("count", "chance", "views", "around"),
+    [
+        (9, -1.0, [2, 5, 7], None),
+        (2, 0.0, [5, 7], None),
+        (9, 2.5, [5, 7], [0, 1, 2]),
+        (1, 2.5, [7], [0, 2]),
+        (9, 6.0, [], []),
+    ],
+    ids=["all", "the best", "no worse than chance", "the best of those", "none"],
+)
+def test_views_that_geometry_looks_for(
+    count: int, chance: float, views: list[int], around: list[int] | None
+) -> None:
+    boxes = [(0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10), (60, 0, 70, 10)]
+    found = by_correlation(
+        *((box, 0.5, prior) for box, prior in zip(boxes, (5.0, 4.0, 3.0, 2.0), strict=True))
+    )
+    chosen, places = worth_verifying(found, np.array([7, 5, 7, 2]), count=count, chance=chance)
+    assert chosen.tolist() == views
+    if around is None:
+        assert places is None
+    else:
+        assert places is not None
+        assert places.tolist() == [list(boxes[place]) for place in around]

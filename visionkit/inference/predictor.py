@@ -26,7 +26,8 @@ from visionkit.inference.video.frames import Frame, FramePrediction
 from visionkit.inference.video.pipeline import predict_video
 from visionkit.inference.video.reader import Reading
 from visionkit.inference.video.sampling import EVERY_FRAME, Sampling
-from visionkit.matching.finder import Finder, FinderSettings, new_head
+from visionkit.matching.finder import Finder, FinderSettings
+from visionkit.matching.new_head import new_head
 from visionkit.matching.pyramid import scene_pyramid
 from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.types import Image

@@ -15,6 +15,7 @@ from visionkit.matching.candidates import Candidates, concatenate
 from visionkit.matching.geometry import Verified
 from visionkit.matching.pyramid import ScenePyramid
 from visionkit.matching.templates import Template
+from visionkit.types import BoxArray
 
 _INLIER_WEIGHT = 1.0
 _INLIER_OFFSET = 2.0
@@ -86,6 +87,27 @@ def thin(found: Proposals, items: NDArray[np.int64], count: int) -> Proposals:
         _COPY,
     ).numpy()
     return found.take(kept[:count])
+
+
+def worth_verifying(
+    found: Proposals, views: NDArray[np.int64], *, count: int, chance: float
+) -> tuple[NDArray[np.int64], BoxArray | None]:
+    """The views of a large gallery that geometry looks for, ascending, and where.
+
+    Args:
+        found: N proposals, the best first.
+        views: (N,) the view of each.
+        count: views at most.
+        chance: prior that the best place has by chance in a gallery of its size. Above 0 only what
+            is no worse is looked for, and only there; else the best views, everywhere.
+    """
+    is_likely = (found.prior >= chance) | (chance <= 0)
+    likely = views[is_likely]
+    best = np.sort(np.unique(likely, return_index=True)[1])[:count]
+    chosen = np.sort(likely[best])
+    if chance <= 0:
+        return chosen, None
+    return chosen, found.candidates.boxes[is_likely][np.isin(likely, chosen)]
 
 
 def as_candidates(

@@ -19,7 +19,14 @@ from visionkit.matching.calibration import (
     item_thresholds,
 )
 from visionkit.matching.candidates import Candidates, no_candidates
-from visionkit.matching.evidence import Proposals, add_geometry, as_candidates, thin, unverified
+from visionkit.matching.evidence import (
+    Proposals,
+    add_geometry,
+    as_candidates,
+    thin,
+    unverified,
+    worth_verifying,
+)
 from visionkit.matching.gallery import Gallery, View
 from visionkit.matching.geometry import GeometryIndex, GeometrySettings, Points, Verified
 from visionkit.matching.pairs import gather_pairs
@@ -41,7 +48,6 @@ from visionkit.matching.results import (
 from visionkit.matching.search import SearchSettings, TemplateIndex
 from visionkit.matching.templates import Template, build_templates
 from visionkit.models.backbone import Backbone
-from visionkit.models.weights import starter_comparison
 from visionkit.types import BoxArray, Image
 
 
@@ -365,20 +371,12 @@ class Finder:
     def _verify(
         self, points: GeometryIndex, image: Image, found: Proposals, without: Collection[int]
     ) -> Verified:
-        """All views of a small gallery, of a large one the best that correlation proposes.
-
-        Of thousands, those that it finds better than by chance, and only around there.
-        """
-        views = np.arange(len(self.gallery.views))
-        limit, around = self.settings.geometry.verified_views, None
+        views, around = np.arange(len(self.gallery.views)), None
+        limit = self.settings.geometry.verified_views
         if len(views) > limit and self.settings.use_correlation:
+            proposed = self._view_of_template[found.candidates.template]
             chance = chance_prior(len(views))
-            is_likely = (found.prior >= chance) | (chance <= 0)
-            proposed = self._view_of_template[found.candidates.template[is_likely]]
-            first = np.sort(np.unique(proposed, return_index=True)[1])  # the best come first
-            views = np.sort(proposed[first[:limit]])
-            if chance > 0:
-                around = found.candidates.boxes[is_likely][np.isin(proposed, views)]
+            views, around = worth_verifying(found, proposed, count=limit, chance=chance)
         return points.verify(image, np.setdiff1d(views, list(without)).astype(np.int64), around)
 
     def _with_geometry(self, found: Proposals, verified: Verified) -> Proposals:
@@ -386,28 +384,3 @@ class Finder:
         by_geometry = as_candidates(verified, self.templates, found.pyramid, cells=cells)
         same_item = self.items_of(by_geometry)[:, None] == self.items_of(found.candidates)[None]
         return add_geometry(found, verified, by_geometry, same_item)
-
-
-def new_head(
-    backbone: Backbone, reference: Sequence[ScenePyramid], *, stride: int, **sizes: int
-) -> ExemplarHead:
-    """A head that has learned nothing of any gallery, on the backbone's device.
-
-    It has the comparison that comes with the starter weights, which fits any backbone.
-
-    Args:
-        backbone: frozen.
-        reference: background pictures as the backbone sees them, at this stride.
-        stride: of the map that is searched.
-        sizes: see `ExemplarHead`.
-    """
-    head = ExemplarHead(backbone.channels[stride], **sizes)
-    head.load_general(starter_comparison())
-    whiten(head.to(reference[0].levels[0].features.device), reference)
-    return head.eval()
-
-
-def whiten(head: ExemplarHead, reference: Sequence[ScenePyramid]) -> None:
-    """Fits the head's whitening to the cells of background pictures."""
-    cells = [level.features.flatten(1).T for pyramid in reference for level in pyramid.levels]
-    head.fit_whitening(torch.cat(cells))

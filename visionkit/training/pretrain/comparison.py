@@ -33,7 +33,8 @@ from visionkit.heads.exemplar import (
     PairTargets,
     pair_losses,
 )
-from visionkit.matching.finder import Finder, FinderSettings, whiten
+from visionkit.matching.finder import Finder, FinderSettings
+from visionkit.matching.new_head import whiten
 from visionkit.matching.pyramid import ScenePyramid, scene_pyramid
 from visionkit.models.backbone import Backbone
 from visionkit.models.weights import COMPARISON_FILE
