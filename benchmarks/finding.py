@@ -17,7 +17,7 @@ from visionkit.evaluation import Truth, evaluate_boxes
 from visionkit.evaluation.metrics import BoxMetrics
 from visionkit.jobs.chain import Chain
 from visionkit.matching.finder import Finder, FinderSettings
-from visionkit.matching.new_head import new_head
+from visionkit.matching.new_finder import new_head
 from visionkit.matching.pyramid import scene_pyramid
 from visionkit.models.arguments import Pooling
 from visionkit.models.backbone import Backbone, build_backbone

@@ -24,7 +24,7 @@ from visionkit.inference.parts import ClassificationPart, LocalizationPart
 from visionkit.matching.finder import Finder, FinderSettings
 from visionkit.matching.gallery import View, make_view
 from visionkit.matching.geometry import GeometrySettings
-from visionkit.matching.new_head import whiten
+from visionkit.matching.new_finder import whiten
 from visionkit.matching.pyramid import PyramidSettings, ScenePyramid, scene_pyramid
 from visionkit.matching.search import SearchSettings
 from visionkit.models.backbone import Backbone, build_backbone

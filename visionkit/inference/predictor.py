@@ -13,6 +13,7 @@ import torch
 
 from visionkit.data.demo import stock_backgrounds
 from visionkit.data.framing import Framing
+from visionkit.inference.device import pick_device
 from visionkit.inference.engines.choice import Started, chosen_export, start_export
 from visionkit.inference.engines.exported import EXPORTERS
 from visionkit.inference.engines.graph import Graph
@@ -27,8 +28,7 @@ from visionkit.inference.video.pipeline import predict_video
 from visionkit.inference.video.reader import Reading
 from visionkit.inference.video.sampling import EVERY_FRAME, Sampling
 from visionkit.matching.finder import Finder, FinderSettings
-from visionkit.matching.new_head import new_head
-from visionkit.matching.pyramid import scene_pyramid
+from visionkit.matching.new_finder import new_finder
 from visionkit.models.backbone import Backbone, build_backbone
 from visionkit.types import Image
 
@@ -394,38 +394,3 @@ class Predictor:
                 for picture, into in zip(pictures, predictions, strict=True)
             ]
         return predictions
-
-
-def new_finder(
-    backbone: Backbone, background: Sequence[Image], settings: FinderSettings | None = None
-) -> Finder:
-    """A finder with an empty gallery, which sees by a view of a backbone.
-
-    Args:
-        backbone: frozen, with a map of the stride that is searched.
-        background: (H, W, 3) uint8 RGB pictures without items, at least one.
-        settings: how items are found.
-    """
-    settings = settings or FinderSettings()
-    stride = settings.pyramid.stride
-    # Deeper layers are left away: most of the time goes into seeing a picture at many scales.
-    seeing = backbone.to(memory_format=torch.channels_last).view((stride,), pool_stride=stride)
-    reference = [scene_pyramid(image, seeing, settings.pyramid) for image in background]
-    head = new_head(seeing, reference, stride=stride)
-    return Finder(seeing, head, settings, reference)
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of that name; "auto" is a GPU where there is one.
-
-    Raises:
-        ValueError: torch knows no such device.
-    """
-    if name in ("auto", "gpu"):
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(
-            f"device must be auto, or one that torch knows (cpu, cuda, cuda:1, mps), got {name!r}"
-        ) from error

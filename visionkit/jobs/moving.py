@@ -12,7 +12,6 @@ from visionkit.data.demo import demo_photos
 from visionkit.evaluation.summary import counted, number
 from visionkit.files import write_json
 from visionkit.inference.engines.network import TorchNetwork
-from visionkit.inference.predictor import new_finder
 from visionkit.inference.store import Parts
 from visionkit.jobs.figures import Figures, part_figures
 from visionkit.jobs.labelled import Kind, LabelledSet, read_labelled
@@ -22,6 +21,7 @@ from visionkit.jobs.sets import data_of
 from visionkit.jobs.sources import read_backgrounds, read_scenes
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_table
 from visionkit.matching.finder import Finder
+from visionkit.matching.new_finder import new_finder
 from visionkit.models.backbone import Backbone
 from visionkit.types import Image
 

@@ -15,8 +15,8 @@ from visionkit.evaluation.summary import counted, number
 from visionkit.files import write_json
 from visionkit.heads.classification import ClassificationHead
 from visionkit.heads.localization import LocalizationHead
+from visionkit.inference.device import pick_device
 from visionkit.inference.parts import ClassificationPart, LocalizationPart
-from visionkit.inference.predictor import pick_device
 from visionkit.inference.store import Parts
 from visionkit.jobs.labelled import LabelledSet
 from visionkit.jobs.measure import METRICS_NAME

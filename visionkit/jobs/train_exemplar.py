@@ -41,7 +41,7 @@ from visionkit.jobs.training import (
 )
 from visionkit.matching.finder import Finder
 from visionkit.matching.gallery import View
-from visionkit.matching.new_head import new_head
+from visionkit.matching.new_finder import new_head
 from visionkit.matching.pyramid import scene_pyramid
 from visionkit.models.backbone import Backbone
 from visionkit.training.composed import ComposedScenes

@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 from visionkit.config import BackboneConfig, DataConfig, TrainConfig
 from visionkit.evaluation.report import LearningCurve
 from visionkit.evaluation.summary import counted
+from visionkit.inference.device import pick_device
 from visionkit.inference.parts import ClassificationPart, LocalizationPart, Part
-from visionkit.inference.predictor import pick_device
 from visionkit.inference.store import Parts, load_parts, save_parts
 from visionkit.jobs.labelled import Kind, LabelledSet, read_labelled
 from visionkit.jobs.moving import check_moving

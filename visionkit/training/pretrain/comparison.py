@@ -34,7 +34,7 @@ from visionkit.heads.exemplar import (
     pair_losses,
 )
 from visionkit.matching.finder import Finder, FinderSettings
-from visionkit.matching.new_head import whiten
+from visionkit.matching.new_finder import whiten
 from visionkit.matching.pyramid import ScenePyramid, scene_pyramid
 from visionkit.models.backbone import Backbone
 from visionkit.models.weights import COMPARISON_FILE

@@ -1,4 +1,4 @@
-"""A head that has learned nothing of any gallery."""
+"""A finder with an empty gallery, and its head, which has learned nothing of any."""
 
 from __future__ import annotations
 
@@ -7,9 +7,30 @@ from collections.abc import Sequence
 import torch
 
 from visionkit.heads.exemplar import ExemplarHead
-from visionkit.matching.pyramid import ScenePyramid
+from visionkit.matching.finder import Finder, FinderSettings
+from visionkit.matching.pyramid import ScenePyramid, scene_pyramid
 from visionkit.models.backbone import Backbone
 from visionkit.models.weights import starter_comparison
+from visionkit.types import Image
+
+
+def new_finder(
+    backbone: Backbone, background: Sequence[Image], settings: FinderSettings | None = None
+) -> Finder:
+    """A finder with an empty gallery, which sees by a view of a backbone.
+
+    Args:
+        backbone: frozen, with a map of the stride that is searched.
+        background: (H, W, 3) uint8 RGB pictures without items, at least one.
+        settings: how items are found.
+    """
+    settings = settings or FinderSettings()
+    stride = settings.pyramid.stride
+    # Deeper layers are left away: most of the time goes into seeing a picture at many scales.
+    seeing = backbone.to(memory_format=torch.channels_last).view((stride,), pool_stride=stride)
+    reference = [scene_pyramid(image, seeing, settings.pyramid) for image in background]
+    head = new_head(seeing, reference, stride=stride)
+    return Finder(seeing, head, settings, reference)
 
 
 def new_head(
