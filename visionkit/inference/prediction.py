@@ -76,7 +76,7 @@ def above_threshold(
     """
     if not len(detections) or detections.class_id is None or detections.confidence is None:
         return detections
-    limits = np.array([thresholds[name] for name in names], np.float32)[detections.class_id]
+    limits = np.array([thresholds[names[k]] for k in detections.class_id], np.float32)
     if score_threshold is not None:
         limits = np.full(len(detections), score_threshold, np.float32)
     enough = detections.confidence >= limits

@@ -349,7 +349,7 @@ class Finder:
             class_id=items[kept].astype(int),
             data={
                 "class_name": names_at(self._item_names, items[kept]),
-                "view": names_at([entry.id for entry in self.gallery.views], view),
+                "view": np.array([self.gallery.views[place].id for place in view], dtype=str),
                 "similarity": proposals.candidates.similarity[kept],
                 "inliers": proposals.inliers[kept],
                 "quad": proposals.quads[kept],

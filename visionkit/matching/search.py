@@ -142,7 +142,9 @@ class TemplateIndex:
     def _search_level(
         self, level: Level, number: int, pyramid: ScenePyramid, head: ExemplarHead, prior: Prior
     ) -> Iterator[Candidates]:
-        embedded = F.pad(head.embed(level.features[None]), (_PAD,) * 4)
+        # Channels lie last in memory, as the head leaves them: patches are long runs then.
+        cells = head.embed(level.features[None])[0].permute(1, 2, 0)
+        embedded = F.pad(cells, (0, 0, *(_PAD,) * 4)).permute(2, 0, 1)[None]
         cell = (pyramid.stride / level.scale_x, pyramid.stride / level.scale_y)
         if self._coarse is None:
             parts = self._everywhere(embedded, self._whole[min(number, 1)])
@@ -172,7 +174,7 @@ class TemplateIndex:
             lambda likeness, views: prior(likeness, self._first[views]),
             self._least - _BLURRED,
         )
-        cells = embedded[0].permute(1, 2, 0).contiguous()
+        cells = embedded[0].permute(1, 2, 0)
         seen = seen.take(self._fitting(cells, self._first[seen.views], seen.centres, prior))
         chosen = np.isin(self._view, seen.views)
         templates = np.flatnonzero(chosen & ~self._is_small if number else chosen)

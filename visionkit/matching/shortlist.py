@@ -2,11 +2,10 @@
 
 A view and every window of the scene become four means, of their quarters, and these a vector of
 the few directions in which the gallery's views differ most: some 50 times cheaper than correlating
-whole patches. Thousands of views are compared by cluster first, as an inverted file does it (Sivic
-and Zisserman, "Video Google", ICCV 2003): a cluster's views are compared only with the windows that
-are most like its middle, and clusters that resemble nothing in the scene with none. What is left
-is correlated at its likeliest windows with means of 2x2 cells. So a thousand items cost little more
-than twenty.
+whole patches. Thousands of views are compared by cluster, as an inverted file does it (Sivic and
+Zisserman, "Video Google", ICCV 2003): with the windows alone that are most like the cluster's
+middle. What is left is correlated at its likeliest windows with means of 2x2 cells. So a thousand
+items cost little more than twenty.
 """
 
 from __future__ import annotations
@@ -30,12 +29,10 @@ _DIRECTIONS = 96
 96 directions, 82 with 64, 88 with all 384; a search of whole patches ranks it there 90 times."""
 _STEP = 2
 """Cells between two windows: a quarter is four cells or more, so none is missed by one."""
-_CLUSTERED = 500
-"""Views of one shape from which on they are compared by cluster."""
-_CLUSTER = 100  # views in one, about
-_LIKELY = 0.75  # clusters of a shape that are looked into
-_NEAR = 32  # windows that a cluster's views are compared with
-_ROUNDS = 8  # of Lloyd's algorithm
+_CLUSTERED = 200
+"""Views of one shape above which they are compared by cluster."""
+_CLUSTER = 128  # views in one at most
+_NEAR = 16  # windows that a cluster's views are compared with
 _GLIMPSED = 256
 """Views that are correlated with means of cells, at least."""
 _TRIED = 3
@@ -65,23 +62,45 @@ class Glimpses:
 
 @dataclass(frozen=True)
 class _Shape:
-    """Views whose windows have one shape.
+    """Views whose windows have one shape, in K clusters of S; those that fill them up are zeros.
 
     Attributes:
         steps: rows and columns of a window, in steps.
-        vectors: (V, E) of the views, those of one cluster side by side.
-        kernels: (V, rows * columns * D) sums over the cells of each step.
-        views: (V,) int64.
-        middles: (K, E) of the clusters.
-        starts: (K + 1,) where clusters begin in `vectors`.
+        views: (K * S,) int64, -1 for what fills up.
+        vectors: (K, S, E) of the views.
+        kernels: (K * S, rows * columns * D) sums over the cells of each step.
+        middles: (K, E) unit vectors.
     """
 
     steps: tuple[int, int]
+    views: NDArray[np.int64]
     vectors: torch.Tensor
     kernels: torch.Tensor
-    views: NDArray[np.int64]
     middles: torch.Tensor
-    starts: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """How alike the views of K clusters are to P windows each.
+
+    Attributes:
+        likeness: (K * S, P).
+        windows: (K, P) int64, which windows.
+    """
+
+    likeness: torch.Tensor
+    windows: torch.Tensor
+
+    def best(self, views: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(K * S,) of each one's best window; -inf where there is no view."""
+        return np.where(views >= 0, self.likeness.amax(1).cpu().numpy(), np.float32(-np.inf))
+
+    def likeliest(self, rows: NDArray[np.int64], count: int) -> torch.Tensor:
+        """(N, <= count) windows that N of the views are most alike."""
+        index = torch.from_numpy(rows).to(self.windows.device)
+        near = self.likeness[index].topk(min(count, self.likeness.shape[1]), 1).indices
+        size = len(self.likeness) // len(self.windows)
+        return self.windows[index // size].gather(1, near)
 
 
 class CoarseIndex:
@@ -109,14 +128,19 @@ class CoarseIndex:
         Args:
             embedded: (1, D, h, w) embeddings of one scale of the scene.
         """
-        cells = F.avg_pool2d(embedded, _STEP, ceil_mode=True)[0].permute(1, 2, 0).contiguous()
-        sums = F.pad(cells, (0, 0, 1, 0, 1, 0)).cumsum(0).cumsum(1)
-        seen = []
-        for shape in self._shapes:
-            if cells.shape[0] >= shape.steps[0] and cells.shape[1] >= shape.steps[1]:
-                quarters = _window_quarters(sums, shape.steps)
-                length = quarters.norm(dim=2, keepdim=True).clamp(min=1e-12)
-                seen.append((shape, quarters @ self._directions.T / length))
+        cells = _blurred(embedded[0].permute(1, 2, 0))
+        fitting = [
+            shape
+            for shape in self._shapes
+            if cells.shape[0] >= shape.steps[0] and cells.shape[1] >= shape.steps[1]
+        ]
+        quarters = {
+            size: _quarters(cells, size, self._directions)
+            for size in {_quarter(shape.steps) for shape in fitting}
+        }
+        seen = [
+            (shape, _windows(*quarters[_quarter(shape.steps)], shape.steps)) for shape in fitting
+        ]
         return CoarseLook(cells, seen)
 
 
@@ -140,17 +164,23 @@ class CoarseLook:
             prior: of what is found of the views.
             least: prior from which on they are.
         """
-        shape, row = self._likeliest(max(_GLIMPSED, count))
+        compared = [_compared(shape, windows.flatten(0, 1)) for shape, windows in self.seen]
+        scores = [
+            own.best(shape.views) for own, (shape, _) in zip(compared, self.seen, strict=True)
+        ]
+        number, row = _highest(scores, max(_GLIMPSED, count))
         views, centres = np.zeros(len(row), np.int64), np.zeros((len(row), 2))
         similarity = np.zeros(len(row), np.float32)
-        for number, (own, windows) in enumerate(self.seen):
-            here = shape == number
+        for own, (shape, windows) in enumerate(self.seen):
+            here = number == own
             if here.any():
-                views[here] = own.views[row[here]]
-                similarity[here], centres[here] = self._tried(own, windows, row[here])
+                views[here] = shape.views[row[here]]
+                tried = compared[own].likeliest(row[here], _TRIED)
+                top, left = tried // windows.shape[1], tried % windows.shape[1]
+                similarity[here], centres[here] = self._tried(shape, row[here], top, left)
         evidence = prior(similarity, views)
         order = np.argsort(-evidence, kind="stable")[:count]
-        return Glimpses(views, centres, shape, row).take(order[evidence[order] >= least])
+        return Glimpses(views, centres, number, row).take(order[evidence[order] >= least])
 
     def places(
         self, glimpses: Glimpses, count: int
@@ -165,8 +195,8 @@ class CoarseLook:
         for number, (shape, windows) in enumerate(self.seen):
             own = glimpses.shape == number
             if own.any():
-                response = _rows(shape.vectors, glimpses.row[own]) @ windows.flatten(0, 1).T
-                response = response.reshape(-1, *windows.shape[:2])
+                vectors = _rows(shape.vectors.flatten(0, 1), glimpses.row[own])
+                response = (vectors @ windows.flatten(0, 1).T).reshape(-1, *windows.shape[:2])
                 values, rows, columns = highest_peaks(response, count)
                 missing = ((0, 0), (0, count - values.shape[1]))
                 found = np.pad(np.isfinite(values), missing)
@@ -176,28 +206,17 @@ class CoarseLook:
                 is_place[own] = found
         return centres, is_place
 
-    def _likeliest(self, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Shape and row of the views that resemble their best window most, in no order."""
-        scores = [_scores(shape, windows.flatten(0, 1)) for shape, windows in self.seen]
-        flat = np.concatenate([np.zeros(0, np.float32), *scores])
-        starts = np.cumsum([0, *(len(own) for own in scores)])
-        best = np.flatnonzero(np.isfinite(flat))
-        if len(best) > count:
-            best = best[np.argpartition(-flat[best], count)[:count]]
-        shape = np.searchsorted(starts, best, side="right") - 1
-        return shape, best - starts[shape]
-
     def _tried(
-        self, shape: _Shape, windows: torch.Tensor, rows: NDArray[np.int64]
+        self, shape: _Shape, rows: NDArray[np.int64], top: torch.Tensor, left: torch.Tensor
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """(N,) mean cosine at the best of a view's likeliest windows, and (N, 2) its middle."""
-        height, width = shape.steps
-        likeness = _rows(shape.vectors, rows) @ windows.flatten(0, 1).T
-        tried = likeness.topk(min(_TRIED, likeness.shape[1]), 1).indices
-        top, left = tried // windows.shape[1], tried % windows.shape[1]
-        y = top[..., None, None] + torch.arange(height, device=top.device)[:, None]
-        x = left[..., None, None] + torch.arange(width, device=top.device)
-        patches = self.cells[y, x].flatten(2)
+        """(N,) mean cosine of views at the best of (N, P) windows each, and (N, 2) its middle."""
+        (height, width), (down, right, depth) = shape.steps, self.cells.shape
+        # The cells of a row lie in one run of memory, so that a window is but a few of them.
+        runs = self.cells.as_strided(
+            (down, right - width + 1, width * depth), (right * depth, depth, 1)
+        )
+        rows_below = torch.arange(height, device=top.device)
+        patches = runs[top[..., None] + rows_below, left[..., None]].flatten(2)
         fit, which = (patches * _rows(shape.kernels, rows)[:, None]).sum(2).max(1)
         corner = torch.stack([top, left], 2)[torch.arange(len(which)), which].cpu().numpy()
         return fit.cpu().numpy(), _STEP * (corner + np.array(shape.steps) / 2)
@@ -207,6 +226,19 @@ def _rows(table: torch.Tensor, rows: NDArray[np.int64]) -> torch.Tensor:
     return table[torch.from_numpy(rows).to(table.device)]
 
 
+def _highest(
+    parts: Sequence[NDArray[np.float32]], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Part and row of the highest finite values of all parts, in no order."""
+    values = np.concatenate([np.zeros(0, np.float32), *parts])
+    best = np.flatnonzero(np.isfinite(values))
+    if len(best) > count:
+        best = best[np.argpartition(-values[best], count)[:count]]
+    starts = np.cumsum([0, *(len(part) for part in parts)])
+    number = np.searchsorted(starts, best, side="right") - 1
+    return number, best - starts[number]
+
+
 def _shape(
     steps: tuple[int, int],
     members: Sequence[tuple[torch.Tensor, torch.Tensor, NDArray[np.int64]]],
@@ -214,39 +246,48 @@ def _shape(
     vectors = torch.cat([own for own, _, _ in members])
     kernels = torch.cat([own for _, own, _ in members])
     views = np.concatenate([own for _, _, own in members])
-    clusters = max(1, len(views) // _CLUSTER) if len(views) > _CLUSTERED else 1
-    middles, cluster = _clustered(vectors, clusters)
-    order = torch.argsort(cluster, stable=True)
-    sizes = torch.bincount(cluster, minlength=clusters)
-    starts = np.concatenate([[0], sizes.cumsum(0).cpu().numpy()]).astype(np.int64)
+    rows = torch.arange(len(views), device=vectors.device)
+    clusters = _clusters(vectors, rows) if len(views) > _CLUSTERED else [rows]
+    most = max(len(own) for own in clusters)
+    order = torch.stack([F.pad(own, (0, most - len(own)), value=-1) for own in clusters])
+    is_view = (order >= 0)[..., None]
+    own = torch.where(is_view, vectors[order], 0.0)
+    flat = order.flatten().cpu().numpy()
     return _Shape(
-        steps, vectors[order], kernels[order], views[order.cpu().numpy()], middles, starts
+        steps,
+        np.where(flat >= 0, views[flat], -1),
+        own,
+        torch.where(is_view, kernels[order], 0.0).flatten(0, 1),
+        F.normalize(own.sum(1), dim=1),
     )
 
 
-def _clustered(vectors: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(count, E) unit middles of (V, E) vectors and (V,) the cluster of each."""
-    middles = vectors[torch.linspace(0, len(vectors) - 1, count, device=vectors.device).long()]
-    for _ in range(_ROUNDS if count > 1 else 1):
-        cluster = (vectors @ middles.T).argmax(1)
-        middles = F.normalize(torch.zeros_like(middles).index_add_(0, cluster, vectors), dim=1)
-    return middles, (vectors @ middles.T).argmax(1)
+def _clusters(vectors: torch.Tensor, rows: torch.Tensor) -> list[torch.Tensor]:
+    """The rows halved along the direction in which they differ most, until parts are small."""
+    if len(rows) <= _CLUSTER:
+        return [rows]
+    centred = vectors[rows] - vectors[rows].mean(0)
+    _, directions = torch.linalg.eigh(centred.T @ centred)
+    order = rows[torch.argsort(centred @ directions[:, -1], stable=True)]
+    half = (len(rows) + 1) // 2
+    return [*_clusters(vectors, order[:half]), *_clusters(vectors, order[half:])]
 
 
-def _scores(shape: _Shape, windows: torch.Tensor) -> NDArray[np.float32]:
-    """(V,) likeness of each view's best window; -inf where its cluster resembles nothing."""
-    if len(shape.middles) == 1:
-        return (shape.vectors @ windows.T).amax(1).cpu().numpy()
-    scores = np.full(len(shape.views), -np.inf, np.float32)
-    likeness = shape.middles @ windows.T
-    near = likeness.topk(min(_NEAR, len(windows)), 1)
-    likely = near.values[:, 0].topk(max(1, round(_LIKELY * len(shape.middles)))).indices
-    for cluster in likely.tolist():
-        own = slice(shape.starts[cluster], shape.starts[cluster + 1])
-        products = shape.vectors[own] @ windows[near.indices[cluster]].T
-        if products.numel():
-            scores[own] = products.amax(1).cpu().numpy()
-    return scores
+def _compared(shape: _Shape, windows: torch.Tensor) -> _Compared:
+    """How alike views are to windows.
+
+    Those of a cluster are compared with the windows that are most like its middle.
+
+    Args:
+        shape: the views.
+        windows: (W, E) unit vectors.
+    """
+    if len(shape.vectors) == 1:
+        every = torch.arange(len(windows), device=windows.device)
+        return _Compared(shape.vectors[0] @ windows.T, every[None])
+    near = (shape.middles @ windows.T).topk(min(_NEAR, len(windows)), 1).indices
+    likeness = torch.bmm(shape.vectors, windows[near].transpose(1, 2))
+    return _Compared(likeness.flatten(0, 1), near)
 
 
 def _main_directions(quarters: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -271,24 +312,62 @@ def _kernel_quarters(kernels: torch.Tensor) -> torch.Tensor:
     return F.normalize(torch.cat(quarters, 1), dim=1)
 
 
-def _window_quarters(sums: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    """(H, W, 4 D) sums of the quarters of all windows of that shape.
+def _blurred(cells: torch.Tensor) -> torch.Tensor:
+    """(ceil(h / 2), ceil(w / 2), D) means of 2x2 cells of (h, w, D), of fewer at the rim.
+
+    Slices are seven times as fast here as torch's pooling.
+    """
+    for axis in (0, 1):
+        if cells.shape[axis] % _STEP:
+            cells = torch.cat([cells, cells.narrow(axis, -1, 1)], axis)
+        cells = (cells[::2] + cells[1::2] if axis == 0 else cells[:, ::2] + cells[:, 1::2]) / _STEP
+    return cells.contiguous()
+
+
+def _quarter(steps: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of a window's quarters, which share its middle where a side is odd."""
+    return (steps[0] + 1) // 2, (steps[1] + 1) // 2
+
+
+def _sums(cells: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """(h', w', D) sums of (h, w, D) cells over all places of that many rows and columns."""
+    for axis, length in enumerate(size):
+        places = cells.shape[axis] - length + 1
+        cells = sum(
+            (cells.narrow(axis, start, places) for start in range(1, length)),
+            cells.narrow(axis, 0, places),
+        )
+    return cells
+
+
+def _quarters(
+    cells: torch.Tensor, size: tuple[int, int], directions: torch.Tensor
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """What the quarters of that size are worth at each of the four corners of a window.
 
     Args:
-        sums: (h + 1, w + 1, D) of all cells above and to the left: a quarter of any size costs
-            three additions (Crow, "Summed-area tables for texture mapping", SIGGRAPH 1984).
-        shape: cells of a window.
+        cells: (h, w, D).
+        size: rows and columns of a quarter.
+        directions: (E, 4 D) that windows are projected to.
+
+    Returns:
+        Four (h', w', E) projections of the quarters at all places, and (h', w', 1) their squared
+        lengths.
     """
-    rows, columns = (shape[0] + 1) // 2, (shape[1] + 1) // 2
-    height, width = sums.shape[0] - shape[0], sums.shape[1] - shape[1]
-    down, right = shape[0] - rows, shape[1] - columns
+    sums = _sums(cells, size)
+    corners = directions.reshape(len(directions), 4, -1).unbind(1)
+    return [sums @ corner.T for corner in corners], sums.square().sum(2, keepdim=True)
 
-    def corner(y: int, x: int) -> torch.Tensor:
-        return sums[y : y + height, x : x + width]
 
-    quarters = [
-        corner(y + rows, x + columns) - corner(y, x + columns) - corner(y + rows, x) + corner(y, x)
-        for y in (0, down)
-        for x in (0, right)
-    ]
-    return torch.cat(quarters, 2)
+def _windows(
+    projected: Sequence[torch.Tensor], squares: torch.Tensor, steps: tuple[int, int]
+) -> torch.Tensor:
+    """(H, W, E) projected unit vectors of all windows, whose quarters `_quarters` gives."""
+    down, right = steps[0] - _quarter(steps)[0], steps[1] - _quarter(steps)[1]
+    height, width = squares.shape[0] - down, squares.shape[1] - right
+    corners = [(slice(y, y + height), slice(x, x + width)) for y in (0, down) for x in (0, right)]
+    vectors = projected[0][corners[0]] + projected[1][corners[1]]
+    vectors += projected[2][corners[2]]
+    vectors += projected[3][corners[3]]
+    length = torch.stack([squares[corner] for corner in corners]).sum(0)
+    return vectors / length.clamp(min=1e-24).sqrt()
