@@ -60,12 +60,12 @@ def likeness_by_loops(scene: Floats, kernel: Floats) -> dict[tuple[int, int], fl
 
 
 def best_by_loops(scene: Floats, kernel: Floats) -> tuple[float, tuple[float, float]]:
-    """The mean cosine, with means of cells, at the best of the three windows whose quarters are
+    """The mean cosine, with means of cells, at the best of the two windows whose quarters are
     most alike; and its middle in cells."""
     cells, likeness = blurred(scene), likeness_by_loops(scene, kernel)
     rows, columns = -(-kernel.shape[1] // 2), -(-kernel.shape[2] // 2)
     found = {}
-    for y, x in sorted(likeness, key=lambda place: -likeness[place])[:3]:
+    for y, x in sorted(likeness, key=lambda place: -likeness[place])[:2]:
         found[y, x] = sum(
             float(kernel[:, row, column] @ cells[:, y + row // 2, x + column // 2])
             for row in range(kernel.shape[1])
