@@ -36,6 +36,19 @@ def test_boxes_that_touch_make_one_part_and_others_their_own() -> None:
     assert drawn.mean() < 0.15
 
 
+def test_parts_do_not_overlap() -> None:
+    # Two long boxes make a corner, and a small one lies within it without touching them.
+    corner = [[100, 100, 140, 600], [100, 560, 500, 600]]
+    boxes = np.array([*corner, [350, 200, 400, 260], [1100, 20, 1150, 60]], np.float32)
+    parts = parts_around(boxes, (720, 1280))
+    seen = np.zeros((720, 1280), int)
+    for part in parts:
+        seen[part] += 1
+    assert seen.max() == 1
+    assert len(parts) == 2
+    assert all(seen[int(y1) : int(y2), int(x1) : int(x2)].all() for x1, y1, x2, y2 in boxes)
+
+
 def test_what_lies_beyond_the_picture_is_cut() -> None:
     boxes = np.array([[-300, -200, 40, 30], [90, 60, 500, 400], [-90, -90, -50, -50]], np.float32)
     parts = parts_around(boxes, (64, 100))
