@@ -38,6 +38,7 @@ from video_peer import measure_peer
 from video_plain import measure_plain, trained_bundle
 from video_reuse import measure_reuse
 
+from visionkit.allocator import keep_freed_memory
 from visionkit.data.drawn import draw_mark
 from visionkit.data.framing import Framing
 from visionkit.heads.classification import ClassificationHead
@@ -69,6 +70,7 @@ FEW_VIEWS = 40
 
 def main() -> int:
     arguments = _arguments()
+    keep_freed_memory()  # as the command does
     ledger = Ledger(RESULTS)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
