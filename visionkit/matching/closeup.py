@@ -49,7 +49,13 @@ def closest(
     rows, columns = kernels.shape[2:]
     last = np.array(cells.shape[:2]) - sizes[:, None]
     first = np.clip((centres - sizes[:, None] / 2).round(), 0, last.clip(0)).astype(np.int64)
-    patches = _patches(cells, first, rows + 2 * _REACH, columns + 2 * _REACH)
+    # From `_REACH` before each place on; what lies beyond the scene is zeros.
+    height, width = rows + 2 * _REACH, columns + 2 * _REACH
+    room = F.pad(cells, (0, 0, _REACH, width, _REACH, height))
+    top, left = torch.from_numpy(first).to(cells.device).unbind(2)
+    patches = patches_at(room, top, left, height, width).reshape(
+        *first.shape[:2], height, width, -1
+    )
     response = _responses(patches, kernels)
     steps = np.arange(-_REACH, _REACH + 1)
     for axis in (0, 1):
@@ -65,15 +71,26 @@ def closest(
     )
 
 
-def _patches(
-    cells: torch.Tensor, first: NDArray[np.int64], rows: int, columns: int
+def patches_at(
+    cells: torch.Tensor, top: torch.Tensor, left: torch.Tensor, rows: int, columns: int
 ) -> torch.Tensor:
-    """(N, P, rows, columns, D) cells from `_REACH` before each place on; zeros beyond the scene."""
-    room = F.pad(cells, (0, 0, _REACH, columns, _REACH, rows))
-    corner = torch.from_numpy(first).to(cells.device)
-    y = corner[..., 0, None, None] + torch.arange(rows, device=cells.device)[:, None]
-    x = corner[..., 1, None, None] + torch.arange(columns, device=cells.device)
-    return room[y, x]
+    """(N, P, rows, columns * D) cells of patches, row by row.
+
+    The cells of a row lie in one run of memory, so that a patch is but `rows` of them.
+
+    Args:
+        cells: (h, w, D) in one run of memory.
+        top: (N, P) int64 first row of each patch, which lies within the cells.
+        left: (N, P) int64 its first column.
+        rows: of a patch.
+        columns: of a patch.
+    """
+    height, width, depth = cells.shape
+    runs = cells.as_strided(
+        (height, width - columns + 1, columns * depth), (width * depth, depth, 1)
+    )
+    below = torch.arange(rows, device=cells.device)
+    return runs[top[..., None] + below, left[..., None]]
 
 
 def _responses(patches: torch.Tensor, kernels: torch.Tensor) -> torch.Tensor:

@@ -25,7 +25,7 @@ _PAD = 1
 _BLURRED = 1.0
 """Standard deviations by which what fits looks worse in means of cells, at least: 99.5 % of
 FlickrLogos-27's second subset among 10,000 drawn marks does, and half of it by 1.5."""
-_TRIED = 64
+_FITTED = 64
 """Views of a large gallery that are tried at their likeliest place of a scale before all others."""
 _BELOW_CHANCE = 2.0
 """Standard deviations below the best place that a gallery of that size has by chance, from which on
@@ -107,11 +107,12 @@ class TemplateIndex:
         lengths = np.array([t.cells for t in templates], np.float64)
         self._is_small = np.isin(lengths, settings.small_template_cells)
         self._coarse: CoarseIndex | None = None
-        if len(np.unique(self._view)) > settings.dense_views:
+        views = len(np.unique(self._view))
+        if views > settings.dense_views:
             first = np.flatnonzero(lengths == settings.template_cells[0])
             self._first = np.full(self._view.max() + 1, -1, np.int64)
             self._first[self._view[first]] = first
-            self._least = chance_prior(len(np.unique(self._view))) - _BELOW_CHANCE
+            self._least = chance_prior(views) - _BELOW_CHANCE
             shapes = self._kernels.shapes(first)
             self._coarse = CoarseIndex([(kernels, self._view[own]) for kernels, own in shapes])
         else:
@@ -168,7 +169,7 @@ class TemplateIndex:
     ) -> Iterator[_Found]:
         """The templates of likely views near likely places; small ones only at the first scale."""
         look = coarse.look(embedded)
-        most = max(_TRIED, self.settings.dense_views)
+        most = max(_FITTED, self.settings.dense_views)
         seen = look.best(
             most,
             lambda likeness, views: prior(likeness, self._first[views]),

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from visionkit.matching.closeup import patches_at
 from visionkit.matching.peaks import highest_peaks
 
 Prior = Callable[[NDArray[np.float32], NDArray[np.int64]], NDArray[np.float32]]
@@ -217,13 +218,7 @@ class CoarseLook:
         self, shape: _Shape, rows: NDArray[np.int64], top: torch.Tensor, left: torch.Tensor
     ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         """(N,) mean cosine of views at the best of (N, P) windows each, and (N, 2) its middle."""
-        (height, width), (down, right, depth) = shape.steps, self.cells.shape
-        # The cells of a row lie in one run of memory, so that a window is but a few of them.
-        runs = self.cells.as_strided(
-            (down, right - width + 1, width * depth), (right * depth, depth, 1)
-        )
-        rows_below = torch.arange(height, device=top.device)
-        patches = runs[top[..., None] + rows_below, left[..., None]].flatten(2)
+        patches = patches_at(self.cells, top, left, *shape.steps).flatten(2)
         fit, which = (patches * _rows(shape.kernels, rows)[:, None]).sum(2).max(1)
         corner = torch.stack([top, left], 2)[torch.arange(len(which)), which].cpu().numpy()
         return fit.cpu().numpy(), _STEP * (corner + np.array(shape.steps) / 2)
