@@ -31,7 +31,8 @@ from torch import Tensor
 from visionkit.allocator import keep_freed_memory
 from visionkit.data.demo_digits import make_demo_digits
 from visionkit.data.framing import Framing, frame
-from visionkit.data.images import content_hash, find_images, read_image
+from visionkit.data.images import content_hash, read_image
+from visionkit.data.picture_files import find_images
 from visionkit.data.views import ViewSettings
 from visionkit.evaluation.classification import ClassificationMetrics, evaluate_classes
 from visionkit.heads.classification import ClassificationHead

@@ -25,7 +25,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import fuse_conv_bn_eval
 from torch.utils.hooks import RemovableHandle
 
-from visionkit.data.images import find_images, read_image
+from visionkit.data.images import read_image
+from visionkit.data.picture_files import find_images
 from visionkit.matching.pyramid import to_input
 from visionkit.models.backbone import Backbone
 from visionkit.types import Image

@@ -16,7 +16,8 @@ from PIL import Image as PillowImage
 from sets import SHARED
 from torch import Tensor
 
-from visionkit.data.images import find_images, read_image
+from visionkit.data.images import read_image
+from visionkit.data.picture_files import find_images
 from visionkit.training.pretrain.pictures import read_labelled
 from visionkit.types import Image
 

@@ -35,7 +35,7 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from visionkit.data.framing import channels_first
-from visionkit.data.images import find_images
+from visionkit.data.picture_files import find_images
 from visionkit.data.views import ViewSettings, random_view
 
 SIDE, BATCH = 224, 32

@@ -13,7 +13,8 @@ from sets import PHOTOS
 from visionkit.data.compose import ComposeSettings, compose_scene
 from visionkit.data.cutouts import rgba_cutout
 from visionkit.data.drawn import draw_mark
-from visionkit.data.images import find_images, lay_on, read_image
+from visionkit.data.images import lay_on, read_image
+from visionkit.data.picture_files import find_images
 from visionkit.matching.gallery import View, make_view
 from visionkit.types import Image
 

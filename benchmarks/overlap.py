@@ -10,7 +10,8 @@ from labelled import LABELLED, tiny_imagenet
 from marks import HELD_OUT_EVERY, held_out
 from sets import PHOTOS, SETS, SHARED
 
-from visionkit.data.images import find_images, read_image
+from visionkit.data.images import read_image
+from visionkit.data.picture_files import find_images
 from visionkit.training.pretrain.pictures import read_photos
 from visionkit.types import Image
 

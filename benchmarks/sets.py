@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from visionkit.data.images import find_images, read_image
+from visionkit.data.images import read_image
+from visionkit.data.picture_files import find_images
 from visionkit.matching.gallery import View, make_view
 from visionkit.types import Image
 

@@ -28,7 +28,8 @@ from ledger import Ledger
 from video_clips import SIZES, SLIDE, slides
 
 from visionkit.data.framing import Framing
-from visionkit.data.images import find_images, read_image
+from visionkit.data.images import read_image
+from visionkit.data.picture_files import find_images
 from visionkit.inference.engines.exported import exports_in
 from visionkit.inference.prediction import Prediction
 from visionkit.inference.predictor import Predictor

@@ -9,7 +9,8 @@ import pytest
 import visionkit.data.demo as demo_module
 from visionkit.data.demo import DemoSet, demo_photos, make_demo_set
 from visionkit.data.formats import item_views, read
-from visionkit.data.images import content_hash, find_images, read_image, read_rgba
+from visionkit.data.images import content_hash, read_image, read_rgba
+from visionkit.data.picture_files import find_images
 from visionkit.data.table import to_samples
 
 SMALL = {"items": 2, "views": 3, "scenes": 6, "background": 4}

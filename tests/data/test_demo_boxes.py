@@ -8,7 +8,8 @@ import pytest
 
 from visionkit.data.demo_boxes import CLASSES, make_demo_boxes
 from visionkit.data.formats import read
-from visionkit.data.images import find_images, read_image
+from visionkit.data.images import read_image
+from visionkit.data.picture_files import find_images
 from visionkit.data.table import to_samples
 from visionkit.types import Sample
 

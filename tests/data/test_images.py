@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
 from pathlib import Path
 
@@ -12,7 +11,6 @@ from PIL import Image as PillowImage
 from visionkit.data.images import (
     ImageError,
     content_hash,
-    find_images,
     lay_on,
     read_image,
     read_picture,
@@ -27,7 +25,6 @@ def gradient(height: int = 6, width: int = 9) -> np.ndarray:
 
 
 def save(path: Path, array: np.ndarray, **options: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
     PillowImage.fromarray(array).save(path, **options)
     return path
 
@@ -171,44 +168,3 @@ def test_content_hash_tells_pictures_apart_by_pixels_and_size(tmp_path: Path) ->
     assert content_hash(one) == content_hash(read_image(save(tmp_path / "copy.png", one)))
     assert content_hash(one) != content_hash(one.reshape(9, 6, 3))
     assert content_hash(one) != content_hash(one[:, ::-1])
-
-
-@pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    for name in ("b.JPG", "a.png", "deep/er/c.webp", "[x]/d.jpg", ".hidden/e.jpg"):
-        save(tmp_path / name, gradient(), format="PNG")
-    save(tmp_path / "no_extension", gradient(), format="PNG")
-    for name in ("notes.txt", "Thumbs.db", ".DS_Store", "deep/script"):
-        (tmp_path / name).write_text("no picture")
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("source", "found"),
-    [
-        ("", ["[x]/d.jpg", "a.png", "b.JPG", "deep/er/c.webp", "no_extension"]),
-        ("a.png", ["a.png"]),
-        ("*.png", ["a.png"]),
-        ("**/*.webp", ["deep/er/c.webp"]),
-        ("[x]/*", ["[x]/d.jpg"]),
-        ("[ab].*", ["a.png", "b.JPG"]),
-    ],
-)
-def test_find_images(pictures: Path, source: str, found: list[str]) -> None:
-    paths = find_images(str(pictures / source) if source else pictures)
-    assert sorted(path.relative_to(pictures).as_posix() for path in paths) == found
-    assert paths == sorted(paths)
-
-
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [("gone", "check the path"), ("*.gif", "nothing matches"), ("deep/s*", "no pictures in")],
-)
-def test_find_images_says_what_is_missing(pictures: Path, source: str, words: str) -> None:
-    with pytest.raises(FileNotFoundError, match=words):
-        find_images(pictures / source)
-
-
-def test_find_images_ends_in_linked_circles(pictures: Path) -> None:
-    os.symlink(pictures, pictures / "deep" / "circle", target_is_directory=True)
-    assert len(find_images(pictures)) == 5

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from visionkit.data.formats import NothingLeftError, read, write
-from visionkit.data.images import ImageError, find_images, read_image, read_picture
+from visionkit.data.images import ImageError, read_image, read_picture
+from visionkit.data.picture_files import find_images
 from visionkit.data.problems import Problem, unescape_cell, write_problems
 from visionkit.data.table import to_samples
 

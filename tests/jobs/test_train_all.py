@@ -11,7 +11,7 @@ import torch
 
 from visionkit.cli.compose import compose
 from visionkit.config import AllConfig, TrainConfig
-from visionkit.data.images import find_images
+from visionkit.data.picture_files import find_images
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.settings import joint_settings
 from visionkit.jobs.train import train

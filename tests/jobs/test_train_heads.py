@@ -13,7 +13,7 @@ from tests.jobs.conftest import write_broken
 from visionkit.cli.compose import compose
 from visionkit.config import EvaluateConfig, TrainConfig
 from visionkit.data.formats import read
-from visionkit.data.images import find_images
+from visionkit.data.picture_files import find_images
 from visionkit.data.table import to_samples
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.evaluate import evaluate

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from visionkit.data.images import find_images, read_image
+from visionkit.data.images import read_image
+from visionkit.data.picture_files import find_images
 from visionkit.inference.predictor import Predictor
 from visionkit.matching.calibration import logit
 from visionkit.matching.finder import FinderSettings

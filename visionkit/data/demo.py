@@ -21,8 +21,9 @@ from visionkit.data.compose import ComposedScene, ComposeSettings, Cutout, compo
 from visionkit.data.cutouts import rgba_cutout
 from visionkit.data.drawn import draw_mark
 from visionkit.data.formats import coco
-from visionkit.data.images import find_images, read_image
+from visionkit.data.images import read_image
 from visionkit.data.making import MadeSet, write_picture
+from visionkit.data.picture_files import find_images
 from visionkit.types import Image, ObjectBox, Sample, Split
 
 Part = Literal["train", "val", "test", "background"]

@@ -1,4 +1,4 @@
-"""Pictures in: finding files, and decoding them safely to upright 8-bit RGB.
+"""Pictures in: decoding files safely to upright 8-bit RGB.
 
 What a file holds counts, not its name. Compositing rule: transparency is laid on white, or on
 a stated colour, in plain 8-bit values. Sixteen bits are scaled to eight, animations and
@@ -7,13 +7,11 @@ documents give their first picture, colour profiles are not applied.
 
 from __future__ import annotations
 
-import glob
 import hashlib
-import os
 import stat
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -34,11 +32,6 @@ MAX_PIXELS = 80_000_000
 """240 MB as RGB; above the pictures of common cameras and phones, below Pillow's own limit."""
 MAX_FILE_BYTES = 1 << 29
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".tif", ".tiff", ".bmp"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"}
-)
-_JUNK_NAMES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx"})
 # No EPS, PDF or WMF: Pillow hands those to other programs.
 _FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "JPEG2000", "AVIF")
 # What Pillow's decoders raise on damaged files.
@@ -183,56 +176,6 @@ def content_hash(image: Image) -> str:
     return digest.hexdigest()
 
 
-def find_images(source: str | Path) -> list[Path]:
-    """The picture files of a file, a folder (with all below it) or a glob, sorted.
-
-    A path that exists is meant literally, so `photos[1]` is a folder of that name first and a
-    pattern only if there is none. Hidden files, Thumbs.db and the like, and files that are no
-    pictures by their name are left out; files without an extension count by their content.
-
-    Raises:
-        FileNotFoundError: there is no such path, or no picture in it.
-    """
-    path = Path(source).expanduser()
-    if path.is_file():
-        return [path]
-    files = files_of(source)
-    pictures = sorted({file for file in files if _looks_like_picture(file)})
-    if not pictures:
-        others = ", ".join(file.name for file in sorted(files)[:3]) or "nothing"
-        raise FileNotFoundError(
-            f"no pictures in {source}, which holds {others}; check the path: "
-            f"pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}"
-        )
-    return pictures
-
-
-def files_of(source: str | Path) -> list[Path]:
-    """The file itself, the files below a folder, or those that match a glob, of whatever kind.
-
-    Hidden files of folders, Thumbs.db and the like are left out.
-
-    Raises:
-        FileNotFoundError: there is no such path, or nothing matches.
-    """
-    path = Path(source).expanduser()
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        return list(_walk(path))
-    if not any(sign in str(source) for sign in "*?["):
-        raise FileNotFoundError(_missing(source))
-    files = _glob(path)
-    if not files:
-        raise FileNotFoundError(f"nothing matches {source}; check the pattern")
-    return files
-
-
-def is_junk(name: str) -> bool:
-    """Whether a file or folder name is hidden or one that desktops leave behind."""
-    return name.startswith(".") or name.lower() in _JUNK_NAMES
-
-
 def _read_bytes(path: Path) -> bytes:
     try:
         status = path.stat()
@@ -244,17 +187,15 @@ def _read_bytes(path: Path) -> bytes:
             raise ImageError(path, f"it has {status.st_size >> 20} MB", "save it smaller")
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise FileNotFoundError(_missing(path)) from error
+        raise FileNotFoundError(
+            f"{path} must be a file or folder, but there is none; check the path"
+        ) from error
     except OSError as error:
         reason = f"it can't be read ({error.strerror})"
         raise ImageError(path, reason, "check its permissions") from error
     if not content:
         raise ImageError(path, "it is empty (0 bytes)", "fetch it again, or leave it out")
     return content
-
-
-def _missing(path: str | Path) -> str:
-    return f"{path} must be a file or folder, but there is none; check the path"
 
 
 def _open(path: Path, content: bytes) -> PillowImage.Image:
@@ -367,40 +308,3 @@ def _turn(array: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     if orientation in (2, 3, 6, 7):
         array = array[:, ::-1]
     return np.ascontiguousarray(array)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Files below `folder`; linked folders are followed, each real folder once."""
-    seen: set[str] = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(root)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not is_junk(name))
-        yield from (Path(root, name) for name in files if not is_junk(name))
-
-
-def _glob(path: Path) -> list[Path]:
-    """Files that match; leading parts that exist are taken literally."""
-    literal = Path(path.anchor)
-    parts = list(path.parts[1:] if path.anchor else path.parts)
-    while parts and (literal / parts[0]).exists():
-        literal /= parts.pop(0)
-    if not parts:
-        return []
-    matches = glob.glob(os.path.join(*parts), root_dir=literal, recursive=True)
-    return [literal / match for match in matches if (literal / match).is_file()]
-
-
-def _looks_like_picture(file: Path) -> bool:
-    if is_junk(file.name):
-        return False
-    if file.suffix:
-        return file.suffix.lower() in IMAGE_SUFFIXES
-    with file.open("rb") as opened:
-        head = opened.read(12)
-    return head.startswith(
-        (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
-    ) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")

@@ -12,7 +12,8 @@ import numpy as np
 
 from visionkit.config import EvaluateConfig, ExportConfig
 from visionkit.data.demo import stock_backgrounds
-from visionkit.data.images import ImageError, find_images, read_image
+from visionkit.data.images import ImageError, read_image
+from visionkit.data.picture_files import find_images
 from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted
 from visionkit.inference.agreement import OF_TASK, TOLERANCE, agreement, distances

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from visionkit.config import GalleryConfig
-from visionkit.data.images import IMAGE_SUFFIXES, find_images
+from visionkit.data.picture_files import IMAGE_SUFFIXES, find_images
 from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted
 from visionkit.files import write_json

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from visionkit.config.monitoring import MonitorConfig
-from visionkit.data.images import ImageError, find_images, read_image
+from visionkit.data.images import ImageError, read_image
+from visionkit.data.picture_files import find_images
 from visionkit.data.problems import Problem
 from visionkit.flywheel.catalog import open_catalog
 from visionkit.inference.video.opening import (

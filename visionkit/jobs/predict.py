@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from visionkit.config import PredictConfig
-from visionkit.data.images import ImageError, find_images, read_image
+from visionkit.data.images import ImageError, read_image
+from visionkit.data.picture_files import find_images
 from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted
 from visionkit.flywheel.catalog import open_catalog

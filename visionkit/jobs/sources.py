@@ -22,13 +22,8 @@ from visionkit.data.formats import (
 )
 from visionkit.data.formats.border import Border
 from visionkit.data.formats.entry import Entry
-from visionkit.data.images import (
-    IMAGE_SUFFIXES,
-    MAX_PIXELS,
-    ImageError,
-    find_images,
-    read_rgba,
-)
+from visionkit.data.images import MAX_PIXELS, ImageError, read_rgba
+from visionkit.data.picture_files import IMAGE_SUFFIXES, find_images
 from visionkit.data.problems import Problem
 from visionkit.data.splits import assign_splits
 from visionkit.data.table import to_samples

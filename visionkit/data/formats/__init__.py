@@ -28,7 +28,8 @@ from visionkit.data.formats import (
 from visionkit.data.formats.border import Border, NothingLeftError
 from visionkit.data.formats.items import ItemView, item_views
 from visionkit.data.formats.sidecar import write_sidecar
-from visionkit.data.images import MAX_PIXELS, is_junk
+from visionkit.data.images import MAX_PIXELS
+from visionkit.data.picture_files import is_junk
 from visionkit.data.problems import Problem
 from visionkit.data.table import to_samples
 from visionkit.files import atomic_folder

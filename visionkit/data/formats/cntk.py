@@ -12,7 +12,7 @@ from visionkit.data.formats.border import Border
 from visionkit.data.formats.entry import Entry, EntryBox
 from visionkit.data.formats.paths import split_in_path
 from visionkit.data.formats.text import TextError, read_text
-from visionkit.data.images import IMAGE_SUFFIXES, find_images, is_junk
+from visionkit.data.picture_files import IMAGE_SUFFIXES, find_images, is_junk
 
 _BOXES = ".bboxes.tsv"
 _LABELS = ".bboxes.labels.tsv"

@@ -24,7 +24,7 @@ from visionkit.data.formats.place import (
 )
 from visionkit.data.formats.sidecar import NAME
 from visionkit.data.formats.text import JsonObject, TextError, read_text
-from visionkit.data.images import is_junk
+from visionkit.data.picture_files import is_junk
 from visionkit.files import write_json
 from visionkit.types import Sample, Split
 

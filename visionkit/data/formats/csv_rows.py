@@ -20,7 +20,7 @@ from visionkit.data.formats.entry import Entry, EntryBox, stated_size
 from visionkit.data.formats.paths import split_in_name
 from visionkit.data.formats.place import place, short
 from visionkit.data.formats.text import TextError, read_text
-from visionkit.data.images import IMAGE_SUFFIXES, is_junk
+from visionkit.data.picture_files import IMAGE_SUFFIXES, is_junk
 from visionkit.data.problems import escape_cell, unescape_cell
 from visionkit.files import write_text
 from visionkit.types import Sample, Split

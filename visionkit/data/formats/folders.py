@@ -12,7 +12,7 @@ from visionkit.data.formats.border import Border
 from visionkit.data.formats.entry import Entry
 from visionkit.data.formats.paths import split_in_path
 from visionkit.data.formats.place import place, safe_name
-from visionkit.data.images import find_images
+from visionkit.data.picture_files import find_images
 from visionkit.types import Sample
 
 

@@ -22,7 +22,7 @@ from visionkit.data.formats.entry import Entry, EntryBox, numbers, stated_size
 from visionkit.data.formats.paths import is_file, split_in_name
 from visionkit.data.formats.place import by_split, class_names, place, split_suffix, to_xywh
 from visionkit.data.formats.text import TextError, parse_json_line, read_text
-from visionkit.data.images import is_junk
+from visionkit.data.picture_files import is_junk
 from visionkit.files import write_text
 from visionkit.types import Sample
 

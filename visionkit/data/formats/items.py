@@ -18,7 +18,7 @@ from visionkit.data.formats import cntk, coco, csv_rows, groundtruth, voc, yolo
 from visionkit.data.formats.border import Border
 from visionkit.data.formats.entry import Entry
 from visionkit.data.formats.place import place, safe_name
-from visionkit.data.images import find_images, is_junk
+from visionkit.data.picture_files import find_images, is_junk
 from visionkit.data.table import to_samples
 from visionkit.types import Sample
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from visionkit.data.images import IMAGE_SUFFIXES
+from visionkit.data.picture_files import IMAGE_SUFFIXES
 from visionkit.types import ObjectBox, Sample
 
 # Folders that are a format's layout and say nothing of the picture.

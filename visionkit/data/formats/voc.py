@@ -17,7 +17,7 @@ from visionkit.data.formats.entry import Entry, EntryBox
 from visionkit.data.formats.paths import is_file, split_in_path
 from visionkit.data.formats.place import by_split, place, short
 from visionkit.data.formats.text import Element, TextError, read_text, read_xml
-from visionkit.data.images import IMAGE_SUFFIXES, is_junk
+from visionkit.data.picture_files import IMAGE_SUFFIXES, is_junk
 from visionkit.files import write_bytes, write_text
 from visionkit.types import ObjectBox, Sample, Split
 

@@ -21,7 +21,7 @@ from visionkit.data.formats.entry import Box, Entry, EntryBox
 from visionkit.data.formats.paths import is_folder, split_in_path
 from visionkit.data.formats.place import by_split, class_names, place
 from visionkit.data.formats.text import TextError, read_text
-from visionkit.data.images import IMAGE_SUFFIXES, find_images
+from visionkit.data.picture_files import IMAGE_SUFFIXES, find_images
 from visionkit.files import write_text
 from visionkit.types import ObjectBox, Sample, Split
 

@@ -15,7 +15,7 @@ from av.error import ExitError, FFmpegError
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from visionkit.data.images import files_of, is_junk
+from visionkit.data.picture_files import files_of, is_junk
 
 VIDEO_SUFFIXES = frozenset(
     ".3gp .asf .avi .flv .gif .m2ts .m4v .mjpeg .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .vob "

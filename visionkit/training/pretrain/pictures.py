@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from visionkit.data.images import find_images, read_image
+from visionkit.data.images import read_image
+from visionkit.data.picture_files import find_images
 from visionkit.types import Image
 
 
