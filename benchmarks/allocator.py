@@ -21,7 +21,7 @@ from ledger import Ledger
 
 from visionkit.allocator import keep_freed_memory
 from visionkit.heads.localization import BoxTargets, LocalizationHead
-from visionkit.models.backbone import build_backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.training.localization_module import Localizer
 
 RESULTS = Path(__file__).parent / "results" / "allocator.csv"

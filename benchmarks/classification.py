@@ -36,7 +36,8 @@ from visionkit.data.picture_files import find_images
 from visionkit.data.views import ViewSettings
 from visionkit.evaluation.classification import ClassificationMetrics, evaluate_classes
 from visionkit.heads.classification import ClassificationHead
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.training.classed import Classed, classed
 from visionkit.training.classification import (
     ClassificationFit,

@@ -37,7 +37,7 @@ from timing import paired
 
 from visionkit import TrainingDebugger
 from visionkit.heads.classification import ClassificationHead
-from visionkit.models.backbone import build_backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.training.classification_module import Classifier
 from visionkit.training.debugger import DebuggerSettings, read_findings
 

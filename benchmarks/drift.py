@@ -32,7 +32,8 @@ from shifts import SHIFTS, stained
 from visionkit.data.framing import Framing, frame
 from visionkit.data.images import read_image
 from visionkit.inference.video.reader import read_frames
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.monitoring.accuracy import thresholded
 from visionkit.monitoring.comparison import ComparisonSettings, compare
 from visionkit.monitoring.culprits import shift_scores

@@ -40,7 +40,8 @@ from visionkit.inference.engines.exporting import KEPT, framed, scaled, write_gr
 from visionkit.inference.engines.graph import Graph, HeadsGraph, SearchGraph
 from visionkit.inference.engines.network import Network, TorchNetwork
 from visionkit.inference.locate import locate
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.models.weights import starter_boxes
 from visionkit.training.boxed import frame_size
 from visionkit.training.localization import fit_localization

@@ -37,7 +37,8 @@ from visionkit.evaluation.presence import PresenceMetrics
 from visionkit.matching.finder import Finder, FinderSettings
 from visionkit.matching.gallery import make_view
 from visionkit.matching.pyramid import to_input
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.types import Image
 
 RESULTS = Path(__file__).parent / "results" / "exemplar.csv"

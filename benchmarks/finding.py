@@ -20,7 +20,8 @@ from visionkit.matching.finder import Finder, FinderSettings
 from visionkit.matching.new_finder import new_head
 from visionkit.matching.pyramid import scene_pyramid
 from visionkit.models.arguments import Pooling
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.training.composed import ComposedScenes
 from visionkit.training.fit import FitSettings, fit
 from visionkit.training.pairs import LabelledScene

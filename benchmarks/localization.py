@@ -47,7 +47,8 @@ from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.locate import locate
 from visionkit.inference.parts import ClassificationPart, LocalizationPart
 from visionkit.inference.predictor import Predictor
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.models.weights import starter_boxes
 from visionkit.training.boxed import fitting_side, frame_size
 from visionkit.training.localization import fit_localization, start_boxes

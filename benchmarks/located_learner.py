@@ -21,7 +21,8 @@ from visionkit.flywheel.marks import Marks, located_marks
 from visionkit.heads.localization import LocalizationHead
 from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.locate import locate
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.models.weights import starter_boxes
 from visionkit.training.boxed import frame_size
 from visionkit.training.feature_cache import pooled_features

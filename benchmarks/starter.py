@@ -31,7 +31,8 @@ from overlap import overlaps
 from probe import features_of, probe
 from sets import SETS, photos
 
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.models.weights import starter_card
 from visionkit.types import Image
 

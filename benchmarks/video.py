@@ -54,7 +54,7 @@ from visionkit.inference.video.reader import Reading, read_frames
 from visionkit.inference.video.sampling import EVERY_FRAME, KeyFrames, Rate, Sampling
 from visionkit.matching.finder import Finder
 from visionkit.matching.gallery import make_view
-from visionkit.models.backbone import build_backbone
+from visionkit.models.build_backbone import build_backbone
 
 RESULTS = Path(__file__).parent / "results" / "video.csv"
 SCRIPT = Path(__file__).parents[1] / "scripts" / "predict_video.py"

@@ -27,7 +27,8 @@ from visionkit.matching.geometry import GeometrySettings
 from visionkit.matching.new_finder import whiten
 from visionkit.matching.pyramid import PyramidSettings, ScenePyramid, scene_pyramid
 from visionkit.matching.search import SearchSettings
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.training.pairs import LabelledScene
 from visionkit.types import Image
 

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from visionkit.inference.predictor import Predictor
     from visionkit.matching.audit import audit_gallery
     from visionkit.matching.finder import Finder, FinderSettings
-    from visionkit.models.backbone import Backbone, build_backbone
+    from visionkit.models.backbone import Backbone
+    from visionkit.models.build_backbone import build_backbone
     from visionkit.training.debugger import TrainingDebugger
     from visionkit.training.fit import fit
     from visionkit.types import Features, ObjectBox, Sample
@@ -41,7 +42,7 @@ _HOMES = {
     "Sample": "visionkit.types",
     "TrainingDebugger": "visionkit.training.debugger",
     "audit_gallery": "visionkit.matching.audit",
-    "build_backbone": "visionkit.models.backbone",
+    "build_backbone": "visionkit.models.build_backbone",
     "evaluate_boxes": "visionkit.evaluation",
     "fit": "visionkit.training.fit",
     "read": "visionkit.data.formats",

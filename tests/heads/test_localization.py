@@ -15,7 +15,8 @@ from visionkit.data.compose import ComposeSettings, compose_scene
 from visionkit.data.cutouts import rgba_cutout
 from visionkit.heads.dense import boxes_of, cells_of
 from visionkit.heads.localization import BoxTargets, DenseOutputs, LocalizationHead
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.types import Features
 
 CHANNELS = {8: 6, 16: 10}

@@ -32,7 +32,7 @@ from visionkit.inference.locate import Tiles, locate
 from visionkit.inference.parts import ClassificationPart, LocalizationPart
 from visionkit.inference.prediction import TASKS, Prediction
 from visionkit.inference.predictor import Predictor
-from visionkit.models.backbone import build_backbone
+from visionkit.models.build_backbone import build_backbone
 
 SUBSETS = [subset for count in (1, 2, 3) for subset in itertools.combinations(TASKS, count)]
 

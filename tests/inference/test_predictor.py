@@ -31,7 +31,7 @@ from visionkit.inference.prediction import above_threshold
 from visionkit.inference.predictor import Predictor
 from visionkit.matching import store
 from visionkit.models import bundle as bundle_module
-from visionkit.models.backbone import build_backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.types import Image
 
 

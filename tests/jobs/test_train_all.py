@@ -15,7 +15,7 @@ from visionkit.data.picture_files import find_images
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.settings import joint_settings
 from visionkit.jobs.train import train
-from visionkit.models.backbone import build_backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.monitoring.reference import read_reference
 
 WORDS = (

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from visionkit.models.backbone import build_backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.models.pyramid import FeaturePyramid, separable_conv
 from visionkit.types import Features
 

@@ -13,7 +13,7 @@ import timm
 import torch
 
 from visionkit.heads.localization import LocalizationHead
-from visionkit.models.backbone import build_backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.models.weights import (
     load_into,
     read_weights,

@@ -10,7 +10,8 @@ import torch
 
 from tests.worlds import photo
 from visionkit.heads.localization import LocalizationHead
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.types import ObjectBox, Sample
 
 SIZE = (64, 96)

@@ -12,7 +12,8 @@ from visionkit.data.framing import Framing
 from visionkit.data.views import ViewSettings
 from visionkit.evaluation.label_errors import label_doubts
 from visionkit.heads.classification import ClassificationHead
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.training.classification import (
     ClassificationFit,
     ClassificationSettings,

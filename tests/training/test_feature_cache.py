@@ -14,7 +14,8 @@ from tests.worlds import photo
 from visionkit.data.framing import Framing, read_framed
 from visionkit.data.images import content_hash, read_image
 from visionkit.data.views import ViewSettings
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.training.feature_cache import FeatureCache, maps_of, pooled_features
 from visionkit.types import Features, Sample
 

@@ -12,7 +12,8 @@ from tests.training.pictures import NAMES, samples
 from visionkit.data.framing import Framing
 from visionkit.data.views import ViewSettings
 from visionkit.heads.classification import ClassificationHead
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.training import finetuned
 from visionkit.training.classed import Classed, classed
 from visionkit.training.classification_module import Classifier

@@ -29,7 +29,8 @@ from visionkit.inference.video.reader import Reading
 from visionkit.inference.video.sampling import EVERY_FRAME, Sampling
 from visionkit.matching.finder import Finder, FinderSettings
 from visionkit.matching.new_finder import new_finder
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.types import Image
 
 

@@ -20,7 +20,8 @@ from visionkit.inference.parts import ClassificationPart, LocalizationPart, Part
 from visionkit.inference.prediction import TASKS
 from visionkit.matching.finder import Finder
 from visionkit.matching.store import describe_finder, load_finder, save_finder
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.models.bundle import read_manifest, write_bundle
 
 WEIGHTS_NAME = "weights.safetensors"

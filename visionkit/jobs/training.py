@@ -18,7 +18,8 @@ from visionkit.jobs.moving import check_moving
 from visionkit.jobs.reference import Kept
 from visionkit.jobs.terminal import keep_problems, problems_kept, say, say_next
 from visionkit.matching.finder import Finder
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 
 BUNDLE_NAME = "bundle"
 AnyPart = TypeVar("AnyPart", ClassificationPart, LocalizationPart, Finder)

@@ -13,7 +13,8 @@ import torch
 
 from tests.worlds import photo
 from visionkit.heads.localization import LocalizationHead
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.training.pretrain.box_scenes import BoxBatch, composed_boxes
 from visionkit.training.pretrain.boxes import BoxSettings, box_recall, new_head, pretrain_boxes
 

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from visionkit.data.demo import demo_photos
 from visionkit.heads.exemplar import ExemplarHead
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.models.weights import starter_comparison
 from visionkit.training.pretrain.comparison import ComparisonSettings, pretrain_comparison
 

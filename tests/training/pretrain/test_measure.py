@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.training.pretrain.measure import correlate, hit_rates, probe_accuracy
 from visionkit.training.pretrain.pictures import LabelledPictures
 from visionkit.training.pretrain.searches import Search, make_searches

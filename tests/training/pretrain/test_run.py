@@ -16,7 +16,7 @@ import timm
 import torch
 from PIL import Image
 
-from visionkit.models.backbone import build_backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.training.pretrain.card import Provenance, card_text, read_figures
 from visionkit.training.pretrain.settings import (
     BoxConfig,

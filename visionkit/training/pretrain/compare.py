@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from visionkit.models.backbone import build_backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.training.pretrain.batches import to_tensor
 from visionkit.training.pretrain.material import Material
 from visionkit.training.pretrain.measure import measure

@@ -31,7 +31,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from visionkit.files import atomic_path, write_json
-from visionkit.models.backbone import build_backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.models.weights import is_head, load_into, read_weights
 from visionkit.training.pretrain.bank import Bank, make_bank
 from visionkit.training.pretrain.batches import PretrainStream

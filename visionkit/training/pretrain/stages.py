@@ -12,7 +12,8 @@ from typing import Any
 import torch
 
 from visionkit.matching.pyramid import PyramidSettings
-from visionkit.models.backbone import Backbone, build_backbone
+from visionkit.models.backbone import Backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.training.pretrain.box_scenes import composed_boxes
 from visionkit.training.pretrain.boxes import BOXES_MEASURES, BoxSettings, pretrain_boxes
 from visionkit.training.pretrain.card import Provenance, read_figures, recipe_of, ship
