@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-
-import yaml
 
 from visionkit.config import EvaluateConfig
 from visionkit.data.problems import Problem
 from visionkit.inference.predictor import Predictor
-from visionkit.jobs.evaluate_trained import bundle_name
+from visionkit.jobs.evaluating import require_split, title_of, used_config
 from visionkit.jobs.measure import measure, say_measured, versions, write_measured
 from visionkit.jobs.quickest import take_quickest
-from visionkit.jobs.sources import (
-    Scenes,
-    read_backgrounds,
-    read_scenes,
-    unknown_items,
-)
+from visionkit.jobs.sources import Scenes, read_backgrounds, read_scenes, unknown_items
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
 
@@ -48,13 +40,13 @@ def evaluate_exemplar(config: EvaluateConfig, predictor: Predictor, run_folder: 
         run_folder,
         measured,
         predictor.finder,
-        title=f"{bundle_name(config.bundle)} on {Path(config.data).name}",
+        title=title_of(config),
         thresholds_from=(
             "Thresholds are those of the bundle: each item's own, together for a false find in "
             f"{100 * predictor.finder.settings.false_alarm_rate:g} % of the pictures without items."
         ),
         problems=problems,
-        config=yaml.safe_dump({**asdict(config), "engine": predictor.engine}, sort_keys=False),
+        config=used_config(config, predictor),
         versions=versions(),
     )
     say("", f"The report: {report}")
@@ -68,15 +60,9 @@ def evaluate_exemplar(config: EvaluateConfig, predictor: Predictor, run_folder: 
 def read_known(config: EvaluateConfig, items: list[str]) -> tuple[Scenes, list[Problem]]:
     """The pictures to measure on, and what was wrong with others."""
     scenes, problems = read_scenes(config.data, format=config.format, image_root=config.image_root)
+    require_split(config, scenes.samples)
     if config.split != "all":
-        chosen = scenes.part(config.split)
-        if not len(chosen):
-            splits = sorted({sample.split or "none" for sample in scenes.samples})
-            raise ValueError(
-                f"split={config.split} must have pictures, but the splits of {config.data} are: "
-                f"{', '.join(splits)}; take split=all or one of these"
-            )
-        scenes = chosen
+        scenes = scenes.part(config.split)
     problems += unknown_items(scenes, items, config.data)
     if config.background is not None:
         pictures, more = read_backgrounds(config.background)

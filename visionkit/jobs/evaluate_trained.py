@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-
-import yaml
 
 from visionkit.config import EvaluateConfig
 from visionkit.data.formats import read
@@ -14,6 +11,7 @@ from visionkit.data.problems import Problem
 from visionkit.data.table import to_samples
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.dividing import classes_of
+from visionkit.jobs.evaluating import require_split, title_of, used_config
 from visionkit.jobs.measure import versions
 from visionkit.jobs.measure_classification import (
     measure_classification,
@@ -54,10 +52,10 @@ def evaluate_classification(
     report = write_classified(
         run_folder,
         measured,
-        title=_title(config),
+        title=title_of(config),
         thresholds_from="Thresholds are those of the bundle.",
         problems=problems,
-        config=yaml.safe_dump({**asdict(config), "engine": predictor.engine}, sort_keys=False),
+        config=used_config(config, predictor),
         versions=versions(),
     )
     _say_end(config, report)
@@ -89,20 +87,14 @@ def evaluate_localization(
     report = write_located(
         run_folder,
         measured,
-        title=_title(config),
+        title=title_of(config),
         thresholds_from="Thresholds are those of the bundle: each class's own.",
         problems=problems,
-        config=yaml.safe_dump({**asdict(config), "engine": predictor.engine}, sort_keys=False),
+        config=used_config(config, predictor),
         versions=versions(),
     )
     _say_end(config, report)
     return Summary(run_folder, measured.figures)
-
-
-def bundle_name(bundle: str) -> str:
-    """The folder of the bundle, or that of the run which it is the bundle of."""
-    path = Path(bundle).absolute()
-    return path.parent.name if path.name == "bundle" else path.name
 
 
 def read_samples(config: EvaluateConfig, run_folder: Path) -> tuple[list[Sample], list[Problem]]:
@@ -110,15 +102,9 @@ def read_samples(config: EvaluateConfig, run_folder: Path) -> tuple[list[Sample]
     with problems_kept(run_folder):
         found = read(config.data, config.format, image_root=config.image_root)
     samples, problems = to_samples(found.table), list(found.problems)
+    require_split(config, samples)
     if config.split != "all":
-        chosen = [sample for sample in samples if sample.split == config.split]
-        if not chosen:
-            splits = sorted({sample.split or "none" for sample in samples})
-            raise ValueError(
-                f"split={config.split} must have pictures, but the splits of {config.data} are: "
-                f"{', '.join(splits)}; take split=all or one of these"
-            )
-        samples = chosen
+        samples = [sample for sample in samples if sample.split == config.split]
     if config.background is not None:
         pictures, more = read_backgrounds(config.background)
         samples, problems = [*samples, *pictures.scenes.samples], problems + more
@@ -139,10 +125,6 @@ def check_labels(
             f"the pictures must have {what} of the head's classes ({some_names(class_names)}), "
             f"got {some_names(labels) if labels else 'none'} [{source}]"
         )
-
-
-def _title(config: EvaluateConfig) -> str:
-    return f"{bundle_name(config.bundle)} on {Path(config.data).name}"
 
 
 def _say_end(config: EvaluateConfig, report: Path) -> None:
