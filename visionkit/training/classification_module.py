@@ -19,7 +19,8 @@ from visionkit.training.frozen import shares_of
 from visionkit.training.mixing import MixSettings, mix
 from visionkit.training.pace import Pace
 from visionkit.training.stepping import (
-    Rate,
+    backbone_rate,
+    head_rate,
     keep_norms,
     layered_optimizer,
     require_finite,
@@ -126,9 +127,7 @@ class ClassificationTraining(L.LightningModule):
     def on_train_batch_end(self, outputs: object, batch: ClassBatch, batch_idx: int) -> None:
         """Averages the weights, reads the clock and stops when the time is over."""
         self.averaged.update_parameters(self.model)
-        self.pace.read(self.trainer)
-        if self.pace.done(self.trainer) >= 1:
-            self.trainer.should_stop = True
+        self.pace.tick(self.trainer)
 
     def validation_step(self, batch: ClassBatch, batch_idx: int) -> None:
         """Loss and error of the averaged weights on one batch that nobody learns from."""
@@ -148,10 +147,11 @@ class ClassificationTraining(L.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW: the backbone slower, its early layers slowest; norms and biases not decayed."""
         settings, model = self.settings, self.model
-        head = Rate(settings.learning_rate, settings.weight_decay)
-        slower = Rate(settings.learning_rate * settings.backbone_rate, settings.weight_decay)
         return layered_optimizer(
-            [(model.head, head)], model.backbone, slower, layer_decay=settings.layer_decay
+            [(model.head, head_rate(settings))],
+            model.backbone,
+            backbone_rate(settings),
+            layer_decay=settings.layer_decay,
         )
 
     def _note(self, batch: ClassBatch) -> None:

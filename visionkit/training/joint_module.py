@@ -19,7 +19,6 @@ from visionkit.training.balance import LossBalance
 from visionkit.training.boxed import BoxBatch, Turns
 from visionkit.training.classed import ClassBatch
 from visionkit.training.classification_module import Classifier, class_loss
-from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.joint_settings import JointSettings
 from visionkit.training.localization_module import (
     Localizer,
@@ -27,10 +26,9 @@ from visionkit.training.localization_module import (
     box_losses,
     head_classes,
 )
-from visionkit.training.localization_settings import LocalizationSettings
 from visionkit.training.pace import Pace
 from visionkit.training.stepping import (
-    Rate,
+    head_rate,
     keep_norms,
     layered_optimizer,
     require_finite,
@@ -155,16 +153,14 @@ class JointTraining(L.LightningModule):
     def on_train_batch_end(self, outputs: object, batch: Batches, batch_idx: int) -> None:
         """Averages the weights, reads the clock and stops when the time is over."""
         self.averaged.update_parameters(self.model)
-        self.pace.read(self.trainer)
-        if self.done >= 1:
-            self.trainer.should_stop = True
+        self.pace.tick(self.trainer)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW: each head at its rate, early layers of the backbone slowest."""
         settings = self.settings
         rates = {
-            "classification": _rate_of(settings.naming),
-            "localization": _rate_of(settings.locating),
+            "classification": head_rate(settings.naming),
+            "localization": head_rate(settings.locating),
         }
         heads = [(head, rates[task]) for task, head in self.model.heads.items()]
         rate = settings.backbone_rate(tuple(self.model.heads))
@@ -178,7 +174,3 @@ class JointTraining(L.LightningModule):
         scales = self.settings.localization.scales
         losses = box_losses(self.model.localizer, batch, scales, rng)
         return torch.stack(list(losses.values())).sum()
-
-
-def _rate_of(settings: FinetuneSettings | LocalizationSettings) -> Rate:
-    return Rate(settings.learning_rate, settings.weight_decay)

@@ -10,7 +10,7 @@ from visionkit.training.classification import ClassificationSettings
 from visionkit.training.debugger.settings import DebuggerSettings
 from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.localization_settings import Freeze, LocalizationSettings
-from visionkit.training.stepping import Rate
+from visionkit.training.stepping import Rate, backbone_rate
 
 
 @dataclass(frozen=True)
@@ -96,11 +96,7 @@ class JointSettings:
             "classification": self.naming,
             "localization": self.locating,
         }
-        asked = [
-            Rate(one.learning_rate * one.backbone_rate, one.weight_decay)
-            for task, one in own.items()
-            if task in tasks
-        ]
+        asked = [backbone_rate(one) for task, one in own.items() if task in tasks]
         return min(asked, key=lambda rate: rate.learning_rate)
 
     def _shared(self) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from visionkit.training.boxed import BoxBatch, Turns
 from visionkit.training.localization_settings import LocalizationSettings
 from visionkit.training.pace import Pace
 from visionkit.training.stepping import (
-    Rate,
+    backbone_rate,
+    head_rate,
     keep_norms,
     layered_optimizer,
     require_finite,
@@ -163,17 +164,16 @@ class LocalizationTraining(L.LightningModule):
     def on_train_batch_end(self, outputs: object, batch: BoxBatch, batch_idx: int) -> None:
         """Averages the weights, reads the clock and stops when the time is over."""
         self.averaged.update_parameters(self.model)
-        self.pace.read(self.trainer)
-        if self.done >= 1:
-            self.trainer.should_stop = True
+        self.pace.tick(self.trainer)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW: the backbone slower, its early layers slowest; norms and biases not decayed."""
         settings, model = self.settings, self.model
-        head = Rate(settings.learning_rate, settings.weight_decay)
-        slower = Rate(settings.learning_rate * settings.backbone_rate, settings.weight_decay)
         return layered_optimizer(
-            [(model.head, head)], model.backbone, slower, layer_decay=settings.layer_decay
+            [(model.head, head_rate(settings))],
+            model.backbone,
+            backbone_rate(settings),
+            layer_decay=settings.layer_decay,
         )
 
 

@@ -35,12 +35,17 @@ class Pace(nn.Module):
         """Starts the clock."""
         self._clock = time.monotonic()
 
-    def read(self, trainer: L.Trainer) -> None:
-        """Counts the time since it was last read; all devices go by the first one's."""
+    def tick(self, trainer: L.Trainer) -> None:
+        """Counts the time since the last one, and stops the training when it is over.
+
+        All devices go by the clock of the first one.
+        """
         now = time.monotonic()
         passed = now - self._clock
         self._clock = now
         self.elapsed += trainer.strategy.broadcast(passed)
+        if self.done(trainer) >= 1:
+            trainer.should_stop = True
 
     def done(self, trainer: L.Trainer) -> float:
         """Share of the training that is over, 0..1, by steps or by the clock."""

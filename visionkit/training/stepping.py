@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from visionkit.models.backbone import Backbone
 from visionkit.training.averaging import by_decay
-from visionkit.training.localization_settings import Freeze
+from visionkit.training.finetune_settings import FinetuneSettings
+from visionkit.training.localization_settings import Freeze, LocalizationSettings
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,16 @@ class Rate:
 
     learning_rate: float
     weight_decay: float
+
+
+def head_rate(settings: FinetuneSettings | LocalizationSettings) -> Rate:
+    """How fast the head learns."""
+    return Rate(settings.learning_rate, settings.weight_decay)
+
+
+def backbone_rate(settings: FinetuneSettings | LocalizationSettings) -> Rate:
+    """How fast the last layers of the backbone learn."""
+    return Rate(settings.learning_rate * settings.backbone_rate, settings.weight_decay)
 
 
 def layered_optimizer(
