@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from visionkit.heads.classification import KINDS, ClassificationHead, Kind
-from visionkit.training.frozen import FrozenFit, FrozenSettings, class_weights, fit_frozen
+from visionkit.training.frozen import FrozenFit, FrozenSettings, fit_frozen
 
 CHANNELS, CLASSES = 16, 4
 SETTINGS = FrozenSettings(shrinkages=(0.1, 1.0), penalties=(1e-2,), steps=20)
@@ -166,13 +166,6 @@ def test_a_class_without_pictures_is_never_named() -> None:
     features, labels = clouds(90, classes=3)
     head, _ = fitted(features, labels)
     assert 3 not in head(clouds(400, seed=1)[0][0]).argmax(1)
-
-
-def test_weights_make_every_class_count_the_same() -> None:
-    weights = class_weights(torch.tensor([0, 0, 0, 1]), 3)
-    assert 3 * weights[0] == pytest.approx(float(weights[1]))
-    assert 3 * weights[0] + weights[1] == pytest.approx(4)
-    assert weights[2] == 1
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from visionkit.models.backbone import Backbone
 from visionkit.training.averaging import averaged
 from visionkit.training.classed import ClassBatch
 from visionkit.training.finetune_settings import FinetuneSettings
-from visionkit.training.frozen import shares_of
 from visionkit.training.mixing import MixSettings, mix
 from visionkit.training.pace import Pace
+from visionkit.training.shares import shares_of
 from visionkit.training.stepping import (
     backbone_rate,
     head_rate,

@@ -20,9 +20,9 @@ from visionkit.models.backbone import Backbone
 from visionkit.training.classed import ClassBatch, Classed, ClassedViews, Drawn
 from visionkit.training.classification_module import ERROR, ClassificationTraining, Classifier
 from visionkit.training.finetune_settings import FinetuneSettings
-from visionkit.training.frozen import class_weights, shares_of
 from visionkit.training.lightning_parts import LAST, Clock, calm, last_of, new_trainer
 from visionkit.training.passes import Passes
+from visionkit.training.shares import class_weights, shares_of
 from visionkit.training.stepping import freeze
 from visionkit.training.temperature import fit_temperature
 

@@ -24,6 +24,7 @@ from visionkit.heads.classification import ClassificationHead
 from visionkit.heads.prototypes import Moments
 from visionkit.training.folds import FOLDS, assign_folds
 from visionkit.training.regression import regress
+from visionkit.training.shares import class_weights, shares_of
 from visionkit.training.temperature import fit_temperature
 
 ALIKE = (0.75, 0.8, 0.85, 0.9, 0.95)
@@ -173,23 +174,6 @@ def fit_frozen(
         head.probabilities(own).double().numpy(),
         trial.folds,
     )
-
-
-def class_weights(targets: Tensor, class_count: int) -> Tensor:
-    """(K,) float32 with which every class counts the same; 1 on average over the pictures.
-
-    Args:
-        targets: (N,) int64 classes, or (N, K) float 0 or 1.
-        class_count: K.
-    """
-    shown = shares_of(targets, class_count).sum(0)
-    weights = shown.sum() / shown.clamp(min=1) / max(int((shown > 0).sum()), 1)
-    return torch.where(shown > 0, weights, torch.ones_like(weights))
-
-
-def shares_of(targets: Tensor, class_count: int) -> Tensor:
-    """(N, K) float32 of (N,) classes; (N, K) stay as they are."""
-    return (F.one_hot(targets, class_count) if targets.ndim == 1 else targets).float()
 
 
 @dataclass(frozen=True)
