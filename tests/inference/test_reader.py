@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 import time
-import weakref
-from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +13,21 @@ from av.video.frame import VideoFrame
 from PIL import Image as PillowImage
 
 from tests.clips import number_of, numbered_image, write_clip
-from tests.worlds import (
-    classification_part,
-    localization_part,
-    new_finder,
-    photo,
-    three_items,
-    whole_backbone,
-)
+from tests.worlds import photo
 from visionkit.data.framing import Framing, frame, resized
 from visionkit.data.problems import Problem
-from visionkit.inference.prediction import Prediction
-from visionkit.inference.predictor import Predictor
-from visionkit.inference.video.ahead import ahead
 from visionkit.inference.video.frames import Frame
-from visionkit.inference.video.opening import VideoError, find_videos, look
-from visionkit.inference.video.pipeline import Threads, predict_batches, split_threads
+from visionkit.inference.video.opening import VideoError, find_videos
 from visionkit.inference.video.reader import Place, Reading, read_frames
-from visionkit.inference.video.reuse import Reusing
 from visionkit.inference.video.sampling import (
     Every,
     KeyFrames,
     Rate,
     Sampling,
     may_skip_unreferenced,
-    sampled,
 )
 
 UNEVEN = [0.0, 0.1, 0.5, 0.55, 2.0, 2.1, 4.0, 4.04, 4.5, 7.25]
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """30 frames, ten a second, a key frame every ten, with frames between that look both ways."""
-    return write_clip(tmp_path_factory.mktemp("clips") / "clip.mp4")
 
 
 def numbers(source: Path | str, **reading: Any) -> list[int]:
@@ -165,33 +143,6 @@ def test_small_frames_have_the_colours_of_whole_ones(
 # Which frames are taken.
 
 
-@dataclasses.dataclass(frozen=True)
-class At:
-    index: int
-    time: float
-
-
-def nearest_by_hand(times: Sequence[float], fps: float) -> list[int]:
-    """The frame nearest to each instant up to the end, by plain loops."""
-    end = times[-1] + (times[-1] - times[-2]) / 2
-    instants = [k / fps for k in range(int(end * fps) + 1)]
-    return sorted({min(range(len(times)), key=lambda n: abs(times[n] - t)) for t in instants})
-
-
-@pytest.mark.parametrize("fps", [0.3, 1, 2, 3.7, 7])
-def test_a_rate_takes_the_nearest_frames(fps: float) -> None:
-    rng = np.random.default_rng(0)
-    times = np.cumsum(rng.uniform(0.01, 0.4, 60)).tolist()
-    frames = [At(index, time) for index, time in enumerate(times)]
-    taken = [each.index for each in sampled(frames, Rate(fps))]
-    assert taken == nearest_by_hand(times, fps)
-
-
-@pytest.mark.parametrize("sampling", [Every(1), Every(3), Rate(2), KeyFrames()])
-def test_no_frames_no_samples(sampling: Sampling) -> None:
-    assert list(sampled([], sampling)) == []
-
-
 @pytest.mark.parametrize(
     ("sampling", "expected"),
     [
@@ -235,12 +186,6 @@ def test_a_slow_rate_takes_frames_that_others_refer_to(tmp_path: Path) -> None:
 def test_a_start_behind_the_end(reading: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Reading(**reading)
-
-
-@pytest.mark.parametrize("make", [lambda: Every(0), lambda: Rate(0), lambda: Rate(-1)])
-def test_samplings_out_of_range(make: Callable[[], Sampling]) -> None:
-    with pytest.raises(ValueError, match="must be"):
-        make()
 
 
 # Damage.
@@ -353,200 +298,3 @@ def test_malformed_files_of_the_test_data(shared_data: Path) -> None:
     found, problems = read_all(folder / "corrupt_middle.avi")
     assert len(found) >= 25
     assert problems
-
-
-# Finding videos.
-
-
-def test_videos_of_a_folder_and_what_else_lies_there(tmp_path: Path) -> None:
-    for name in ("b.mp4", "sub/a.MOV", "readme.txt", ".hidden.mp4"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).touch()
-    videos, others = find_videos(tmp_path)
-    assert [Path(video).name for video in videos] == ["b.mp4", "a.MOV"]
-    assert [Path(other).name for other in others] == ["readme.txt"]
-    assert find_videos(str(tmp_path / "*.mp4"))[0] == [(tmp_path / "b.mp4").as_posix()]
-    assert find_videos("rtsp://camera/1") == (["rtsp://camera/1"], [])
-
-
-def test_no_videos(tmp_path: Path) -> None:
-    (tmp_path / "readme.txt").touch()
-    with pytest.raises(FileNotFoundError, match=r"no videos in .* readme.txt"):
-        find_videos(tmp_path)
-
-
-def test_what_a_video_says_of_itself(clip: Path) -> None:
-    info = look(clip)
-    assert (info.size, info.seconds, info.frame_rate, info.frames) == ((96, 128), 3.0, 10.0, 30)
-
-
-# The pipeline.
-
-
-def test_things_made_ahead_are_the_same_and_bounded() -> None:
-    made: list[int] = []
-
-    def things() -> Generator[int, None, None]:
-        for number in range(20):
-            made.append(number)
-            yield number
-
-    used = []
-    for number in ahead(things(), depth=3):
-        time.sleep(0.002)
-        assert len(made) - number <= 5, "the one used, three ahead and one that was just asked for"
-        used.append(number)
-    assert used == list(range(20))
-
-
-def test_an_error_ahead_comes_in_its_turn_and_closing_closes() -> None:
-    closed = threading.Event()
-
-    def things() -> Generator[int, None, None]:
-        try:
-            yield 1
-            raise OSError("broken")
-        finally:
-            closed.set()
-
-    left = ahead(things())
-    assert next(left) == 1
-    with pytest.raises(OSError, match="broken"):
-        next(left)
-    assert closed.is_set()
-    closed.clear()
-    early = ahead(things())
-    next(early)
-    early.close()
-    assert closed.is_set()
-
-
-@pytest.mark.parametrize(
-    ("decoding", "network", "cores", "expected"),
-    [
-        (1.0, 1.0, 1, Threads(1, 1)),
-        (1.0, 1.0, 2, Threads(1, 1)),  # as at 720p
-        (2.2, 1.0, 2, Threads(2, 2)),  # as at 1080p
-        (1.0, 9.0, 2, Threads(1, 1)),
-        (1.0, 3.0, 8, Threads(2, 6)),
-        (1.0, 99.0, 8, Threads(1, 7)),
-    ],
-)
-def test_threads_follow_the_weight_of_the_halves(
-    decoding: float, network: float, cores: int, expected: Threads
-) -> None:
-    assert split_threads(decoding, network, cores, several=False) == expected
-
-
-@pytest.mark.parametrize(
-    ("decoding", "network", "cores", "expected"),
-    [
-        (1.0, 1.0, 1, Threads(1, 1, 1)),
-        (1.0, 4.0, 2, Threads(1, 1, 2)),
-        (1.0, 1.0, 2, Threads(2, 1, 2)),
-        (9.0, 1.0, 2, Threads(2, 1, 2)),
-        (1.0, 3.0, 16, Threads(5, 4, 4)),
-    ],
-)
-def test_threads_that_ask_at_once(
-    decoding: float, network: float, cores: int, expected: Threads
-) -> None:
-    assert split_threads(decoding, network, cores, several=True) == expected
-
-
-@pytest.fixture(scope="module")
-def predictor() -> Predictor:
-    return Predictor(
-        whole_backbone(),
-        new_finder(three_items()),
-        classification_part(threshold=0.0),
-        localization_part(threshold=0.005),
-    )
-
-
-def close(first: Prediction, second: Prediction) -> None:
-    """Passes if two answers are equal but for rounding."""
-    assert first.tasks == second.tasks
-    assert first.labels == second.labels
-    for task in ("exemplar", "localization"):
-        one, other = getattr(first, task), getattr(second, task)
-        if one is not None:
-            assert len(one) == len(other)
-            np.testing.assert_allclose(one.xyxy, other.xyxy, atol=0.02)
-
-
-def test_a_video_is_answered_as_its_frames_are(predictor: Predictor, clip: Path) -> None:
-    tasks = ["classification", "localization"]
-    answers = list(predictor.video(clip, tasks, batch_size=4))
-    assert [(each.index, each.time) for each in answers] == [(n, n / 10) for n in range(30)]
-    assert {(each.video, each.size) for each in answers} == {(str(clip), (96, 128))}
-    frames = list(read_frames(clip))
-    for answer, prediction in zip(answers, predictor.predict(frames, tasks), strict=True):
-        close(answer.prediction, prediction)
-
-
-def test_items_are_found_in_whole_frames(predictor: Predictor, clip: Path) -> None:
-    (answer,) = predictor.video(clip, ["exemplar"], start=1.0, end=1.1)
-    (each,) = read_frames(clip, Reading(start=1.0, end=1.1))
-    expected = predictor.find(each.image)
-    assert answer.prediction.exemplar is not None
-    np.testing.assert_allclose(answer.prediction.exemplar.xyxy, expected.xyxy, atol=0.02)
-
-
-def test_a_video_stopped_early_leaves_no_thread(predictor: Predictor, clip: Path) -> None:
-    answers = predictor.video(clip, ["classification"], batch_size=2)
-    next(answers)
-    answers.close()  # type: ignore[attr-defined]  # it is a generator
-    assert not [each for each in threading.enumerate() if "visionkit" in each.name]
-
-
-def test_what_is_lost_of_a_video_is_a_warning(predictor: Predictor, tmp_path: Path) -> None:
-    whole = write_clip(tmp_path / "whole.mp4", 40, options={"movflags": "faststart"})
-    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
-    with pytest.warns(UserWarning, match="must have 40 frames"):
-        list(predictor.video(whole, ["classification"]))
-
-
-def test_a_head_that_is_not_there(clip: Path) -> None:
-    alone = Predictor(whole_backbone(), None, classification_part())
-    with pytest.raises(ValueError, match="heads of the bundle"):
-        next(alone.video(clip, ["localization"]))
-
-
-def test_batches_are_held_no_longer_than_needed(predictor: Predictor, tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "many.mp4", 200, key_every=25)
-    seen: list[weakref.ref[Frame]] = []
-    most = 0
-    batches = predict_batches(
-        predictor, path, Reading(), ["classification"], batch_size=4, problems=[]
-    )
-    for batch in batches:
-        seen += [weakref.ref(each) for each, _ in batch]
-        del batch
-        most = max(most, sum(each() is not None for each in seen))
-    assert len(seen) == 200
-    assert most <= 4 * 2
-
-
-@pytest.mark.parametrize(("threshold", "asked"), [(0.5, [0, 3, 4]), (250.0, [0])])
-def test_frames_that_hardly_changed_get_the_answer_before(
-    tmp_path: Path, threshold: float, asked: list[int]
-) -> None:
-    """Frames 0 to 2 are alike, 3 has another number, 4 again; frames 5 and 6 are as 4."""
-    numbers = [7, 7, 7, 8, 9, 9, 9]
-    frames = [
-        Frame(place, place / 10, VideoFrame.from_ndarray(numbered_image(number), format="rgb24"))
-        for place, number in enumerate(numbers)
-    ]
-    seen: list[int] = []
-
-    def answer(batch: Sequence[Frame]) -> list[Prediction]:
-        seen.extend(frame.index for frame in batch)
-        return [Prediction(labels=(str(frame.index),)) for frame in batch]
-
-    reusing = Reusing(answer, threshold)
-    said = [one for batch in (frames[:2], frames[2:6], frames[6:]) for one in reusing(batch)]
-    assert seen == asked
-    expected = [max(each for each in asked if each <= place) for place in range(7)]
-    assert [one.labels for one in said] == [(str(place),) for place in expected]
-    assert reusing.reused == 7 - len(asked)
