@@ -15,7 +15,8 @@ import pytest
 import supervision as sv
 import torch
 
-from tests.inference.test_predictor import change, reseal, write_picture
+from tests.inference.bundles import change, reseal
+from tests.inference.test_predictor import write_picture
 from tests.worlds import (
     SETTINGS,
     PastedScenes,
