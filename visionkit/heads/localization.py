@@ -7,17 +7,17 @@ branch is new for every set of classes. A score is the geometric mean of both.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import supervision as sv
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.ops import batched_nms, complete_box_iou_loss
 
 from visionkit.heads.base import Head
+from visionkit.heads.branches import BoxBranch, ClassBranch
 from visionkit.heads.dense import (
     Assignment,
     Cells,
@@ -28,14 +28,11 @@ from visionkit.heads.dense import (
     pad_boxes,
     quality_focal_loss,
 )
-from visionkit.models.pyramid import FeaturePyramid, separable_conv
+from visionkit.models.pyramid import FeaturePyramid
 from visionkit.types import Features
 
 CLASS_AGNOSTIC = ("pyramid.", "box_branch.")
 """Beginnings of the names of the weights that know nothing of classes."""
-_RARE = -math.log(99)  # logit of 0.01: few cells show an object (RetinaNet, section 4.1)
-_START_SIDE = 4.0  # cells; side of every box before learning
-_MAX_LOG = 5.0  # of a distance in cells: 148 cells, more than any picture has
 _BOX_WEIGHT = 2.0  # of TOOD
 _ROUNDING = 1e-6  # of scores in single precision
 
@@ -279,68 +276,6 @@ class LocalizationHead(
             confidence=scores.float().cpu().numpy(),
             class_id=labels.cpu().numpy().astype(np.int64),
         )
-
-
-class BoxBranch(nn.Module):
-    """Quality and distances of every cell, by one network for all levels.
-
-    Args:
-        width: channels of the maps.
-        strides: of the levels.
-        depth: separable convolutions.
-    """
-
-    def __init__(self, width: int, strides: Sequence[int], *, depth: int) -> None:
-        super().__init__()
-        self.tower = nn.Sequential(*(separable_conv(width) for _ in range(depth)))
-        self.quality = _last(width, 1, start=_RARE)
-        self.distances = _last(width, 4, start=math.log(_START_SIDE / 2))
-        # One factor a level, as in FCOS: the levels need not agree on the size in cells.
-        self.scales = nn.Parameter(torch.ones(len(strides)))
-
-    def forward(self, maps: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
-        """(B, M) float32 quality logits and (B, M, 4) float32 distances in pixels, above 0."""
-        qualities, distances = [], []
-        for (stride, level), scale in zip(maps.items(), self.scales, strict=True):
-            seen = self.tower(level)
-            qualities.append(_flat(self.quality(seen))[..., 0])
-            # float32: half precision knows sides of 500 pixels to half a pixel only
-            log_distances = _flat(self.distances(seen)) * scale.float()
-            distances.append(stride * log_distances.clamp(-_MAX_LOG, _MAX_LOG).exp())
-        return torch.cat(qualities, 1), torch.cat(distances, 1)
-
-
-class ClassBranch(nn.Module):
-    """Class logits of every cell, by one network for all levels.
-
-    Args:
-        width: channels of the maps.
-        class_count: at least 1.
-        depth: separable convolutions.
-    """
-
-    def __init__(self, width: int, class_count: int, *, depth: int) -> None:
-        super().__init__()
-        self.tower = nn.Sequential(*(separable_conv(width) for _ in range(depth)))
-        self.logits = _last(width, class_count, start=_RARE)
-
-    def forward(self, maps: Mapping[int, Tensor]) -> Tensor:
-        """(B, M, K) float32 logits."""
-        return torch.cat([_flat(self.logits(self.tower(level))) for level in maps.values()], 1)
-
-
-def _last(width: int, channels: int, *, start: float) -> nn.Conv2d:
-    """A 1x1 convolution that says about `start` of everything before it has learned."""
-    conv = nn.Conv2d(width, channels, 1, bias=True)
-    nn.init.normal_(conv.weight, std=0.01)
-    with torch.no_grad():
-        conv.get_parameter("bias").fill_(start)
-    return conv
-
-
-def _flat(level: Tensor) -> Tensor:
-    """(B, h * w, C) float32 of (B, C, h, w)."""
-    return level.flatten(2).transpose(1, 2).float()
 
 
 def _scores(outputs: DenseOutputs) -> Tensor:
