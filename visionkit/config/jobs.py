@@ -47,6 +47,7 @@ class OthersConfig:
     scenes: OptionalPath
     labels: OptionalPath
     boxes: OptionalPath
+    image_root: OptionalPath
 
 
 @dataclass
