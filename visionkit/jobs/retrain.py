@@ -89,10 +89,11 @@ def retrain(config: RetrainConfig, place: Path) -> Summary:
 def _check_moving(catalog: Catalog, config: RetrainConfig) -> None:
     """Passes if the catalog can tell what the heads that stand on a moving backbone lose."""
     champion = catalog.champion()
-    bundle = config.bundle if champion is None else champion.bundle
-    truths = catalog.truths()
-    samples = [sample for sample in catalog.samples() if truths[sample.id].reviewed]
-    check_judged(_standing(config, bundle), samples, "the catalog")
+    standing = _standing(config, config.bundle if champion is None else champion.bundle)
+    if standing:
+        truths = catalog.truths()
+        samples = [sample for sample in catalog.samples() if truths[sample.id].reviewed]
+        check_judged(standing, samples, "the catalog")
 
 
 def _standing(config: RetrainConfig, bundle: str | None) -> list[StandingHead]:
