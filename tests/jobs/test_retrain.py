@@ -267,6 +267,7 @@ def test_where_the_backbone_moves_every_head_is_judged_on_the_frozen_pictures(
     )
     assert before.backbone.weights_id != after.backbone.weights_id
     # Boxes are known of two frozen pictures, labels of three.
+    assert verdict["pictures"] == 2
     assert (others["exemplar"]["pictures"], others["classification"]["pictures"]) == (2, 3)
     assert others["exemplar"]["champion"] > 0.5
     assert others["exemplar"]["untested"] == ["item 2"]

@@ -27,7 +27,7 @@ from visionkit.flywheel.promotion import Verdict, compare, first_verdict
 from visionkit.flywheel.wheel import Turn, signed, write_wheel
 from visionkit.jobs.author import author_of
 from visionkit.jobs.catalogued import model_name
-from visionkit.jobs.judging import classes_shown, judge_bundle
+from visionkit.jobs.judging import classes_shown, judge_bundle, telling
 from visionkit.jobs.retrain_data import check_data, write_data
 from visionkit.jobs.retrain_others import (
     StandingHead,
@@ -265,8 +265,9 @@ def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
 
 def _judged(config: RetrainConfig, round_: _Round, bundle: Path) -> tuple[Verdict, Marks]:
     """The verdict, and how the challenger did."""
-    samples, task = round_.frozen.samples, config.task.name
-    names = classes_shown(samples, task)
+    frozen, task = round_.frozen.samples, config.task.name
+    names = classes_shown(frozen, task)
+    samples = telling(frozen, task, names)
     place = config.trainer.accelerator
     marks = judge_bundle(bundle, task, samples, names, accelerator=place)
     contest = Contest(
@@ -281,7 +282,7 @@ def _judged(config: RetrainConfig, round_: _Round, bundle: Path) -> tuple[Verdic
         return first_verdict(marks, contest), marks
     champion = round_.champion.bundle
     before = judge_bundle(champion, task, samples, names, accelerator=place)
-    others = judge_others(round_.standing, champion, bundle, samples, contest, accelerator=place)
+    others = judge_others(round_.standing, champion, bundle, frozen, contest, accelerator=place)
     return compare(before, marks, contest, others=others), marks
 
 

@@ -14,16 +14,15 @@ from typing import Any
 from visionkit.config.jobs import OthersConfig
 from visionkit.flywheel.paired import Contest
 from visionkit.flywheel.promotion import OtherHead, other_head
-from visionkit.jobs.judging import classes_shown, judge_bundle
+from visionkit.jobs.judging import classes_shown, judge_bundle, telling
 from visionkit.jobs.moving import SETS
-from visionkit.jobs.pictures import has_boxes
 from visionkit.jobs.retrain_data import write_manifest
 from visionkit.jobs.sources import some_names
 from visionkit.models.bundle import read_manifest
 from visionkit.types import Sample
 
 _NEEDS = {
-    "exemplar": "boxes of its items",
+    "exemplar": "boxes or labels of its items",
     "classification": "labels of pictures",
     "localization": "boxes of its classes",
 }
@@ -43,10 +42,7 @@ class StandingHead:
 
     def samples(self, samples: Sequence[Sample]) -> list[Sample]:
         """Those pictures that say something of what this head is asked for."""
-        if self.task != "classification":
-            return [sample for sample in samples if has_boxes(sample)]
-        several = any(len(sample.labels) > 1 for sample in samples)
-        return [each for each in samples if each.labels or (several and not each.objects)]
+        return telling(samples, self.task, self.class_names)
 
     def shown(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         """Its classes that the pictures show, sorted."""
