@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from visionkit.evaluation import Truth, evaluate_boxes
 from visionkit.evaluation.classification import evaluate_classes
 from visionkit.flywheel.marks import Marks, located_marks, named_marks
-from visionkit.flywheel.promotion import Contest, compare, first_verdict
+from visionkit.flywheel.paired import Contest
+from visionkit.flywheel.promotion import compare, first_verdict, other_head
 
 NAMES = ("ant", "bee", "cat", "dog")
 
@@ -189,7 +190,7 @@ def test_a_large_test_set_is_drawn_in_pieces_and_gives_the_same(
 ) -> None:
     contest = Contest(rounds=500)
     whole = compare(marks(0.7, seed=1), marks(0.72, seed=2), contest)
-    monkeypatch.setattr("visionkit.flywheel.promotion._MOST_WEIGHTS", 400 * 100)
+    monkeypatch.setattr("visionkit.flywheel.paired._MOST_WEIGHTS", 400 * 100)
     pieces = compare(marks(0.7, seed=1), marks(0.72, seed=2), contest)
     assert pieces.chance == pytest.approx(whole.chance, abs=0.06)
     assert pieces.gain == whole.gain
@@ -206,6 +207,80 @@ def test_the_first_model_is_used_if_it_is_good_enough() -> None:
         "No model is used yet.",
         f"F1 {low.challenger:.3f} is less than the 0.9 that is asked for.",
     )
+
+
+def test_a_head_that_need_gain_nothing_is_kept_as_it_was() -> None:
+    same = marks(0.8, seed=1)
+    other = other_head("classification", same, same, untested=("eel", "fox", "gnu", "hen"))
+    assert other.kept
+    assert (other.gain, other.interval.low, other.interval.high) == (0, 0, 0)
+    assert other.words == (
+        f"The head classification, on the backbone that moved, is kept: F1 {same.mean():.3f} "
+        f"before and {same.mean():.3f} after on 400 test pictures. No class is forgotten. "
+        "Of eel, fox, gnu and 1 more the test pictures show nothing."
+    )
+
+
+def test_a_head_that_forgets_a_class_keeps_the_better_challenger_out() -> None:
+    present, before = answers(0.9, seed=1)
+    after = before.copy()
+    after[present[:, 3]] = False  # of dogs it says nothing any more
+    other = other_head(
+        "localization", named_marks(present, before, NAMES), named_marks(present, after, NAMES)
+    )
+    assert not other.kept
+    assert "is not kept: F1 0.9" in other.words
+    assert "1 class is forgotten, each by more than 0.1: dog (0.88 to 0.00)." in other.words
+    better = marks(0.7, seed=1), marks(0.8, seed=2)
+    assert compare(*better).promoted
+    verdict = compare(*better, others=[other])
+    assert not verdict.promoted
+    assert verdict.words[0].startswith("The champion stays: ")
+    assert verdict.words[1:] == (other.words,)
+    assert verdict.others == (other,)
+
+
+def test_a_head_of_many_classes_is_not_kept_where_only_their_mean_is_surely_lost() -> None:
+    # Eight classes of three pictures each, all right before; now two of the three are missed of
+    # every second class: F1 of these falls from 1 to 0.5, the mean from 1 to 0.75. The missing of
+    # two of three may be chance for each of them (all three drawn from one: 1 in 27), not for all.
+    present = np.repeat(np.eye(8, dtype=bool), 3, axis=0)
+    after = present.copy()
+    for k in range(0, 8, 2):
+        after[3 * k : 3 * k + 2] = False
+    names = [f"class {k}" for k in range(8)]
+    contest = Contest(class_level=0.001)
+    other = other_head(
+        "classification",
+        named_marks(present, present, names),
+        named_marks(present, after, names),
+        contest,
+    )
+    assert (other.champion, other.challenger) == (1, pytest.approx(0.75))
+    assert [one for one in other.changes if one.forgotten] == []
+    assert not other.kept
+    assert "The mean of its classes lost more than 0.1, beyond chance." in other.words
+    borne = Contest(class_level=0.001, most_loss=0.3)
+    assert other_head(
+        "classification",
+        named_marks(present, present, names),
+        named_marks(present, after, names),
+        borne,
+    ).kept
+
+
+def test_a_head_that_nothing_can_be_told_of_is_not_kept() -> None:
+    nothing = named_marks(np.zeros((3, 2), bool), np.zeros((3, 2), bool), NAMES[:2])
+    other = other_head("localization", nothing, nothing)
+    assert not other.kept
+    assert other.words.endswith("is not kept. Nothing can be told from 3 test pictures.")
+
+
+def test_a_promoted_challenger_says_how_the_other_heads_did() -> None:
+    other = other_head("localization", marks(0.8, seed=1), marks(0.81, seed=3))
+    verdict = compare(marks(0.7, seed=1), marks(0.8, seed=2), others=[other])
+    assert verdict.promoted
+    assert verdict.words[-1] == other.words
 
 
 def test_others_than_the_same_pictures_are_refused() -> None:

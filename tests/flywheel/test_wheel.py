@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.pages import Page
 from visionkit.flywheel.marks import named_marks
-from visionkit.flywheel.promotion import compare, first_verdict
+from visionkit.flywheel.promotion import compare, first_verdict, other_head
 from visionkit.flywheel.wheel import Turn, wheel_chart, write_wheel
 
 NOTHING = float("nan")
@@ -67,3 +67,31 @@ def test_a_first_model_has_a_page_too(tmp_path: Path) -> None:
     assert "The first model is used" in page.text
     assert "loop.promote is false" in page.text
     assert "nan" not in page.text
+
+
+def test_the_page_says_how_the_other_heads_did(tmp_path: Path) -> None:
+    present = np.arange(60)[:, None] % 2 == np.arange(2)
+    lost = present.copy()
+    lost[:, 0] = False
+    good, bad = named_marks(present, present, NAMES), named_marks(present, lost, NAMES)
+    others = [
+        other_head("exemplar", good, good, untested=["<b>cup</b>"]),
+        other_head("localization", good, bad),
+    ]
+    verdict = compare(bad, good, others=others)
+    path = write_wheel(tmp_path / "w.html", verdict, TURNS, title="x", promoted=verdict.promoted)
+    html = path.read_text("utf-8")
+    page = Page(html)
+    assert page.outside == []
+    assert "<b>cup" not in html
+    for words in (
+        "Other heads",
+        "not kept",
+        "not tested",
+        "The head localization, on the backbone that moved, is not kept: F1 1.000 before",
+        "The head exemplar, on the backbone that moved, is kept: F1 1.000 before",
+    ):
+        assert words in page.text
+    assert page.tags.count("section") == 4
+    alone = write_wheel(tmp_path / "a.html", compare(bad, good), TURNS, title="x", promoted=True)
+    assert "Other heads" not in Page(alone.read_text("utf-8")).text

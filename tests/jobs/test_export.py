@@ -2,19 +2,23 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.jobs.conftest import write_broken, write_picture
+from tests.jobs.conftest import write_broken, write_coco, write_picture
 from tests.worlds import classification_part, localization_part, photo, whole_backbone
-from visionkit.config import ExportConfig
+from visionkit.config import EvaluateConfig, ExportConfig
+from visionkit.config.jobs import OthersConfig
 from visionkit.inference.engines.choice import is_installed
 from visionkit.inference.engines.exported import exports_in, read_export
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs import export as export_module
+from visionkit.jobs import losses as losses_module
 from visionkit.jobs.export import export
 from visionkit.jobs.losses import Losses
 from visionkit.models.bundle import MANIFEST, bundle_hash, read_manifest
@@ -49,6 +53,7 @@ def export_config(bundle: Path, pictures: Path | None, **changes: object) -> Exp
     values: dict[str, object] = {"bundle": str(bundle), "engine": "openvino", "precision": "fp32"}
     values |= {"images": None if pictures is None else str(pictures), "calibration": 300}
     values |= {"data": None, "task": None, "format": "auto", "image_root": None, "split": "all"}
+    values |= {"others": OthersConfig(None, None, None, None)}
     values |= {"max_loss": 0.01, "force": False, "seed": 0, "output": None, "overwrite": False}
     return ExportConfig(**(values | {"debug": False} | changes))  # type: ignore[arg-type]
 
@@ -79,7 +84,7 @@ def loses(monkeypatch: pytest.MonkeyPatch, *accuracies: float) -> None:
     def figures(_: Predictor) -> Mapping[str, float]:
         return {"accuracy": next(given), "nll": 0.5, "seconds_per_picture": 1.0}
 
-    monkeypatch.setattr(export_module, "examination", lambda *_: ("classification", figures))
+    monkeypatch.setattr(losses_module, "examination", lambda *_: ("classification", figures))
 
 
 def test_an_export_is_a_part_of_the_bundle_and_used_by_itself(
@@ -214,6 +219,143 @@ def test_labelled_pictures_are_measured(
     assert measured["lost"] == 0
     assert measured["before"].keys() == measured["after"].keys()
     assert {"accuracy", "macro_f1"} <= measured["before"].keys()
+
+
+@pytest.fixture
+def two_heads(tmp_path: Path) -> Path:
+    """A bundle that names cats and dogs, and locates cars and buses."""
+    folder = tmp_path / "two_heads"
+    Predictor(whole_backbone(), None, classification_part(), localization_part()).save(folder)
+    return folder
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    """A folder a class, with two pictures each."""
+    folder = tmp_path / "classes"
+    for seed in range(4):
+        write_picture(folder / ("cat", "dog")[seed % 2] / f"{seed}.png", photo(seed))
+    return folder
+
+
+@pytest.fixture
+def boxes(tmp_path: Path) -> Path:
+    """Two pictures with a box each, as COCO."""
+    folder = tmp_path / "boxes"
+    labels: dict[str, tuple[str, tuple[float, ...]] | None] = {}
+    for seed, name in enumerate(("car", "bus")):
+        write_picture(folder / f"{seed}.png", photo(10 + seed))
+        labels[f"{seed}.png"] = (name, (20.0, 20.0, 90.0, 80.0))
+    write_coco(folder, labels)
+    return folder
+
+
+def measured_of(bundle: Path) -> dict[str, Any]:
+    return dict(read_export(exports_in(bundle)["openvino_int8"]).measured)
+
+
+def test_of_several_heads_those_are_judged_that_the_pictures_tell_of(
+    two_heads: Path,
+    pictures: Path,
+    classes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    floats_for_bytes(monkeypatch)
+    config = export_config(two_heads, pictures, precision="int8", data=str(classes))
+    export(config, run_in(tmp_path))
+    assert "Not judged: localization." in capsys.readouterr().out
+    measured = measured_of(two_heads)
+    assert (measured["task"], measured["lost"]) == ("classification", 0)
+    assert measured["not_judged"] == ["localization"]
+    assert "heads" not in measured
+
+
+@pytest.mark.parametrize("named", [None, "classification"])
+def test_every_head_with_pictures_is_judged(
+    named: str | None,
+    two_heads: Path,
+    pictures: Path,
+    classes: Path,
+    boxes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    floats_for_bytes(monkeypatch)
+    others = OthersConfig(None, None, str(boxes), None)
+    config = export_config(
+        two_heads, pictures, precision="int8", data=str(classes), task=named, others=others
+    )
+    export(config, run_in(tmp_path))
+    said = capsys.readouterr().out
+    assert "Not judged" not in said
+    for task in ("classification", "localization"):
+        assert f"{task}: what openvino_int8 loses" in said
+    heads = measured_of(two_heads)["heads"]
+    assert [(head["task"], head["figure"], head["pictures"]) for head in heads] == [
+        ("classification", "accuracy", str(classes)),
+        ("localization", "ap50", str(boxes)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({}, "max_loss=0.01 of every head, got 0.0500 of localization's ap50 "),
+        ({"max_loss": 0.001}, "got 0.0050 of classification's accuracy and 0.0500 of localization"),
+        ({"max_loss": 0.05}, ""),
+        ({"force": True}, ""),
+    ],
+)
+def test_no_head_may_lose_more_than_is_allowed(
+    changes: dict[str, object],
+    refusal: str,
+    two_heads: Path,
+    pictures: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    floats_for_bytes(monkeypatch)
+    figures = {
+        "classification": ("accuracy", {"torch": 0.9, "openvino_int8": 0.895}),
+        "localization": ("ap50", {"torch": 0.5, "openvino_int8": 0.45}),
+    }
+
+    def examined(asked: EvaluateConfig, *_: object) -> object:
+        name, values = figures[str(asked.task)]
+        return asked.task, lambda predictor: {name: values[predictor.engine]}
+
+    monkeypatch.setattr(losses_module, "examination", examined)
+    others = OthersConfig(None, "labelled", "boxed", None)
+    config = export_config(two_heads, pictures, precision="int8", others=others, **changes)
+    if refusal:
+        with pytest.raises(RuntimeError, match=re.escape(refusal)):
+            export(config, run_in(tmp_path))
+        assert exports_in(two_heads) == {}
+        return
+    export(config, run_in(tmp_path))
+    measured = measured_of(two_heads)
+    # What loses most stands for all, by which it is decided whether it is taken by itself.
+    assert (measured["task"], measured["lost"]) == ("localization", pytest.approx(0.05))
+    assert [head["lost"] for head in measured["heads"]] == pytest.approx([0.005, 0.05])
+    good = read_export(exports_in(two_heads)["openvino_int8"]).is_judged_good
+    assert good is ("max_loss" in changes)
+
+
+def test_a_set_must_be_for_a_head_that_is_there(
+    bundle: Path, two_heads: Path, pictures: Path, boxes: Path, tmp_path: Path
+) -> None:
+    others = OthersConfig(None, None, str(boxes), None)
+    config = export_config(bundle, pictures, precision="int8", others=others)
+    with pytest.raises(ValueError, match=r"a head of the bundle, classification, got .*boxes for"):
+        export(config, run_in(tmp_path))
+    strange = tmp_path / "strange"
+    write_picture(strange / "zebra" / "a.png", photo(1))
+    config = export_config(two_heads, pictures, precision="int8", data=str(strange))
+    with pytest.raises(ValueError, match=r"localization: bus, car.*got zebra .*strange"):
+        export(config, run_in(tmp_path))
 
 
 def test_pictures_that_can_not_be_read(bundle: Path, tmp_path: Path) -> None:

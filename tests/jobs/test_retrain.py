@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from tests.jobs.conftest import Scenes
 from tests.pages import Page
+from tests.worlds import (
+    classification_part,
+    localization_part,
+    new_finder,
+    three_items,
+    whole_backbone,
+)
 from visionkit.cli.compose import compose
 from visionkit.config.flywheel import RetrainConfig
 from visionkit.data.demo_digits import make_demo_digits
@@ -18,7 +27,8 @@ from visionkit.data.formats import read
 from visionkit.data.table import to_samples
 from visionkit.flywheel.answers import Correction
 from visionkit.flywheel.catalog import Catalog, Model, open_catalog
-from visionkit.flywheel.promotion import Contest
+from visionkit.flywheel.marks import Marks, named_marks
+from visionkit.flywheel.paired import Contest
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.retrain import retrain
 from visionkit.types import Sample
@@ -172,18 +182,165 @@ def test_the_first_model_waits_for_enough_pictures_too(
     assert "39 pictures are new or corrected. 40 are waited for" in capsys.readouterr().out
 
 
-def test_a_backbone_that_other_heads_stand_on_does_not_move(
+def test_a_backbone_does_not_move_under_a_head_that_the_catalog_can_not_judge(
     trained_heads: Path, tmp_path: Path
 ) -> None:
     catalog = labelled(tmp_path / "catalog", count=40)
     words = ("move_backbone=true", "task.finetune.enabled=true", f"bundle={trained_heads}")
-    wanted = r"move_backbone must be false .* answers localization too, got true "
+    wanted = (
+        r"move_backbone must be false where the catalog can't judge the champion's head "
+        r"localization, got true: .* no boxes of its classes .bus, car.; add labelled pictures"
+    )
     with pytest.raises(ValueError, match=wanted):
         run(tmp_path / "catalog", tmp_path, "run", *words)
     catalog.add_model(Model("champion", trained_heads.as_posix(), status="champion"))
     with pytest.raises(ValueError, match=wanted):
         run(tmp_path / "catalog", tmp_path, "run", *words[:2])
     assert catalog.versions() == []
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def all_heads(tmp_path: Path) -> Path:
+    """A bundle with three heads: the items of `scenes`, cat or dog, car or bus."""
+    bundle = tmp_path / "all_heads"
+    Predictor(
+        whole_backbone(),
+        new_finder(three_items()),
+        classification_part(size=(48, 64)),
+        localization_part(threshold=0.05, size=(48, 64)),
+    ).save(bundle)
+    return bundle
+
+
+def moving(scenes: Scenes, folder: Path, bundle: Path, tested: Sequence[str]) -> Catalog:
+    """A catalog of the scenes, each a cat or a dog too, whose champion is the bundle."""
+    catalog = open_catalog(folder / "catalog", create=True)
+    samples = [
+        replace(
+            sample,
+            labels=(("cat", "dog")[number % 2],),
+            split="test" if sample.id in tested else "train",
+        )
+        for number, sample in enumerate(to_samples(read(scenes.folder).table))
+    ]
+    # Of what has labels alone nobody has said that there are no boxes.
+    plain = [sample for sample in samples if not sample.objects]
+    samples += [replace(sample, id=f"again {sample.id}", split="test") for sample in plain]
+    catalog.add_samples(samples, reviewed=True)
+    catalog.add_model(Model("champion", bundle.as_posix(), status="champion"))
+    return catalog
+
+
+def move(catalog: Catalog, folder: Path, *words: str) -> Path:
+    """The folder of a retraining of the localization head in which the backbone moves."""
+    given = [
+        "task=localization",
+        f"catalog={catalog.uri}",
+        "move_backbone=true",
+        "task.image_size=64",
+        "task.width=16",
+        "task.depth=1",
+        "trainer.accelerator=cpu",
+        "trainer.max_epochs=1",
+        "loop.least_corrections=1",
+        f"output={folder}",
+        *words,
+    ]
+    retrain(compose("retrain", RetrainConfig, given).config, folder)
+    return folder
+
+
+def test_where_the_backbone_moves_every_head_is_judged_on_the_frozen_pictures(
+    all_heads: Path, scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = moving(scenes, tmp_path, all_heads, ["0.png", "1.png"])
+    folder = move(catalog, tmp_path / "run")
+    said = " ".join(capsys.readouterr().out.split())
+    verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
+    others = {head["task"]: head for head in verdict["others"]}
+    assert set(others) == {"exemplar", "classification"}
+    challenger = folder / "challenger" / "bundle"
+    before, after = (
+        Predictor.load(all_heads, device="cpu"),
+        Predictor.load(challenger, device="cpu"),
+    )
+    assert before.backbone.weights_id != after.backbone.weights_id
+    # Boxes are known of two frozen pictures, labels of three.
+    assert verdict["pictures"] == 2
+    assert (others["exemplar"]["pictures"], others["classification"]["pictures"]) == (2, 3)
+    assert others["exemplar"]["champion"] > 0.5
+    assert others["exemplar"]["untested"] == ["item 2"]
+    assert others["classification"]["untested"] == ["none of both"]
+    uris = [str(scenes.folder / f"{number}.png") for number in range(2)]
+    for predictor, told in ((before, "champion"), (after, "challenger")):
+        found = [
+            {str(name) for name in each.exemplar.data["class_name"]}
+            for each in predictor.predict(uris, ["exemplar"])
+            if each.exemplar is not None
+        ]
+        f1 = [
+            2 * (f"item {k}" in found[k]) / (1 + sum(f"item {k}" in each for each in found))
+            for k in range(2)
+        ]
+        assert others["exemplar"][told] == pytest.approx(sum(f1) / 2)
+    page = Page((folder / "wheel.html").read_text("utf-8")).text
+    for head in others.values():
+        assert head["words"] in " ".join(said.split())
+        assert head["words"] in verdict["words"]
+        assert head["words"] in " ".join(page.split())
+    metrics = catalog.models()[-1].metrics["others"]
+    assert metrics["exemplar"]["value"] == others["exemplar"]["challenger"]
+    # The training measured them on the same pictures, and nobody had to name them.
+    measured = json.loads((folder / "challenger" / "others.json").read_text("utf-8"))
+    assert {task: told["on"] for task, told in measured.items()} == {
+        "exemplar": "test scenes",
+        "classification": "test pictures",
+    }
+
+
+def test_a_challenger_that_another_head_loses_by_is_not_promoted(
+    all_heads: Path, scenes: Scenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = moving(scenes, tmp_path, all_heads, ["0.png", "1.png"])
+
+    def judged(bundle: str | Path, task: str, samples: Sequence[Sample], names: Sequence[str],
+               **_: object) -> Marks:  # fmt: skip
+        """What learned is right after it and wrong before, and of the others cats get lost."""
+        present = np.ones((200, len(names)), bool)
+        said = present.copy()
+        is_challenger = Path(bundle).name == "bundle"
+        if task == "localization":
+            said[:] = is_challenger
+        elif task == "classification" and is_challenger:
+            said[:, names.index("cat")] = False
+        return named_marks(present, said, names)
+
+    monkeypatch.setattr("visionkit.jobs.retrain.judge_bundle", judged)
+    monkeypatch.setattr("visionkit.jobs.retrain_others.judge_bundle", judged)
+    folder = move(catalog, tmp_path / "run")
+    verdict = json.loads((folder / "verdict.json").read_text("utf-8"))
+    assert verdict["gain"] == 1
+    assert verdict["promoted"] is False
+    assert {head["task"]: head["kept"] for head in verdict["others"]} == {
+        "exemplar": True,
+        "classification": False,
+    }
+    assert "The head classification, on the backbone that moved, is not kept" in verdict["words"][1]
+    assert "cat (1.00 to 0.00)" in verdict["words"][1]
+    champion = catalog.champion()
+    assert champion is not None
+    assert champion.name == "champion"
+
+
+def test_the_frozen_pictures_must_show_something_of_every_head(
+    all_heads: Path, scenes: Scenes, tmp_path: Path
+) -> None:
+    catalog = moving(scenes, tmp_path, all_heads, [])  # only a picture without boxes is frozen
+    with pytest.raises(
+        ValueError, match=r"frozen test set \w+ can't judge .* head exemplar, .*item 0"
+    ):
+        move(catalog, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

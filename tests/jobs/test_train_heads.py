@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.jobs.conftest import write_broken
+from tests.jobs.conftest import write_broken, write_picture
+from tests.worlds import photo
 from visionkit.cli.compose import compose
 from visionkit.config import EvaluateConfig, TrainConfig
 from visionkit.data.formats import read
@@ -190,6 +191,30 @@ def test_where_the_backbone_moves_other_heads_are_measured_before_and_after(
     assert before.backbone.weights_id != after.backbone.weights_id
     assert after.metadata["classification"]["metrics"] == told["after"]
     assert told["after"] != told["before"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [
+        ("test/zebra", "must have labels of pictures of the head's classes .*got zebra"),
+        ("train/zebra", "must be two classes to learn from, got zebra"),
+    ],
+)
+def test_a_set_that_says_nothing_of_the_other_head_is_refused(
+    folder: str, said: str, digits: tuple[Path, dict[str, float]], scratch: Path, tmp_path: Path
+) -> None:
+    write_picture(tmp_path / "set" / folder / "a.png", photo(1))
+    words = (
+        "task=localization",
+        f"bundle={digits[0] / 'bundle'}",
+        "move_backbone=true",
+        "task.image_size=96",
+        f"data.demo.pictures={BOXES}",
+        "data.demo.classes=2",
+        f"others.labels={tmp_path / 'set'}",
+    )
+    with pytest.raises(ValueError, match=said):
+        run(tmp_path / "run", scratch / "boxes_demo", *words)
 
 
 @pytest.mark.parametrize(

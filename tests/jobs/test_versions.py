@@ -199,6 +199,34 @@ def test_a_version_goes_to_other_tools_and_their_answers_come_back(
     assert len(catalog.corrections()) == 4
 
 
+def test_an_answer_with_two_classes_is_left_out_where_pictures_have_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("ant", "bee"):
+        write_picture(tmp_path / "set" / name / f"{name}.jpg", photo(len(name) + ord(name[0])))
+    place = f"catalog={tmp_path / 'catalog'}"
+    run("versions", "import", place, f"source={tmp_path / 'set'}", "source_format=folders")
+    run("merge", place)
+    target = tmp_path / "out"
+    run("versions", "export", place, "export_format=label_studio", f"output={target}")
+    path = target / "tasks.json"
+    tasks = json.loads(path.read_text("utf-8"))
+    for task in tasks:
+        task["annotations"] = [{"result": task["predictions"][0]["result"]}]
+    tasks[0]["annotations"][0]["result"][0]["value"]["choices"] = ["ant", "bee"]
+    path.write_text(json.dumps(tasks), "utf-8")
+    words = ("versions", "import", place, f"source={path}", "source_format=label_studio")
+    capsys.readouterr()
+    assert run(*words) == 0
+    assert "1 answer taken" in capsys.readouterr().out
+    left_out = (tmp_path / "catalog_problems.csv").read_text("utf-8")
+    assert "one class at most" in left_out
+    assert "one_class=false" in left_out
+    assert run(*words, "one_class=false") == 0
+    labels = {each.labels for each in open_catalog(tmp_path / "catalog").samples()}
+    assert labels == {("ant", "bee"), ("bee",)}
+
+
 @pytest.mark.parametrize(
     ("tool", "file"), [("label_studio", "tasks.json"), ("cvat", "labels.json")]
 )

@@ -76,6 +76,7 @@ class VersionsConfig:
     tool: Annotated[str, Limits(choices=TOOLS)]
     most: Positive
     audit: Fraction
+    one_class: bool | None
     source: Annotated[str | None, IsPath]
     source_format: ImportFormat
     image_root: OptionalPath

@@ -42,11 +42,12 @@ class TrainerConfig:
 
 @dataclass
 class OthersConfig:
-    """Sets on which a bundle's other heads are measured where its backbone moves."""
+    """Sets on which heads of a bundle are measured that the main set is not for."""
 
     scenes: OptionalPath
     labels: OptionalPath
     boxes: OptionalPath
+    image_root: OptionalPath
 
 
 @dataclass
@@ -154,6 +155,7 @@ class ExportConfig:
     calibration: Positive
     data: OptionalPath
     task: Annotated[str | None, Limits(choices=BUNDLE_TASKS)]
+    others: OthersConfig
     format: DataFormat
     image_root: OptionalPath
     split: Annotated[str, Limits(choices=("all", "train", "val", "test"))]

@@ -5,6 +5,7 @@ Nothing here knows of a table or a network, so that the review page needs neithe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -143,3 +144,11 @@ class Asked:
     sample_id: str
     priority: float
     reasons: tuple[Reason, ...]
+
+
+def by_picture(proposals: Iterable[Proposal]) -> dict[str, tuple[Proposal, ...]]:
+    """Picture -> what models say of it, in the order given; only those of which something is."""
+    found: dict[str, list[Proposal]] = {}
+    for proposal in proposals:
+        found.setdefault(proposal.sample_id, []).append(proposal)
+    return {sample_id: tuple(entries) for sample_id, entries in found.items()}

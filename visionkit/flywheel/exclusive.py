@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from visionkit.flywheel.answers import Proposal, Truth
+from visionkit.flywheel.answers import Correction, Proposal, Truth
 
 
 def one_class(proposals: Iterable[Sequence[Proposal]], truths: Iterable[Truth]) -> bool:
@@ -33,3 +33,20 @@ def one_class(proposals: Iterable[Sequence[Proposal]], truths: Iterable[Truth]) 
             return False
         found |= bool(named)
     return found
+
+
+def check_one_class(answer: Correction) -> None:
+    """Passes if an answer gives a picture as a whole one class at most.
+
+    What changes no truth (unsure, undo) passes with any.
+
+    Raises:
+        ValueError: it gives several; what was wrong, and after a semicolon what to do.
+    """
+    if answer.action in ("unsure", "undo") or len(set(answer.labels)) < 2:
+        return
+    raise ValueError(
+        "a picture as a whole must be of one class at most where classes shut each other out, got "
+        f"{len(set(answer.labels))}; name the one that it shows, or say one_class=false where "
+        "pictures have several"
+    )

@@ -3,8 +3,8 @@
 Both answer the same pictures, and the pictures are drawn anew many times (paired bootstrap; Efron
 and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 16): what both find hard then
 doesn't blur the difference between them. A challenger is promoted only if its gain is beyond
-chance, is worth it, and no class is lost for it. It doubts by default: when nothing can be told,
-the champion stays.
+chance, is worth it, and no class is lost for it, nor a head whose backbone moved. It doubts by
+default: when nothing can be told, the champion stays.
 """
 
 from __future__ import annotations
@@ -15,58 +15,42 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from visionkit.evaluation.bootstrap import Interval, interval, picture_weights
-from visionkit.evaluation.outcomes import FloatArray
+from visionkit.evaluation.bootstrap import Interval
 from visionkit.evaluation.summary import counted, number
-from visionkit.flywheel.marks import Marks, class_mean
+from visionkit.flywheel.marks import Marks
+from visionkit.flywheel.paired import ClassChange, Contest, Difference, paired_difference
 
-_MOST_WEIGHTS = 8_000_000  # numbers at once, so that large test sets fit into memory
 _NAMED = 3  # classes in a sentence
 
 
 @dataclass(frozen=True)
-class Contest:
-    """What a challenger must do to be promoted.
+class OtherHead:
+    """What became of a head that did not learn, on the backbone that did.
 
     Attributes:
-        level: chance 0..1 of a gain that is none, at which it is believed.
-        least_gain: of the figure, 0..1; a smaller one is not worth another model.
-        most_loss: of one class's figure, 0..1, that is borne.
-        class_level: chance 0..1, shared by all classes, of a loss that is none.
-        least_score: of the figure, 0..1, that any model must have to be used.
-        rounds: of the bootstrap, at least.
-        seed: of the rounds.
+        task: which head.
+        kept: whether it lost no more than is borne, or only by chance.
+        figure: what was counted.
+        pictures: of the test set that tell something of it.
+        champion, challenger: its figures before and after.
+        gain: after less before.
+        interval: of the gain, 95 %.
+        changes: of each class that is shown, the greatest loss first.
+        untested: its classes of which the test pictures show nothing.
+        words: how it did, in a sentence or two.
     """
 
-    level: float = 0.01
-    least_gain: float = 0.005
-    most_loss: float = 0.1
-    class_level: float = 0.1
-    least_score: float = 0.0
-    rounds: int = 4000
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class ClassChange:
-    """What the challenger makes of one class.
-
-    Attributes:
-        name: of the class.
-        support: pictures that show it, or boxes of it.
-        champion, challenger: their figures, 0..1.
-        change: challenger less champion.
-        interval: of the change, 95 %.
-        forgotten: whether more is lost than is borne, and not by chance.
-    """
-
-    name: str
-    support: int
+    task: str
+    kept: bool
+    figure: str
+    pictures: int
     champion: float
     challenger: float
-    change: float
+    gain: float
     interval: Interval
-    forgotten: bool
+    changes: tuple[ClassChange, ...]
+    untested: tuple[str, ...]
+    words: str
 
 
 @dataclass(frozen=True)
@@ -83,6 +67,7 @@ class Verdict:
         chance: share of the rounds in which nothing is gained, 0..1.
         changes: of each class that is shown, the greatest loss first.
         words: the verdict and its reasons, a sentence each.
+        others: the heads beside the one that learned, where its backbone moved.
     """
 
     promoted: bool
@@ -95,6 +80,7 @@ class Verdict:
     chance: float
     changes: tuple[ClassChange, ...]
     words: tuple[str, ...]
+    others: tuple[OtherHead, ...] = ()
 
     @property
     def forgotten(self) -> tuple[ClassChange, ...]:
@@ -102,7 +88,13 @@ class Verdict:
         return tuple(change for change in self.changes if change.forgotten)
 
 
-def compare(champion: Marks, challenger: Marks, contest: Contest | None = None) -> Verdict:
+def compare(
+    champion: Marks,
+    challenger: Marks,
+    contest: Contest | None = None,
+    *,
+    others: Sequence[OtherHead] = (),
+) -> Verdict:
     """Whether the challenger takes the champion's place.
 
     Args:
@@ -110,34 +102,75 @@ def compare(champion: Marks, challenger: Marks, contest: Contest | None = None) 
             never finds.
         challenger: on the same pictures in the same order, of the same classes.
         contest: None takes the defaults.
+        others: the other heads of the bundle, where its backbone moved; all must be kept.
 
     Raises:
         ValueError: the two were not measured on the same.
     """
     contest = contest or Contest()
-    _check(champion, challenger)
-    changes, totals = _rounds(champion, challenger, contest)
-    before, after = champion.mean(), challenger.mean()
-    chance = _chance(totals, worse=False)
-    gain = after - before
-    by_class = _class_changes(champion, challenger, changes, contest)
-    reasons = _reasons(gain, chance, by_class, contest, champion.pictures)
-    if after < contest.least_score:
-        reasons.append(_too_low(champion.figure, after, contest))
+    found = paired_difference(champion, challenger, contest)
+    reasons = _reasons(found, contest, champion.pictures)
+    if found.challenger < contest.least_score:
+        reasons.append(_too_low(champion.figure, found.challenger, contest))
+    reasons += [one.words for one in others if not one.kept]
     return Verdict(
         promoted=not reasons,
         figure=champion.figure,
         pictures=champion.pictures,
-        champion=before,
-        challenger=after,
-        gain=gain,
-        interval=_span(totals, champion.pictures),
-        chance=chance,
-        changes=by_class,
+        champion=found.champion,
+        challenger=found.challenger,
+        gain=found.gain,
+        interval=found.interval,
+        chance=found.no_gain,
+        changes=found.changes,
         words=(
-            *_words(champion.figure, before, after, chance, reasons, champion.pictures),
-            *([] if reasons else [_nothing_lost(by_class, contest)]),
+            *_words(champion.figure, found, reasons, champion.pictures),
+            *([] if reasons else [_nothing_lost(found.changes, contest)]),
+            *(one.words for one in others if one.kept),
         ),
+        others=tuple(others),
+    )
+
+
+def other_head(
+    task: str,
+    champion: Marks,
+    challenger: Marks,
+    contest: Contest | None = None,
+    *,
+    untested: Sequence[str] = (),
+) -> OtherHead:
+    """What became of a head that did not learn, on the backbone that did.
+
+    Nothing need be gained. It is not kept where a class is forgotten, or where the mean of the
+    classes loses more than a class may, either beyond chance; nor where nothing can be told.
+
+    Args:
+        task: which head.
+        champion: as it was, on the pictures of the frozen test set that tell something of it.
+        challenger: as it is now, on the same.
+        contest: None takes the defaults.
+        untested: its classes of which these pictures show nothing.
+
+    Raises:
+        ValueError: the two were not measured on the same.
+    """
+    contest = contest or Contest()
+    found = paired_difference(champion, challenger, contest)
+    worse = found.gain < -contest.most_loss and found.no_loss <= contest.class_level
+    kept = math.isfinite(found.gain) and not worse and not found.forgotten
+    return OtherHead(
+        task=task,
+        kept=kept,
+        figure=champion.figure,
+        pictures=champion.pictures,
+        champion=found.champion,
+        challenger=found.challenger,
+        gain=found.gain,
+        interval=found.interval,
+        changes=found.changes,
+        untested=tuple(untested),
+        words=" ".join(_other_words(task, champion, found, contest, kept, untested)),
     )
 
 
@@ -178,108 +211,65 @@ def first_verdict(challenger: Marks, contest: Contest | None = None) -> Verdict:
     )
 
 
-def _check(champion: Marks, challenger: Marks) -> None:
-    for name in ("figure", "class_names", "pictures"):
-        first, second = getattr(champion, name), getattr(challenger, name)
-        if first != second:
-            raise ValueError(
-                f"champion and challenger must be measured on the same, got {name} {first} and "
-                f"{second}; measure both on the frozen test set"
-            )
-    if not np.array_equal(champion.support, challenger.support):
-        raise ValueError(
-            "champion and challenger must be measured on the same labels, got others for each; "
-            "measure both on the frozen test set"
-        )
-
-
-def _rounds(champion: Marks, challenger: Marks, contest: Contest) -> tuple[FloatArray, FloatArray]:
-    """(R, K) change of each class in each round, and (R,) that of the figure."""
-    pictures, classes = champion.pictures, len(champion.class_names)
-    # So many that the chance at which a class counts as lost can be told at all.
-    rounds = max(contest.rounds, math.ceil(4 * max(classes, 1) / max(contest.class_level, 1e-3)))
-    step = max(1, min(rounds, _MOST_WEIGHTS // max(pictures, 1)))
-    changes, totals = [], []
-    for number_of, first in enumerate(range(0, rounds, step)):
-        drawn = picture_weights(
-            pictures, rounds=min(step, rounds - first), seed=contest.seed + number_of
-        )
-        before, after = champion.of(drawn), challenger.of(drawn)
-        changes.append(after - before)
-        totals.append(class_mean(after) - class_mean(before))
-    return np.concatenate(changes), np.concatenate(totals)
-
-
-def _chance(changes: FloatArray, *, worse: bool) -> float:
-    """Share of the rounds that don't show what is claimed; 1 where nothing can be told.
-
-    The figures as they are count as one more round, so that it is never 0 (Davison and Hinkley,
-    "Bootstrap Methods and their Application", 1997, equation 4.11).
-    """
-    defined = changes[np.isfinite(changes)]
-    against = (defined >= 0).sum() if worse else (defined <= 0).sum()
-    return float((1 + against) / (1 + len(defined)))
-
-
-def _span(changes: FloatArray, pictures: int) -> Interval:
-    """The middle 95 % of a change over the rounds; a change of 0 in all of them is exactly that."""
-    defined = changes[np.isfinite(changes)]
-    if len(defined) and (defined == 0).all():
-        return Interval(0.0, 0.0)
-    return interval(changes, pictures=pictures, rate=True)
-
-
-def _class_changes(
-    champion: Marks, challenger: Marks, changes: FloatArray, contest: Contest
-) -> tuple[ClassChange, ...]:
-    shown = np.flatnonzero(champion.support)
-    before, after = champion.by_class(), challenger.by_class()
-    found = []
-    for k in shown:
-        change = float(after[k] - before[k])
-        lost = change < -contest.most_loss
-        by_chance = _chance(changes[:, k], worse=True) > contest.class_level / len(shown)
-        found.append(
-            ClassChange(
-                name=champion.class_names[k],
-                support=int(champion.support[k]),
-                champion=float(before[k]),
-                challenger=float(after[k]),
-                change=change,
-                interval=_span(changes[:, k], champion.pictures),
-                forgotten=lost and not by_chance,
-            )
-        )
-    return tuple(sorted(found, key=lambda one: one.change))
-
-
-def _reasons(
-    gain: float,
-    chance: float,
-    changes: Sequence[ClassChange],
-    contest: Contest,
-    pictures: int,
-) -> list[str]:
+def _reasons(found: Difference, contest: Contest, pictures: int) -> list[str]:
     """Why the champion stays, a sentence each; none where the challenger takes its place."""
-    if not math.isfinite(gain):
-        return [f"Nothing can be told from {counted(pictures, 'test picture')}."]
+    if not math.isfinite(found.gain):
+        return [_nothing_told(pictures)]
     reasons = []
-    if chance > contest.level:
+    if found.no_gain > contest.level:
         reasons.append(
-            f"In {100 * chance:.3g} % of the draws of the test pictures nothing is gained; at most "
-            f"{100 * contest.level:g} % pass for more than chance."
+            f"In {100 * found.no_gain:.3g} % of the draws of the test pictures nothing is gained; "
+            f"at most {100 * contest.level:g} % pass for more than chance."
         )
-    if gain < contest.least_gain:
+    if found.gain < contest.least_gain:
         reasons.append(
-            f"A gain of {_signed(gain)} is less than the {contest.least_gain:g} that is asked for."
+            f"A gain of {_signed(found.gain)} is less than the {contest.least_gain:g} that is "
+            "asked for."
         )
-    lost = [one for one in changes if one.forgotten]
-    if lost:
-        reasons.append(
-            f"{counted(len(lost), 'class is', 'classes are')} forgotten, each by more than "
-            f"{contest.most_loss:g}: {_names(lost)}."
-        )
-    return reasons
+    return [*reasons, *_lost(found, contest)]
+
+
+def _nothing_told(pictures: int) -> str:
+    return f"Nothing can be told from {counted(pictures, 'test picture')}."
+
+
+def _lost(found: Difference, contest: Contest) -> list[str]:
+    """Which classes are forgotten, in a sentence; none where none is."""
+    lost = found.forgotten
+    if not lost:
+        return []
+    return [
+        f"{counted(len(lost), 'class is', 'classes are')} forgotten, each by more than "
+        f"{contest.most_loss:g}: {_names(lost)}."
+    ]
+
+
+def _other_words(
+    task: str,
+    marks: Marks,
+    found: Difference,
+    contest: Contest,
+    kept: bool,
+    untested: Sequence[str],
+) -> list[str]:
+    head = f"The head {task}, on the backbone that moved, {'is kept' if kept else 'is not kept'}"
+    if not math.isfinite(found.gain):
+        return [f"{head}.", _nothing_told(marks.pictures)]
+    words = [f"{head}: {_moved(marks.figure, found, marks.pictures)}."]
+    if kept:
+        words.append(_nothing_lost(found.changes, contest))
+    else:
+        # Without a class that is forgotten by itself, it is the mean that is lost.
+        mean = f"The mean of its classes lost more than {contest.most_loss:g}, beyond chance."
+        words += _lost(found, contest) or [mean]
+    if untested:
+        words.append(f"Of {_some(untested)} the test pictures show nothing.")
+    return words
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMED])
+    return f"{shown} and {len(names) - _NAMED} more" if len(names) > _NAMED else shown
 
 
 def _names(changes: Sequence[ClassChange]) -> str:
@@ -307,18 +297,22 @@ def _too_low(figure: str, value: float, contest: Contest) -> str:
     )
 
 
-def _words(
-    figure: str, before: float, after: float, chance: float, reasons: Sequence[str], pictures: int
-) -> tuple[str, ...]:
-    moved = (
-        f"{figure} {number(before, 3)} before and {number(after, 3)} after on "
+def _moved(figure: str, found: Difference, pictures: int) -> str:
+    return (
+        f"{figure} {number(found.champion, 3)} before and {number(found.challenger, 3)} after on "
         f"{counted(pictures, 'test picture')}"
     )
+
+
+def _words(
+    figure: str, found: Difference, reasons: Sequence[str], pictures: int
+) -> tuple[str, ...]:
+    moved = _moved(figure, found, pictures)
     if reasons:
         return (f"The champion stays: {moved}.", *reasons)
     return (
-        f"The challenger is promoted: {moved}; in {100 * chance:.3g} % of the draws of the test "
-        "pictures it gains nothing.",
+        f"The challenger is promoted: {moved}; in {100 * found.no_gain:.3g} % of the draws of the "
+        "test pictures it gains nothing.",
     )
 
 

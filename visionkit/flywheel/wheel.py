@@ -11,6 +11,7 @@ from pathlib import Path
 from markupsafe import Markup, escape
 
 from visionkit.evaluation.page import write_page
+from visionkit.flywheel.paired import ClassChange
 from visionkit.flywheel.promotion import Verdict
 
 _PAGE = files("visionkit.flywheel") / "wheel_page"
@@ -69,9 +70,14 @@ def write_wheel(
         "promoted": promoted,
         "turns": list(turns),
         "chart": wheel_chart(turns),
-        "changes": [
-            (one, _strip(one.change, one.interval.low, one.interval.high))
-            for one in verdict.changes
+        "changes": _with_strips(verdict.changes),
+        "others": [
+            (
+                head,
+                _strip(head.gain, head.interval.low, head.interval.high),
+                _with_strips(head.changes),
+            )
+            for head in verdict.others
         ],
         "created": created,
         "config": config,
@@ -129,6 +135,10 @@ def _mark(turn: Turn, x: float, at: Callable[[float], float]) -> str:
         f'<text class="tick" x="{x:.1f}" y="{_TOP + _HEIGHT + 18:.1f}" text-anchor="middle">'
         f"{escape(turn.version)}</text>"
     )
+
+
+def _with_strips(changes: Sequence[ClassChange]) -> list[tuple[ClassChange, Markup]]:
+    return [(one, _strip(one.change, one.interval.low, one.interval.high)) for one in changes]
 
 
 def _strip(change: float, low: float, high: float) -> Markup:

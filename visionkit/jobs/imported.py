@@ -35,7 +35,11 @@ def take_source(catalog: Catalog, config: VersionsConfig, place: Path) -> Summar
     problems_name = f"{place.name}_problems.csv"
     if config.source_format in TOOLS:
         taken = take_answers(
-            catalog, config.source, config.source_format, reviewer=author_of(config.author)
+            catalog,
+            config.source,
+            config.source_format,
+            reviewer=author_of(config.author),
+            one_class=config.one_class,
         )
         problems = list(taken.problems)
         say(

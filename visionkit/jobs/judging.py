@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from visionkit.evaluation import Truth, presence_of
 from visionkit.flywheel.marks import Marks, located_marks, named_marks
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.dividing import classes_of
+from visionkit.jobs.pictures import has_boxes
 from visionkit.types import Sample
 
 
@@ -58,6 +59,23 @@ def judge_bundle(
     for picture, prediction in enumerate(predictions):
         said[picture, [number[name] for name in prediction.labels if name in number]] = True
     return named_marks(_shown(samples, number), said, class_names)
+
+
+def telling(samples: Sequence[Sample], task: str, class_names: Collection[str]) -> list[Sample]:
+    """Those pictures that say something of what the head of a task is asked for.
+
+    A picture without labels and boxes shows nothing, as people have said; one that has labels alone
+    says nothing of boxes, and one that has boxes alone nothing of what it is as a whole.
+
+    Args:
+        samples: of which people have said what they show.
+        task: the head.
+        class_names: classes or items that it is asked for.
+    """
+    if task == "classification":
+        return [sample for sample in samples if sample.labels or not sample.objects]
+    named = set(class_names) if task == "exemplar" else set()
+    return [sample for sample in samples if has_boxes(sample) or named & set(sample.labels)]
 
 
 def classes_shown(samples: Sequence[Sample], task: str) -> tuple[str, ...]:

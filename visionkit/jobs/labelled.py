@@ -111,6 +111,31 @@ def read_labelled(data: DataConfig, kind: Kind, *, seed: int = 0) -> LabelledSet
     )
 
 
+def read_test_pictures(data: DataConfig, kind: Kind) -> tuple[list[Sample], list[Problem]]:
+    """The pictures that a set itself has for the test, and what is wrong; nothing is drawn.
+
+    Args:
+        data: `root` is the set.
+        kind: "classification" takes pictures with labels, "localization" those with their boxes.
+
+    Raises:
+        FileNotFoundError: a path does not exist, or holds nothing of the format.
+        NothingLeftError: nothing can be used.
+        ValueError: the format is unknown or can't be told, or the config contradicts itself.
+    """
+    _check(data)
+    if data.root is None:
+        raise ValueError("data.root must name the set whose test pictures are read, got none")
+    samples, problems = _read_all(data, _place(data.root), kind)
+    multi_label = any(len(sample.labels) > 1 for sample in samples)
+    return [
+        known
+        for sample in samples
+        if sample.split == "test"
+        and (known := _of_kind(sample, kind, multi_label, problems)) is not None
+    ], problems
+
+
 def _check(data: DataConfig) -> None:
     for name in ("labels", "boxes"):
         if (value := getattr(data, name)) is not None:

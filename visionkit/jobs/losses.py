@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from visionkit.config import EvaluateConfig
 from visionkit.evaluation.summary import number
+from visionkit.inference.parts import ClassificationPart, Part
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.evaluate import asked_task
 from visionkit.jobs.evaluate_exemplar import read_known
@@ -15,7 +16,9 @@ from visionkit.jobs.evaluate_trained import check_labels, read_samples
 from visionkit.jobs.figures import Figures, part_figures
 from visionkit.jobs.measure import measure
 from visionkit.jobs.pictures import has_boxes
+from visionkit.jobs.sources import some_names
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say_table
+from visionkit.types import Sample
 
 _MAIN = {
     "classification": ("accuracy", "mean_ap"),
@@ -75,6 +78,85 @@ class Losses:
         say_table(f"{self.task}: what {engine} loses", ["figure", "torch", engine, "lost"], rows)
 
 
+@dataclass(frozen=True)
+class Examination:
+    """What a head is judged on.
+
+    Attributes:
+        task: which head.
+        pictures: the data, as they were named.
+        figures: what gives a predictor's figures on them.
+    """
+
+    task: str
+    pictures: str
+    figures: Callable[[Predictor], Figures]
+
+
+def examinations(
+    common: EvaluateConfig | None,
+    own: Mapping[str, EvaluateConfig],
+    predictor: Predictor,
+    run_folder: Path,
+) -> list[Examination]:
+    """The heads of a bundle that labelled pictures are named for, each with its own.
+
+    Args:
+        common: how the common set is read; it is for the head that it names, or for the only one,
+            or where it names none for every head that its labels and boxes say something of.
+        own: head -> how the set is read that is for it alone, and takes the common one's place.
+        predictor: of the bundle.
+        run_folder: where problems of the data are written.
+
+    Raises:
+        FileNotFoundError: there are no such data.
+        ValueError: a set is for a head that is not there, or says nothing of its head.
+    """
+    for task in own:
+        if task not in predictor.tasks:
+            raise ValueError(
+                f"a set must be for a head of the bundle, {' or '.join(predictor.tasks)}, got "
+                f"{own[task].data} for {task}; leave it away"
+            )
+    asked = dict(own)
+    if common is not None:
+        for task in _told(common, predictor, run_folder):
+            asked.setdefault(task, replace(common, task=task))
+    return [
+        Examination(task, asked[task].data, examination(asked[task], predictor, run_folder)[1])
+        for task in predictor.tasks
+        if task in asked
+    ]
+
+
+def _told(config: EvaluateConfig, predictor: Predictor, run_folder: Path) -> list[str]:
+    """The heads that a common set is for."""
+    if config.task is not None or len(predictor.tasks) == 1:
+        return [asked_task(config, predictor.tasks)]
+    samples, _ = read_samples(config, run_folder)
+    labels = {name for sample in samples for name in sample.labels}
+    boxes = {entry.label for sample in samples for entry in sample.objects}
+    shown = {"exemplar": labels | boxes, "classification": labels, "localization": boxes}
+    known: dict[str, Sequence[str]] = {task: part.class_names for task, part in _parts(predictor)}
+    known["exemplar"] = predictor.items
+    told = [task for task in predictor.tasks if shown[task] & set(known[task])]
+    if not told:
+        raise ValueError(
+            f"the pictures must have labels or boxes of what a head of the bundle knows "
+            f"({'; '.join(f'{task}: {some_names(known[task])}' for task in predictor.tasks)}), got "
+            f"{some_names(labels | boxes)} [{config.data}]"
+        )
+    return told
+
+
+def _parts(predictor: Predictor) -> list[tuple[str, Part]]:
+    found = (
+        ("classification", predictor.classification),
+        ("localization", predictor.localization),
+    )
+    return [(task, part) for task, part in found if part is not None]
+
+
 def examination(
     config: EvaluateConfig, predictor: Predictor, run_folder: Path
 ) -> tuple[str, Callable[[Predictor], Figures]]:
@@ -98,8 +180,7 @@ def examination(
         raise RuntimeError(f"a bundle that lists {task} among its heads must have it, got none")
     samples, problems = read_samples(config, run_folder)
     keep_problems(problems, run_folder)
-    if task == "localization":
-        samples = [sample for sample in samples if has_boxes(sample)]
+    samples = [sample for sample in samples if _is_of(sample, part)]
     what = "labelled boxes" if task == "localization" else "labels of pictures"
     check_labels(samples, part.class_names, config.data, what=what)
 
@@ -111,6 +192,13 @@ def examination(
             return part_figures(own, of.network, samples, progress=step)
 
     return task, figures
+
+
+def _is_of(sample: Sample, part: Part) -> bool:
+    """Whether a picture says something of what a trained head is asked for."""
+    if not isinstance(part, ClassificationPart):
+        return has_boxes(sample)
+    return bool(sample.labels) or (part.multi_label and not sample.objects)
 
 
 def _of_items(

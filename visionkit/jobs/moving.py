@@ -9,12 +9,15 @@ from typing import Any
 
 from visionkit.config import DataConfig, TrainConfig
 from visionkit.data.demo import demo_photos
+from visionkit.data.formats import NothingLeftError
+from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted, number
 from visionkit.files import write_json
 from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.store import Parts
+from visionkit.jobs.evaluate_trained import check_labels
 from visionkit.jobs.figures import Figures, part_figures
-from visionkit.jobs.labelled import Kind, LabelledSet, read_labelled
+from visionkit.jobs.labelled import Kind, Tested, read_labelled, read_test_pictures
 from visionkit.jobs.measure import measure
 from visionkit.jobs.pictures import reference_pictures
 from visionkit.jobs.sets import data_of
@@ -26,8 +29,9 @@ from visionkit.models.backbone import Backbone
 from visionkit.types import Image
 
 OTHERS_NAME = "others.json"
-_SETS = {"exemplar": "scenes", "classification": "labels", "localization": "boxes"}
+SETS = {"exemplar": "scenes", "classification": "labels", "localization": "boxes"}
 """Head -> the key of `others` that names the set it is measured on."""
+_NEEDED = {"classification": "labels of pictures", "localization": "labelled boxes"}
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,9 @@ def others_before(
         return []
     left = [task for task in parts.tasks if task not in taught]
     for task in left:
-        if getattr(config.others, _SETS[task]) is None:
+        if getattr(config.others, SETS[task]) is None:
             raise ValueError(
-                f"others.{_SETS[task]} must name pictures on which the head {task} of "
+                f"others.{SETS[task]} must name pictures on which the head {task} of "
                 f"{config.bundle} is measured before and after its backbone moves, got none"
             )
     found = []
@@ -154,9 +158,9 @@ def _examination(
     pixels, seed = int(config.data.max_megapixels * 1e6), config.seed
     if task == "exemplar":
         return _scenes_examination(config, parts, run_folder, pixels)
-    found = _read(config, "classification" if task == "classification" else "localization")
-    keep_problems(found.problems, run_folder)
-    tested = found.tested
+    kind: Kind = "classification" if task == "classification" else "localization"
+    tested, problems = _tested(config, kind, parts.trained[task].class_names)
+    keep_problems(problems, run_folder)
 
     def figures(parts: Parts) -> Figures:
         part = parts.trained[task]
@@ -174,13 +178,27 @@ def _examination(
     return figures, tested.words
 
 
-def _read(config: TrainConfig, kind: Kind) -> LabelledSet:
-    """The set of a trained head, divided as its own training would."""
+def _tested(
+    config: TrainConfig, kind: Kind, class_names: Sequence[str]
+) -> tuple[Tested, Sequence[Problem]]:
+    """The pictures that a trained head is measured on, and what was wrong with its set.
+
+    The set is divided as the head's own training would, so that nothing is measured that it
+    learned from; one that has nothing but test pictures is measured as it is.
+    """
     others = config.others
     data = replace(config.data, labels=others.labels, boxes=others.boxes)
     # The form of the set that is learned from says nothing of this one.
-    own = data_of(replace(data, format="auto", image_root=None), kind)
-    return read_labelled(own, kind, seed=config.seed)
+    own = data_of(replace(data, format="auto", image_root=others.image_root), kind)
+    try:
+        found = read_labelled(own, kind, seed=config.seed)
+    except NothingLeftError:
+        tested, problems = read_test_pictures(own, kind)
+        if not tested:
+            raise
+        check_labels(tested, class_names, str(own.root), what=_NEEDED[kind])
+        return Tested(tuple(tested), "test pictures"), problems
+    return found.tested, found.problems
 
 
 def _scenes_examination(
@@ -191,6 +209,7 @@ def _scenes_examination(
     with problems_kept(run_folder):
         scenes, problems = read_scenes(
             config.others.scenes,
+            image_root=config.others.image_root,
             max_pixels=pixels,
             splits=vars(config.data.splits),
             seed=config.seed,

@@ -15,7 +15,6 @@ import yaml
 import visionkit
 from visionkit.config import AllConfig, ClassificationConfig, LocalizationConfig, TrainConfig
 from visionkit.config.flywheel import LoopConfig, RetrainConfig
-from visionkit.config.jobs import OthersConfig
 from visionkit.config.limits import BUNDLE_TASKS
 from visionkit.evaluation.summary import counted, json_value, number
 from visionkit.files import new_run_folder, write_json, write_text
@@ -23,17 +22,25 @@ from visionkit.flywheel.catalog import Catalog, Model, Version, open_catalog
 from visionkit.flywheel.catalog.locking import file_lock
 from visionkit.flywheel.frozen import FrozenSet, frozen_set
 from visionkit.flywheel.marks import Marks
-from visionkit.flywheel.promotion import Contest, Verdict, compare, first_verdict
+from visionkit.flywheel.paired import Contest
+from visionkit.flywheel.promotion import Verdict, compare, first_verdict
 from visionkit.flywheel.wheel import Turn, signed, write_wheel
 from visionkit.jobs.author import author_of
 from visionkit.jobs.catalogued import model_name
-from visionkit.jobs.judging import classes_shown, judge_bundle
+from visionkit.jobs.judging import classes_shown, judge_bundle, telling
 from visionkit.jobs.retrain_data import check_data, write_data
+from visionkit.jobs.retrain_others import (
+    StandingHead,
+    check_judged,
+    judge_others,
+    other_figures,
+    standing_heads,
+    write_others,
+)
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import say, say_next, say_table
 from visionkit.jobs.train import train
 from visionkit.jobs.training import BUNDLE_NAME
-from visionkit.models.bundle import read_manifest
 
 WHEEL_NAME, VERDICT_NAME, FROZEN_NAME = "wheel.html", "verdict.json", "frozen_test.json"
 _SHOWN_CLASSES = 10
@@ -41,11 +48,12 @@ _SHOWN_CLASSES = 10
 
 @dataclass(frozen=True)
 class _Round:
-    """What one training stands on."""
+    """What one training stands on; `standing` are heads that answer otherwise after it."""
 
     version: Version
     frozen: FrozenSet
     champion: Model | None
+    standing: tuple[StandingHead, ...]
     folder: Path
 
 
@@ -79,18 +87,20 @@ def retrain(config: RetrainConfig, place: Path) -> Summary:
 
 
 def _check_moving(catalog: Catalog, config: RetrainConfig) -> None:
-    """Passes if no head but the one that is trained stands on the backbone that moves."""
+    """Passes if the catalog can tell what the heads that stand on a moving backbone lose."""
     champion = catalog.champion()
-    bundle = config.bundle if champion is None else champion.bundle
+    standing = _standing(config, config.bundle if champion is None else champion.bundle)
+    if standing:
+        truths = catalog.truths()
+        samples = [sample for sample in catalog.samples() if truths[sample.id].reviewed]
+        check_judged(standing, samples, "the catalog")
+
+
+def _standing(config: RetrainConfig, bundle: str | None) -> list[StandingHead]:
+    """The heads that answer otherwise after the training, though they do not learn."""
     if not config.move_backbone or bundle is None:
-        return
-    others = [task for task in read_manifest(bundle)["heads"] if task != config.task.name]
-    if others:
-        raise ValueError(
-            f"move_backbone must be false where the champion answers {' and '.join(others)} too, "
-            f"got true [{bundle}]: those heads would answer otherwise, and they are not compared; "
-            "leave it away, or move it with visionkit train, which measures them before and after"
-        )
+        return []
+    return standing_heads(bundle, config.task.name)
 
 
 def _turn(catalog: Catalog, config: RetrainConfig) -> Summary:
@@ -106,7 +116,9 @@ def _turn(catalog: Catalog, config: RetrainConfig) -> Summary:
         f"the frozen test set {frozen.name}{', frozen now' if frozen.is_new else ''}."
     )
     champion = _champion(catalog, config)
-    round_ = _Round(version, frozen, champion, _run_folder(config))
+    standing = _standing(config, None if champion is None else champion.bundle)
+    check_judged(standing, frozen.samples, f"the frozen test set {frozen.name}")
+    round_ = _Round(version, frozen, champion, tuple(standing), _run_folder(config))
     text = yaml.safe_dump(asdict(config), sort_keys=False)
     write_text(round_.folder / "config.yaml", text)
     bundle = _trained(catalog, config, round_)
@@ -239,7 +251,7 @@ def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
         debugger=config.debugger,
         bundle=bundle,
         move_backbone=config.move_backbone and bundle is not None,
-        others=OthersConfig(None, None, None),
+        others=write_others(round_.standing, round_.frozen.samples, round_.folder / "others"),
         seed=config.seed,
         output=str(folder),
         overwrite=config.overwrite,
@@ -253,8 +265,9 @@ def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
 
 def _judged(config: RetrainConfig, round_: _Round, bundle: Path) -> tuple[Verdict, Marks]:
     """The verdict, and how the challenger did."""
-    samples, task = round_.frozen.samples, config.task.name
-    names = classes_shown(samples, task)
+    frozen, task = round_.frozen.samples, config.task.name
+    names = classes_shown(frozen, task)
+    samples = telling(frozen, task, names)
     place = config.trainer.accelerator
     marks = judge_bundle(bundle, task, samples, names, accelerator=place)
     contest = Contest(
@@ -267,8 +280,10 @@ def _judged(config: RetrainConfig, round_: _Round, bundle: Path) -> tuple[Verdic
     )
     if round_.champion is None:
         return first_verdict(marks, contest), marks
-    before = judge_bundle(round_.champion.bundle, task, samples, names, accelerator=place)
-    return compare(before, marks, contest), marks
+    champion = round_.champion.bundle
+    before = judge_bundle(champion, task, samples, names, accelerator=place)
+    others = judge_others(round_.standing, champion, bundle, frozen, contest, accelerator=place)
+    return compare(before, marks, contest, others=others), marks
 
 
 def _figures(
@@ -287,6 +302,8 @@ def _figures(
         "promoted": promoted,
         "verdict": verdict.words[0],
     }
+    if verdict.others:
+        figures["others"] = other_figures(verdict.others)
     kept: dict[str, Any] = json_value(figures)
     return kept
 

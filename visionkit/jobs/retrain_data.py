@@ -84,7 +84,7 @@ def write_data(
     }
     for name, part in parts.items():
         if part:
-            _write_manifest(folder / f"output-{name}.manifest", part)
+            write_manifest(folder / f"output-{name}.manifest", part)
     # The root of the disk: a folder nearer to the pictures may hold a file that visionkit wrote
     # with labels that people have taken back since.
     data = replace(config.data, format="groundtruth", image_root=Path(tested[0].uri).anchor)
@@ -94,7 +94,12 @@ def write_data(
     return replace(data, items=str(items), scenes=str(folder))
 
 
-def _write_manifest(path: Path, samples: Sequence[Sample]) -> None:
+def write_manifest(path: Path, samples: Sequence[Sample]) -> None:
+    """Writes pictures as a Ground Truth manifest, each under the path at which it lies.
+
+    Raises:
+        RuntimeError: the disk is full.
+    """
     classes = sorted({entry.label for sample in samples for entry in sample.objects})
     labels = sorted({label for sample in samples for label in sample.labels})
     lines = []

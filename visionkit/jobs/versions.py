@@ -128,9 +128,8 @@ def _ask(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
     if not asked:
         raise ValueError("there must be pictures to ask about, got none in the review queue")
     target = Path(config.output or f"{place}_{config.tool}")
-    write_questions(
-        questions_about(catalog, asked), target, config.tool, overwrite=config.overwrite
-    )
+    questions = questions_about(catalog, asked, one_class=config.one_class)
+    write_questions(questions, target, config.tool, overwrite=config.overwrite)
     say(f"{counted(len(asked), 'picture')} to be asked about in {config.tool}: {target}")
     say(f"When it is done, export from there, as {_EXPORTS[config.tool]}, and:")
     words = [f"catalog={config.catalog}", f"source_format={config.tool}", "source=FILE"]

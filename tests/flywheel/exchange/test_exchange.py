@@ -198,6 +198,42 @@ def test_who_answered_meanwhile_is_not_overwritten(
     assert catalog.truth("5eed").objects == ()
 
 
+def with_two_classes(folder: Path, tool: str) -> Path:
+    """Answers in which the third picture is of two classes and the others are as asked."""
+    if tool == "label_studio":
+
+        def change(number: int, result: list[dict[str, Any]]) -> None:
+            if number == 2:
+                result[0]["value"]["choices"].append("fridge")
+
+        return from_label_studio(folder, change)
+    path = folder / "annotations.xml"
+    tree = ET.parse(path)  # noqa: S314
+    ET.SubElement(tree.getroot().findall("image")[2], "tag", {"label": "fridge"})
+    tree.write(path, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("tool", ["label_studio", "cvat"])
+def test_two_classes_of_a_picture_of_one_are_a_problem_and_the_rest_is_taken(
+    catalog: Catalog, tmp_path: Path, tool: str
+) -> None:
+    path = with_two_classes(written(catalog, tmp_path / "out", tool), tool)
+    taken = take_answers(catalog, path, tool, reviewer="ann")
+    assert taken.corrections == 2
+    (problem,) = taken.problems
+    assert problem.reason.startswith("../odd %?: a picture as a whole must be of one class at most")
+    assert "got 2; name the one that it shows, or say one_class=false" in problem.reason
+    assert (problem.line is None) is (tool == "label_studio")
+    assert not catalog.truth("../odd %?").reviewed
+    several = take_answers(catalog, path, tool, reviewer="ann", one_class=False)
+    assert (several.corrections, several.known, several.problems) == (1, 2, ())
+    assert catalog.truth("../odd %?").labels == ("shelf", "fridge")
+    # What is in the catalog stays known, whatever is told later.
+    again = take_answers(catalog, path, tool, reviewer="ann", one_class=True)
+    assert (again.corrections, again.known, again.problems) == (0, 3, ())
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -45,11 +45,21 @@ def catalog(shelves: ModuleType, tmp_path: Path) -> Catalog:
 
 @pytest.fixture
 def client_for(shelves: ModuleType) -> Iterator[Callable[..., TestClient]]:
-    """Makes a client of a page for a catalog, under rules and with a share judged twice."""
+    """Makes a client of a page for a catalog, under rules and with a share judged twice.
+
+    Whether pictures are of one class is told, or left to the catalog.
+    """
     opened: list[TestClient] = []
 
-    def make(catalog: Catalog, *, rules: Rules | None = None, twice: float = 0.0) -> TestClient:
-        desk = Desk(catalog, shelves.build_order, DeskSettings(twice_share=twice))
+    def make(
+        catalog: Catalog,
+        *,
+        rules: Rules | None = None,
+        twice: float = 0.0,
+        one_class: bool | None = None,
+    ) -> TestClient:
+        told = DeskSettings(twice_share=twice, one_class=one_class)
+        desk = Desk(catalog, shelves.build_order, told)
         settings = AppSettings(rules=rules or Rules(), reviewer="ada")
         client = TestClient(create_app(desk, settings), base_url=ADDRESS)
         opened.append(client)

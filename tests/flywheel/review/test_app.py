@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as PillowImage
 from starlette.testclient import TestClient
 
-from visionkit.flywheel.answers import Correction
+from visionkit.flywheel.answers import Correction, Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.types import ObjectBox, Sample
 
@@ -133,6 +133,82 @@ def test_the_second_writer_is_told_who_answered(
     )
     assert (late["status"], late["reviewer"], late["truth"]["revision"]) == ("conflict", "ada", 1)
     assert len(catalog.corrections()) == 1
+
+
+@pytest.fixture
+def classed(tmp_path: Path) -> Catalog:
+    """Three pictures, in each of which a head names bee and not ant: of one class each."""
+    catalog = open_catalog(tmp_path / "classed", create=True)
+    names = ["s1", "s2", "s3"]
+    catalog.add_samples([Sample(name, f"{name}.jpg", 9, 9, name) for name in names])
+    for name in names:
+        catalog.add_proposals(
+            [
+                Proposal(f"{name}{label}", name, "classification", label, score, 0.5, None, "m1")
+                for label, score in (("bee", 0.9), ("ant", 0.1))
+            ]
+        )
+    return catalog
+
+
+def several(*answers: tuple[str, str, list[str]]) -> dict[str, Any]:
+    """A request with answers: of each the picture, the action and the labels."""
+    entries = [
+        {
+            "id": f"several-{number}",
+            "sample_id": name,
+            "revision": 0,
+            "action": action,
+            "labels": labels,
+        }
+        for number, (name, action, labels) in enumerate(answers)
+    ]
+    return {"reviewer": "ada", "session": "session-1", "answers": entries}
+
+
+def test_two_classes_of_a_picture_of_one_are_refused_and_the_other_answers_saved(
+    classed: Catalog, client_for: Callable[..., TestClient]
+) -> None:
+    told = several(
+        ("s1", "edit", ["bee", "ant"]), ("s2", "accept", ["bee"]), ("s3", "edit", ["ant", "ant"])
+    )
+    reply = client_for(classed).post("/api/answers", json=told).json()
+    assert [entry["status"] for entry in reply["results"]] == ["refused", "saved", "saved"]
+    first = reply["results"][0]
+    assert first["what"] == (
+        "a picture as a whole must be of one class at most where classes shut each other out, got 2"
+    )
+    assert "name the one that it shows" in first["way_out"]
+    assert "one_class=false" in first["way_out"]
+    truths = {name: (truth.labels, truth.reviewed) for name, truth in classed.truths().items()}
+    assert truths == {"s1": ((), False), "s2": (("bee",), True), "s3": (("ant",), True)}
+    # Nothing is lost: the same picture, with the class that it shows.
+    again = several(("s1", "edit", ["ant"]))
+    again["answers"][0]["id"] = "several-9"
+    reply = client_for(classed).post("/api/answers", json=again).json()
+    assert reply["results"][0]["status"] == "saved"
+
+
+@pytest.mark.parametrize("way", ["told so", "a person has said two", "unsure"])
+def test_two_classes_are_taken_where_pictures_may_have_several_or_nothing_is_said(
+    classed: Catalog, client_for: Callable[..., TestClient], way: str
+) -> None:
+    if way == "a person has said two":
+        classed.correct(Correction("else-0001", "s3", 0, "bob", "edit", ("ant", "bee")))
+    client = client_for(classed, one_class=False if way == "told so" else None)
+    action = "unsure" if way == "unsure" else "edit"
+    reply = client.post("/api/answers", json=several(("s1", action, ["bee", "ant"]))).json()
+    assert reply["results"][0]["status"] == "saved"
+
+
+def test_two_classes_that_were_saved_before_are_saved_when_they_are_sent_again(
+    classed: Catalog, client_for: Callable[..., TestClient]
+) -> None:
+    told = several(("s1", "edit", ["bee", "ant"]))
+    first = client_for(classed, one_class=False).post("/api/answers", json=told).json()
+    again = client_for(classed, one_class=True).post("/api/answers", json=told).json()
+    assert again["results"] == first["results"]
+    assert len(classed.corrections()) == 1
 
 
 def test_undo_makes_the_picture_open_again(

@@ -96,6 +96,18 @@ def test_of_a_picture_of_one_class_another_is_only_offered() -> None:
         assert {claim.label for claim in card.claims} == {"a", "b", "can"}
 
 
+def test_of_two_classes_that_a_head_names_the_likelier_one_is_there_where_pictures_have_one() -> (
+    None
+):
+    sample, asked = Sample("s1", "p", 9, 9, "h"), Asked("s1", 1.0, (Reason("margin", "", 1.0),))
+    for exclusive, there in ((False, ["b", "a"]), (True, ["b"])):
+        card = make_card(
+            sample, Truth((), (), 0, reviewed=False), classes(0.6, 0.9), asked, one_class=exclusive
+        )
+        assert [claim.label for claim in card.claims if claim.there] == there
+        assert {claim.label for claim in card.claims} == {"a", "b"}
+
+
 def test_the_desk_is_told_or_finds_out(tmp_path: Path) -> None:
     catalog = open_catalog(tmp_path / "catalog", create=True)
     catalog.add_samples([Sample("s1", "p", 9, 9, "h")])

@@ -8,12 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from visionkit.files import atomic_folder
-from visionkit.flywheel.answers import Asked, Proposal
+from visionkit.flywheel import exclusive
+from visionkit.flywheel.answers import Asked, by_picture
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import cvat, label_studio
 from visionkit.flywheel.exchange.naming import picture_name
 from visionkit.flywheel.exchange.question import Question
-from visionkit.flywheel.exclusive import one_class
 
 TOOLS: Mapping[str, Callable[[Sequence[Question], Mapping[str, str], Path], None]] = (
     MappingProxyType({"label_studio": label_studio.write, "cvat": cvat.write})
@@ -21,25 +21,31 @@ TOOLS: Mapping[str, Callable[[Sequence[Question], Mapping[str, str], Path], None
 """Name -> what writes the annotations of questions, whose pictures lie under names, to a folder."""
 
 
-def questions_about(catalog: Catalog, asked: Sequence[Asked]) -> list[Question]:
+def questions_about(
+    catalog: Catalog, asked: Sequence[Asked], *, one_class: bool | None = None
+) -> list[Question]:
     """The pictures of a queue as questions, with what is known and what models propose.
+
+    Args:
+        catalog: that has the pictures.
+        asked: which, and why.
+        one_class: whether a picture as a whole is of one class at most; None is as the catalog
+            tells.
 
     Raises:
         KeyError: a picture is not in the catalog.
     """
     ids = [entry.sample_id for entry in asked]
-    proposals: dict[str, list[Proposal]] = {}
-    for proposal in catalog.proposals():
-        proposals.setdefault(proposal.sample_id, []).append(proposal)
-    truths = catalog.truths()
-    alone = one_class(proposals.values(), truths.values())
+    proposals, truths = by_picture(catalog.proposals()), catalog.truths()
+    if one_class is None:
+        one_class = exclusive.one_class(proposals.values(), truths.values())
     return [
         Question(
             sample,
             truths[sample.id].revision,
-            tuple(proposals.get(sample.id, ())),
+            proposals.get(sample.id, ()),
             "; ".join(reason.words for reason in entry.reasons),
-            alone,
+            one_class,
         )
         for sample, entry in zip(catalog.samples(ids), asked, strict=True)
     ]

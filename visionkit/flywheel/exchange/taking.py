@@ -9,7 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from visionkit.data.problems import Problem
-from visionkit.flywheel.answers import Action, Conflict, Correction, Proposal
+from visionkit.flywheel import exclusive
+from visionkit.flywheel.answers import Action, Conflict, Correction, Proposal, by_picture
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import cvat, label_studio
 from visionkit.flywheel.exchange.answered import Answered, Answers
@@ -40,32 +41,47 @@ class Taken:
     problems: tuple[Problem, ...]
 
 
-def take_answers(catalog: Catalog, path: str | Path, tool: str, *, reviewer: str) -> Taken:
+def take_answers(
+    catalog: Catalog,
+    path: str | Path,
+    tool: str,
+    *,
+    reviewer: str,
+    one_class: bool | None = None,
+) -> Taken:
     """Takes the answers of a file; the same file again changes nothing.
 
     A box that is as it was known or proposed keeps who said so; others are the reviewer's.
-    Pictures that were answered otherwise since the question was written are left as they are.
+    Pictures that were answered otherwise since the question was written are left as they are, and
+    so are those that got several classes where a picture is of one.
 
     Args:
         catalog: that the questions came from.
         path: what the tool exported.
         tool: one of `READERS`.
         reviewer: who answered, where the file does not say.
+        one_class: whether a picture as a whole is of one class at most; None is as the catalog
+            tells before it takes any.
 
     Raises:
         ValueError: there is no such tool, or the file is not of its form.
     """
     if tool not in READERS:
         raise ValueError(f"the tool must be one of {', '.join(READERS)}, got {tool!r}")
+    proposed = by_picture(catalog.proposals())
+    if one_class is None:
+        one_class = exclusive.one_class(proposed.values(), catalog.truths().values())
     samples = {sample.id: sample for sample in catalog.samples()}
     found = READERS[tool](Path(path), samples)
     problems = list(found.problems)
     before = {entry.id for entry in catalog.corrections()}
     corrections = known = empty = 0
     for answer in found.answered:
-        proposals = catalog.proposals([answer.sample_id])
+        proposals = proposed.get(answer.sample_id, ())
         entry = _correction(answer, samples[answer.sample_id], proposals, tool, reviewer)
         try:
+            if one_class and entry.id not in before:
+                exclusive.check_one_class(entry)
             catalog.correct(entry)
         except (Conflict, ValueError) as error:
             reason = f"{answer.sample_id}: {error}; left out"

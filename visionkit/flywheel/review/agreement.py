@@ -77,6 +77,9 @@ class Standing:
             people[correction.reviewer] = given[-1]
         return True
 
+    def __contains__(self, correction_id: str) -> bool:
+        return correction_id in self._known
+
     def people(self, sample_id: str) -> dict[str, Correction]:
         """Reviewer -> their standing answer about a picture, who answered last at the end."""
         return self.answers.get(sample_id, {})

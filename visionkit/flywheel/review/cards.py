@@ -81,20 +81,20 @@ def make_card(
         model: whose proposals are shown; "" shows the newest of each task.
         first: what it showed before somebody judged it, where a second person is to judge it
             without seeing their answer; None where the truth is shown.
-        one_class: whether a picture as a whole is of one class at most: where it has one, others
-            are only offered.
+        one_class: whether a picture as a whole is of one class at most: others than the one that
+            it has, or else than the likeliest, are only offered.
     """
     shown = newest(proposals, model=model)
     told = truth if first is None else first
     claims = _known(told)
-    has_class = one_class and bool(told.labels)
+    only = _likeliest_class(shown) if one_class and not told.labels else None
     offered = [
         Claim(
             proposal.label,
             proposal.box,
             not told.reviewed
             and proposal.score >= proposal.threshold
-            and not (has_class and proposal.box is None),
+            and (not one_class or proposal.box is not None or proposal is only),
             proposal.model,
             proposal.created,
             proposal,
@@ -131,6 +131,11 @@ def shows_only(card: Card, item: str) -> bool:
     return bool(there) and all(
         claim.label == item and claim.proposal is not None for claim in there
     )
+
+
+def _likeliest_class(proposals: Iterable[Proposal]) -> Proposal | None:
+    whole = (entry for entry in proposals if entry.box is None)
+    return max(whole, key=lambda entry: entry.score, default=None)
 
 
 def _known(truth: Truth) -> list[Claim]:

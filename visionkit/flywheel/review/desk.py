@@ -12,6 +12,7 @@ import numpy as np
 from visionkit.flywheel.answers import Asked, Conflict, Correction, Proposal, Reason, Truth
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.clock import utc_now
+from visionkit.flywheel.exclusive import check_one_class
 from visionkit.flywheel.review.agreement import Standing, is_asked_twice
 from visionkit.flywheel.review.cards import Card, make_card, shows_only
 from visionkit.flywheel.review.filters import Mask, Wanted
@@ -188,7 +189,11 @@ class Desk:
         Raises:
             Conflict: somebody else has answered since; nothing was written.
             KeyError: there is no such picture.
+            ValueError: it names several classes where a picture is of one, or the catalog can't
+                take it.
         """
+        if self._is_of_one_class() and correction.id not in self.standing:
+            check_one_class(correction)
         try:
             truth = self.catalog.correct(correction)
         except Conflict:
@@ -315,7 +320,6 @@ class Desk:
     def _card(self, asked: Asked, reviewer: str, model: str) -> Card:
         sample_id = asked.sample_id
         people = self.standing.people(sample_id)
-        told = self._settings.one_class
         second = reviewer not in people and self._needs_second(sample_id, people)
         return make_card(
             self._sample(sample_id),
@@ -324,8 +328,13 @@ class Desk:
             asked,
             model=model,
             first=self.catalog.imported(sample_id) if second else None,
-            one_class=self._round.one_class if told is None else told,
+            one_class=self._is_of_one_class(),
         )
+
+    def _is_of_one_class(self) -> bool:
+        """Whether a picture as a whole is of one class at most, as told or as the catalog tells."""
+        told = self._settings.one_class
+        return self._round.one_class if told is None else told
 
     def _sample(self, sample_id: str) -> Sample:
         known = self._round.samples.get(sample_id)

@@ -63,7 +63,11 @@ class BoxMessage(Incoming):
 
 
 class AnswerMessage(Incoming):
-    """One answer of one person about one picture; the same id may be sent again."""
+    """One answer of one person about one picture; the same id may be sent again.
+
+    `labels` and `objects` are all that the picture shows. Where the picture's card says
+    `one_class`, `labels` has one name at most.
+    """
 
     id: Session
     sample_id: SampleId
@@ -106,7 +110,8 @@ class ResultReply(BaseModel):
     """What became of an answer.
 
     `saved` is on the disk. With `conflict`, where `reviewer` has answered since, and `refused`,
-    where the answer can't be, nothing was written.
+    where the answer can't be (two labels where a picture is of one class among it), nothing was
+    written; `what` says what was wrong, and `way_out` what to do.
     """
 
     id: str
@@ -150,7 +155,8 @@ class ClaimReply(BaseModel):
 class CardReply(BaseModel):
     """A picture as it is put before a person.
 
-    With `one_class` at most one of the claims without a box can hold.
+    With `one_class` at most one of the claims without a box can hold; an answer with two labels
+    is refused.
     """
 
     id: str

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from visionkit.flywheel.answers import Asked, Proposal, Reason, Truth
+from visionkit.flywheel.answers import Asked, Proposal, Reason, Truth, by_picture
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exclusive import one_class
 from visionkit.flywheel.review.filters import FilterIndex
@@ -57,7 +57,7 @@ def build_round(catalog: Catalog, queue: Sequence[Asked]) -> Round:
         KeyError: a picture is not in the catalog.
     """
     samples = catalog.samples([asked.sample_id for asked in queue])
-    proposals = _by_picture(catalog.proposals())
+    proposals = by_picture(catalog.proposals())
     versions, truths = catalog.versions(), catalog.truths()
     since = versions[-1].created if versions else ""
     return Round(
@@ -92,13 +92,6 @@ def pool_of_version(
     queue = tuple(Asked(sample_id, 0.0, (reason,)) for sample_id in changed)
     truths = {sample_id: catalog.truth(sample_id) for sample_id in changed}
     return Pool(queue, FilterIndex(queue, proposals, truths), version.created)
-
-
-def _by_picture(proposals: Iterable[Proposal]) -> dict[str, tuple[Proposal, ...]]:
-    found: dict[str, list[Proposal]] = {}
-    for proposal in proposals:
-        found.setdefault(proposal.sample_id, []).append(proposal)
-    return {sample_id: tuple(entries) for sample_id, entries in found.items()}
 
 
 def _labels(
