@@ -98,7 +98,7 @@ def _arguments() -> argparse.Namespace:
 
 def _loop_grocery(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -> None:
     seen = grocery_seen(folder)
-    words = "accuracy of class means on a frozen MobileNetV2"
+    words = "accuracy on a frozen MobileNetV2, means or regression"
     learner = NamedLearner(seen)
     _loops("grocery", seen.pool, learner, ledger, arguments, step=arguments.step, words=words)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from visionkit.flywheel.queue.diversity import compact, newness, spread_order, typicality
+from visionkit.flywheel.queue.diversity import commonness, compact, newness, spread_order
 
 
 def test_nothing_is_a_normal_value() -> None:
     nothing = np.zeros((0, 8), np.float32)
     assert compact(nothing).shape == (0, 8)
     assert newness(nothing, nothing).shape == (0,)
-    assert typicality(nothing).shape == (0,)
+    assert commonness(nothing).shape == (0,)
     assert spread_order(nothing, np.zeros(0), np.zeros(0)).tolist() == []
 
 
@@ -39,16 +39,20 @@ def test_newness_is_the_distance_to_the_nearest_labelled() -> None:
     assert newness(unit, unit[:2]).tolist() == pytest.approx([0.0, 0.0, 1.0, 0.2])
 
 
-def test_a_picture_among_many_alike_is_typical() -> None:
+def test_an_oddity_counts_less_and_the_usual_all_the_same() -> None:
     rng = np.random.default_rng(1)
     crowd = np.array([1.0, 0, 0, 0]) + 0.1 * rng.standard_normal((15, 4))
     loner = np.array([[0, 0, 0, 1.0]])
     vectors = np.concatenate([crowd, loner])
     unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    found = typicality(unit)
+    found = commonness(unit)
+    likeness = np.array([sorted(unit[n] @ unit[m] for m in range(16) if m != n) for n in range(16)])
+    nearest = likeness[:, -10:].mean(axis=1)
+    assert (found == 1.0).sum() == 12  # all but a quarter
+    assert set(np.flatnonzero(found < 1.0)) == set(np.argsort(nearest)[:4])
     assert found[:15].min() > 0.9
     assert found[15] < 0.3
-    assert typicality(unit[:5]).tolist() == [1.0] * 5  # too few to tell
+    assert commonness(unit[:5]).tolist() == [1.0] * 5  # too few to tell
 
 
 def test_the_order_is_farthest_first_as_plain_loops_find_it() -> None:

@@ -14,10 +14,10 @@ from visionkit.flywheel.queue.audit import audit_draws, audit_of
 from visionkit.flywheel.queue.columns import BoolArray, Doubts, FloatArray, IntArray, columns_of
 from visionkit.flywheel.queue.diversity import (
     Vectors,
+    commonness,
     compact,
     newness,
     spread_order,
-    typicality,
 )
 from visionkit.flywheel.queue.suspects import doubts_of_labels
 from visionkit.flywheel.queue.uncertainty import (
@@ -171,7 +171,7 @@ def _order(
     own, centres = unit[: len(short)], unit[len(short) :]
     distance = newness(own, centres)
     new[short] = np.clip(distance, 0.0, 1.0)
-    found = short[spread_order(own, distance, doubt[short] * typicality(own))]
+    found = short[spread_order(own, distance, doubt[short] * commonness(own))]
     return np.concatenate([found, urgent[~np.isin(urgent, found)]]), new
 
 
