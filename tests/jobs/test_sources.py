@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -208,6 +209,26 @@ def test_views_are_hidden_on_the_picture_that_they_were_cut_from(scenes: SceneFo
     hidden = read_scenes(scenes.folder)[0].hiding([other, *views])
     assert [hidden[index].shown_views for index in range(4)] == [{1}, {2}, {3}, set()]
     assert hidden.part("")[0].shown_views == {1}
+
+
+def test_views_are_hidden_on_copies_of_the_picture_that_they_were_cut_from(
+    scenes: SceneFolder,
+) -> None:
+    shutil.copy(scenes.folder / "1.png", scenes.folder / "copy.png")
+    boxes: dict[str, tuple[str, tuple[float, ...]] | None] = {
+        f"{name}.png": (f"item {number}", scenes.boxes[f"{number}.png"])
+        for name, number in (("0", 0), ("1", 1), ("copy", 1))
+    }
+    write_coco(scenes.folder, boxes)
+    read = read_scenes(scenes.folder)[0]
+    views, _ = read_views(scenes.folder)
+    assert [(view.item, Path(view.source).name) for view in views[:2]] == [
+        ("item 0", "0.png"),
+        ("item 1", "1.png"),
+    ]
+    hidden = read.hiding(views[:2])
+    assert hidden.names == ["0.png", "1.png", "copy.png"]
+    assert [hidden[index].shown_views for index in range(3)] == [{0}, {1}, {1}]
 
 
 @pytest.mark.parametrize("name", ["plain", "beside/../elsewhere"])
