@@ -35,7 +35,9 @@ def test_labels_that_were_taken_back_stay_away(tmp_path: Path) -> None:
     learned, tested, rejected = to_samples(read(tmp_path / "set", "folders").table)
     assert rejected.labels == ("dog",)
     now = [tested, learned, replace(rejected, labels=())]
-    data = write_data(config("classification"), now, [tested], None, tmp_path / "data")
+    data = write_data(
+        config("classification"), now, [tested], None, tmp_path / "data", catalogued=()
+    )
     found = to_samples(read(str(data.root), data.format, image_root=data.image_root).table)
     by_place = {each.uri: each for each in found}
     assert by_place[rejected.uri].labels == ()
@@ -55,7 +57,9 @@ def test_items_of_ones_own_come_in_their_format_and_new_ones_from_boxes(
         "data.format=csv",
         f"data.image_root={Path(known.uri).parent}",
     )
-    data = write_data(given, [known, named, tested], [tested], None, tmp_path / "data")
+    data = write_data(
+        given, [known, named, tested], [tested], None, tmp_path / "data", catalogued=()
+    )
     views = load_gallery(Path(str(data.items))).views
     # The item of the test picture alone is none: there is no picture of it to look by.
     assert [(view.item, view.source) for view in views] == [
@@ -76,7 +80,9 @@ def test_of_a_new_item_the_largest_box_of_each_picture_is_a_view(
     first, second, tested, _ = exported(scenes, tmp_path / "set")
     boxes = tuple(ObjectBox("new", (0.0, 0.0, float(side), float(side))) for side in (9, 20, 7))
     learned = [replace(first, objects=boxes), replace(second, objects=(boxes[0],))]
-    data = write_data(config("exemplar"), [*learned, tested], [tested], None, tmp_path / "data")
+    data = write_data(
+        config("exemplar"), [*learned, tested], [tested], None, tmp_path / "data", catalogued=()
+    )
     views = load_gallery(Path(str(data.items))).views
     assert [(view.source, view.crop().shape[0]) for view in views] == [
         (first.uri, 20),
@@ -88,4 +94,4 @@ def test_without_any_item_there_is_nothing_to_look_for(scenes: Scenes, tmp_path:
     first, second, *_ = exported(scenes, tmp_path / "set")
     samples = [replace(first, objects=()), second]
     with pytest.raises(ValueError, match=r"data.items must name pictures .* got none"):
-        write_data(config("exemplar"), samples, [second], None, tmp_path / "data")
+        write_data(config("exemplar"), samples, [second], None, tmp_path / "data", catalogued=())

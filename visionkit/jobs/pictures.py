@@ -213,5 +213,10 @@ def has_boxes(sample: Sample) -> bool:
     return bool(sample.objects) or set(sample.labels) <= {NONE_LABEL}
 
 
+def is_empty(sample: Sample) -> bool:
+    """Whether a picture is known to show no item."""
+    return has_boxes(sample) and not sample.objects
+
+
 def _place(uri: str) -> str:
     return Path(os.path.abspath(uri)).as_posix()
