@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,7 +41,7 @@ class Grown:
     presence: PresenceMetrics
 
 
-def grown_galleries(*, every: int, seed: int) -> list[Grown]:
+def grown_galleries(*, every: int, seed: int) -> Iterator[Grown]:
     """Galleries of two views an item, and with more of them, on pictures that are none of theirs.
 
     Args:
@@ -62,7 +62,8 @@ def grown_galleries(*, every: int, seed: int) -> list[Grown]:
         f"and up to {MOST} as retrain takes them": [*few, *_cut(confirmed, few, MOST)],
     }
     backgrounds = photos(BACKGROUNDS + EMPTY)
-    return [_measured(name, views, tested, backgrounds) for name, views in galleries.items()]
+    for name, views in galleries.items():
+        yield _measured(name, views, tested, backgrounds)
 
 
 def _sample(scene: Scene) -> Sample:

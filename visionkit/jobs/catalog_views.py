@@ -64,8 +64,9 @@ def cut_views(
     """Views of the items that have boxes in the pictures, sorted by item, and what was wrong.
 
     The largest boxes come first, one a picture, and none that is a copy of a view by its looks.
-    Where they were chosen by what the backbone sees in them, to be unlike or to stand for many,
-    no more was found (`exemplar_views` of benchmarks/flywheel.py).
+    On FlickrLogos-27 drawn ones do as well (`exemplar_views` of benchmarks/flywheel.py), and so did
+    those that stand for most others by what the backbone sees in them; those that are least like
+    the others did worse.
 
     Args:
         samples: pictures to learn from, as people say what they show.

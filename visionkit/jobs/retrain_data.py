@@ -115,8 +115,8 @@ def _write_manifest(path: Path, samples: Sequence[Sample]) -> None:
 def _write_backgrounds(learned: Sequence[Sample], folder: Path) -> str | None:
     """The list of pictures in which people found no item; None where there are few.
 
-    They come in the order of their hashes, which is as if they were drawn: new ones first would
-    be those that the newest champion was wrong about.
+    Of many those are taken that come first by their hashes, which is as if they were drawn: the
+    newest would be those that the champion was wrong about.
     """
     empty = {sample.content_hash: sample for sample in learned if is_empty(sample)}
     if len(empty) < _LEAST_BACKGROUNDS:

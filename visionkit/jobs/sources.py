@@ -200,7 +200,8 @@ def read_backgrounds(
 
     Args:
         source: a picture, a folder with all below it, or a glob; or a Ground Truth manifest, of
-            which those pictures count that hold no box.
+            which those pictures count that hold no box, in the order of their hashes: the first
+            ones, which thresholds are set on, are as if they were drawn.
         image_root: of a manifest: the folder of the pictures, where they don't lie beside it.
         max_pixels: larger pictures are left out.
 
@@ -209,18 +210,27 @@ def read_backgrounds(
         NothingLeftError: no picture could be used; it holds the problems.
     """
     if Path(source).suffix == _MANIFEST:
-        found = read(source, "groundtruth", image_root=image_root, max_pixels=max_pixels)
-        empty = [sample for sample in to_samples(found.table) if is_empty(sample)]
-        if not empty:
-            raise NothingLeftError(Path(source), found.problems)
-        return Pictures(Scenes(empty, max_pixels=max_pixels)), list(found.problems)
-    paths = [Path(os.path.abspath(path)) for path in find_images(source)]
-    border = Border(Path(os.path.commonpath([path.parent for path in paths])))
-    for path in paths:
-        border.add(Entry(path, path))
-    samples = to_samples(border.finish(Path(source), max_pixels=max_pixels))
+        samples, problems = _listed(Path(source), image_root, max_pixels)
+    else:
+        paths = [Path(os.path.abspath(path)) for path in find_images(source)]
+        border = Border(Path(os.path.commonpath([path.parent for path in paths])))
+        for path in paths:
+            border.add(Entry(path, path))
+        samples = to_samples(border.finish(Path(source), max_pixels=max_pixels))
+        problems = border.problems
     plain = [replace(sample, labels=(), objects=()) for sample in samples]
-    return Pictures(Scenes(plain, max_pixels=max_pixels)), list(border.problems)
+    return Pictures(Scenes(plain, max_pixels=max_pixels)), list(problems)
+
+
+def _listed(
+    manifest: Path, image_root: str | Path | None, max_pixels: int
+) -> tuple[list[Sample], Sequence[Problem]]:
+    """The pictures without boxes of a manifest, in the order of their hashes."""
+    found = read(manifest, "groundtruth", image_root=image_root, max_pixels=max_pixels)
+    empty = [sample for sample in to_samples(found.table) if is_empty(sample)]
+    if not empty:
+        raise NothingLeftError(manifest, found.problems)
+    return sorted(empty, key=lambda sample: sample.content_hash), found.problems
 
 
 def unknown_items(scenes: Scenes, items: Collection[str], source: str | Path) -> list[Problem]:
