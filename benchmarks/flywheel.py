@@ -12,7 +12,11 @@ Of BCCD, 10 % may be enough before anything is asked, so that it is begun with 1
 `--box-tuned --box-steps 1200 --box-side 416` its backbone learns too, ten minutes a training.
 
 `challengers`: heads on Grocery's frozen features against one another on its test pictures, as
-retrain compares them. Rows are appended to benchmarks/results/flywheel.csv.
+retrain compares them.
+
+`exemplar_views`: items that are known by two views, and that get more from boxes which people
+confirmed, on FlickrLogos-27; reported, without training. Rows are appended to
+benchmarks/results/flywheel.csv.
 
 What this does not show: people, who err and tire; sets that are not as these.
 """
@@ -36,6 +40,7 @@ from box_sets import bccd
 from ledger import Ledger
 from located_learner import LocatedLearner
 from loop import Learner, Pool, random_order, run_loop
+from more_views import grown_galleries
 from named_learner import MEANS, VIEWS, NamedLearner, Seen, fitted_head, grocery_seen, marks_of
 
 from visionkit.flywheel.answers import Proposal
@@ -90,6 +95,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--box-steps", type=int, default=120, help="of each training on BCCD")
     parser.add_argument("--box-side", type=int, default=256, help="of BCCD's frames, in pixels")
     parser.add_argument("--box-tuned", action="store_true", help="the backbone learns on BCCD too")
+    parser.add_argument("--every", type=int, default=2, help="every so many-th picture of logos")
     parser.add_argument("--cache", type=Path, help="folder that features are kept in between runs")
     parser.add_argument("--threads", type=int, default=2, help="of torch, in each process")
     parser.add_argument("--jobs", type=int, default=1, help="loops that run side by side")
@@ -293,11 +299,21 @@ def _many(count: int) -> tuple[list[Sample], list[Proposal], np.ndarray]:
     return samples, proposals, rng.standard_normal((count, CHANNELS)).astype(np.float32)
 
 
+def _exemplar_views(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -> None:
+    for grown in grown_galleries(every=arguments.every, seed=0):
+        name, note = f"exemplar views, {grown.name}", f"{grown.views} views"
+        span = grown.boxes.intervals["ap50"]
+        ledger.add(f"{name}: AP50", grown.boxes.ap50, interval=(span.low, span.high), note=note)
+        span = grown.presence.intervals["f1"]
+        ledger.add(f"{name}: F1", grown.presence.f1, interval=(span.low, span.high), note=note)
+
+
 BENCHMARKS: dict[str, Callable[[Path, Ledger, argparse.Namespace], None]] = {
     "loop_grocery": _loop_grocery,
     "loop_bccd": _loop_bccd,
     "challengers": _challengers,
     "catalog": _catalog,
+    "exemplar_views": _exemplar_views,
 }
 
 

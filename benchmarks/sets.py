@@ -90,6 +90,12 @@ def flickrlogos27() -> ExemplarSet:
     return ExemplarSet(_cut(first), rest, tuple(first), presence=tuple(presence))
 
 
+def flickrlogos27_subsets(*numbers: int) -> list[Scene]:
+    """The pictures of these subsets of FlickrLogos-27, 1 to 6."""
+    scenes, subset = _flickr_boxes()
+    return [scene for scene in scenes if subset[scene.path.name] in numbers]
+
+
 def is_tuned_on(scene: Scene) -> bool:
     """Whether the scene is of FlickrLogos-27's subset 2, on which constants were chosen."""
     return _flickr_boxes()[1].get(scene.path.name) == 2

@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.jobs.conftest import Scenes, write_picture
-from tests.worlds import photo
+from tests.jobs.conftest import Scenes, write_broken, write_picture
+from tests.worlds import photo, view
 from visionkit.cli.compose import compose
 from visionkit.config.flywheel import RetrainConfig
 from visionkit.data.formats import read, write
+from visionkit.data.images import read_image
 from visionkit.data.table import to_samples
 from visionkit.jobs.retrain_data import write_data
-from visionkit.matching.gallery import load_gallery
+from visionkit.jobs.sources import read_backgrounds
+from visionkit.matching.gallery import Gallery, View, load_gallery, make_view, save_gallery
 from visionkit.types import ObjectBox, Sample
 
 
 def config(task: str, *words: str) -> RetrainConfig:
     return compose("retrain", RetrainConfig, [f"task={task}", "catalog=c", *words]).config
+
+
+def pictures(folder: Path, count: int) -> list[Sample]:
+    """So many photos on disk, of which nobody has said anything yet."""
+    for number in range(count):
+        write_picture(folder / "photos" / f"{number}.png", photo(number))
+    return [replace(sample, labels=()) for sample in to_samples(read(folder, "folders").table)]
+
+
+def box(label: str, side: int) -> ObjectBox:
+    return ObjectBox(label, (20.0, 10.0, 20.0 + side, 10.0 + side))
+
+
+def cut_view(item: str, source: str) -> View:
+    """A view as a turn of the wheel cut it."""
+    image = photo(len(source))
+    return replace(make_view(item, image, source=source), from_catalog=True)
 
 
 def exported(scenes: Scenes, folder: Path) -> list[Sample]:
@@ -35,7 +56,9 @@ def test_labels_that_were_taken_back_stay_away(tmp_path: Path) -> None:
     learned, tested, rejected = to_samples(read(tmp_path / "set", "folders").table)
     assert rejected.labels == ("dog",)
     now = [tested, learned, replace(rejected, labels=())]
-    data = write_data(config("classification"), now, [tested], None, tmp_path / "data")
+    data = write_data(
+        config("classification"), now, [tested], None, tmp_path / "data", catalogued=()
+    )
     found = to_samples(read(str(data.root), data.format, image_root=data.image_root).table)
     by_place = {each.uri: each for each in found}
     assert by_place[rejected.uri].labels == ()
@@ -55,7 +78,9 @@ def test_items_of_ones_own_come_in_their_format_and_new_ones_from_boxes(
         "data.format=csv",
         f"data.image_root={Path(known.uri).parent}",
     )
-    data = write_data(given, [known, named, tested], [tested], None, tmp_path / "data")
+    data = write_data(
+        given, [known, named, tested], [tested], None, tmp_path / "data", catalogued=()
+    )
     views = load_gallery(Path(str(data.items))).views
     # The item of the test picture alone is none: there is no picture of it to look by.
     assert [(view.item, view.source) for view in views] == [
@@ -76,7 +101,9 @@ def test_of_a_new_item_the_largest_box_of_each_picture_is_a_view(
     first, second, tested, _ = exported(scenes, tmp_path / "set")
     boxes = tuple(ObjectBox("new", (0.0, 0.0, float(side), float(side))) for side in (9, 20, 7))
     learned = [replace(first, objects=boxes), replace(second, objects=(boxes[0],))]
-    data = write_data(config("exemplar"), [*learned, tested], [tested], None, tmp_path / "data")
+    data = write_data(
+        config("exemplar"), [*learned, tested], [tested], None, tmp_path / "data", catalogued=()
+    )
     views = load_gallery(Path(str(data.items))).views
     assert [(view.source, view.crop().shape[0]) for view in views] == [
         (first.uri, 20),
@@ -84,8 +111,147 @@ def test_of_a_new_item_the_largest_box_of_each_picture_is_a_view(
     ]
 
 
+def gallery_of(bundle: Path, views: list[View]) -> Path:
+    """A folder that holds a gallery as a bundle does."""
+    (bundle / "gallery").mkdir(parents=True)
+    save_gallery(Gallery().add(views), bundle / "gallery")
+    return bundle
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        ((), {"item 0": 3, "new": 3}),
+        (("loop.views=2",), {"item 0": 2, "new": 2}),
+        (("loop.most_views=3",), {"item 0": 2, "new": 1}),
+        (("loop.views=0",), {}),
+    ],
+    ids=["all of a few", "two an item", "three in all, by turns", "none"],
+)
+def test_known_items_get_views_from_boxes_up_to_a_number(
+    tmp_path: Path, words: tuple[str, ...], wanted: dict[str, int]
+) -> None:
+    samples = pictures(tmp_path, 4)
+    learned = [
+        replace(sample, objects=(box("item 0", 60 + number), box("new", 50)))
+        for number, sample in enumerate(samples[:3])
+    ]
+    champion = gallery_of(tmp_path / "bundle", [view("item 0", 1)])
+    data = write_data(
+        config("exemplar", *words),
+        [*learned, samples[3]],
+        [samples[3]],
+        str(champion),
+        tmp_path / "data",
+        catalogued=(),
+    )
+    views = load_gallery(Path(str(data.items))).views
+    assert [each.source for each in views if not each.from_catalog] == ["item 0_1.png"]
+    cut = [each for each in views if each.from_catalog]
+    assert Counter(each.item for each in cut) == wanted
+    # The largest first: of the last pictures.
+    known = [each.source for each in cut if each.item == "item 0"]
+    assert known == [sample.uri for sample in reversed(learned)][: len(known)]
+
+
+def test_what_says_nothing_new_is_no_view(tmp_path: Path) -> None:
+    first, copied, small, broken, gone, tested = pictures(tmp_path, 6)
+    shown = [
+        replace(first, objects=(box("item 0", 80), box("item 0", 60), box("none", 90))),
+        # The frame after it: all but the same.
+        replace(copied, objects=(box("item 0", 80),)),
+        replace(small, objects=(box("item 0", 39), box("new", 39))),
+        replace(broken, objects=(box("item 0", 70),)),
+        replace(gone, objects=(box("item 0", 71),)),
+    ]
+    lighter = np.minimum(read_image(first.uri).astype(int) + 3, 255).astype(np.uint8)
+    write_picture(Path(copied.uri), lighter)
+    write_broken(Path(broken.uri))
+    Path(gone.uri).unlink()
+    champion = gallery_of(tmp_path / "bundle", [view("item 0", 1)])
+    data = write_data(
+        config("exemplar"),
+        [*shown, tested],
+        [tested],
+        str(champion),
+        tmp_path / "data",
+        catalogued=(),
+    )
+    cut = load_gallery(Path(str(data.items))).views[1:]
+    assert [(each.item, each.source, each.crop().shape[0]) for each in cut] == [
+        ("item 0", first.uri, 80),
+        ("new", small.uri, 39),
+    ]
+    problems = (tmp_path / "data" / "problems.csv").read_text("utf-8")
+    assert [Path(name).name in problems for name in (broken.uri, gone.uri)] == [True, True]
+
+
+def test_views_of_earlier_turns_stay_only_where_nobody_can_take_them_back(tmp_path: Path) -> None:
+    here, unsaid, tested = pictures(tmp_path, 3)
+    earlier = [
+        view("item 0", 1),
+        cut_view("item 0", here.uri),
+        cut_view("item 0", unsaid.uri),
+        cut_view("item 0", "/another/catalog.png"),
+    ]
+    data = write_data(
+        config("exemplar"),
+        [replace(here, objects=(box("item 1", 50),)), tested],
+        [tested],
+        str(gallery_of(tmp_path / "bundle", earlier)),
+        tmp_path / "data",
+        catalogued={here.uri, unsaid.uri, tested.uri},
+    )
+    assert [(each.item, each.source) for each in load_gallery(Path(str(data.items))).views] == [
+        ("item 0", "item 0_1.png"),
+        ("item 0", "/another/catalog.png"),
+        ("item 1", here.uri),
+    ]
+
+
+@pytest.mark.parametrize("count", [5, 6])
+def test_pictures_without_boxes_are_backgrounds_where_there_are_enough(
+    tmp_path: Path, count: int
+) -> None:
+    samples = pictures(tmp_path, count + 4)
+    empty, (shown, labelled, copied, tested) = samples[:count], samples[count:]
+    others = [
+        replace(shown, objects=(box("item 0", 50),)),
+        replace(labelled, labels=("sunny",)),  # of which nobody has said that it has no boxes
+        replace(copied, content_hash=tested.content_hash),
+    ]
+    data = write_data(
+        config("exemplar"),
+        [*empty, *others, tested],
+        [tested],
+        None,
+        tmp_path / "data",
+        catalogued=(),
+    )
+    if count < 6:
+        assert data.background is None
+        return
+    found, problems = read_backgrounds(str(data.background), image_root=data.image_root)
+    assert problems == []
+    by_hash = sorted(empty, key=lambda sample: sample.content_hash)
+    assert [sample.uri for sample in found.scenes.samples] == [sample.uri for sample in by_hash]
+
+
+def test_backgrounds_of_ones_own_are_used_alone(tmp_path: Path) -> None:
+    *empty, shown, tested = pictures(tmp_path, 8)
+    data = write_data(
+        config("exemplar", f"data.background={tmp_path}"),
+        [*empty, replace(shown, objects=(box("item 0", 50),)), tested],
+        [tested],
+        None,
+        tmp_path / "data",
+        catalogued=(),
+    )
+    assert data.background == str(tmp_path)
+
+
 def test_without_any_item_there_is_nothing_to_look_for(scenes: Scenes, tmp_path: Path) -> None:
     first, second, *_ = exported(scenes, tmp_path / "set")
     samples = [replace(first, objects=()), second]
     with pytest.raises(ValueError, match=r"data.items must name pictures .* got none"):
-        write_data(config("exemplar"), samples, [second], None, tmp_path / "data")
+        write_data(config("exemplar"), samples, [second], None, tmp_path / "data", catalogued=())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from tests.jobs.conftest import Scenes as SceneFolder
 from tests.jobs.conftest import scene, write_broken, write_coco, write_picture
 from tests.worlds import PastedScenes, crop_view, mark, photo, view
-from visionkit.data.formats import NothingLeftError
+from visionkit.data.formats import NothingLeftError, read, write
 from visionkit.data.images import ImageError
 from visionkit.jobs.pictures import write_scenes
 from visionkit.jobs.sources import (
@@ -210,6 +211,26 @@ def test_views_are_hidden_on_the_picture_that_they_were_cut_from(scenes: SceneFo
     assert hidden.part("")[0].shown_views == {1}
 
 
+def test_views_are_hidden_on_copies_of_the_picture_that_they_were_cut_from(
+    scenes: SceneFolder,
+) -> None:
+    shutil.copy(scenes.folder / "1.png", scenes.folder / "copy.png")
+    boxes: dict[str, tuple[str, tuple[float, ...]] | None] = {
+        f"{name}.png": (f"item {number}", scenes.boxes[f"{number}.png"])
+        for name, number in (("0", 0), ("1", 1), ("copy", 1))
+    }
+    write_coco(scenes.folder, boxes)
+    read = read_scenes(scenes.folder)[0]
+    views, _ = read_views(scenes.folder)
+    assert [(view.item, Path(view.source).name) for view in views[:2]] == [
+        ("item 0", "0.png"),
+        ("item 1", "1.png"),
+    ]
+    hidden = read.hiding(views[:2])
+    assert hidden.names == ["0.png", "1.png", "copy.png"]
+    assert [hidden[index].shown_views for index in range(3)] == [{0}, {1}, {1}]
+
+
 @pytest.mark.parametrize("name", ["plain", "beside/../elsewhere"])
 def test_composed_scenes_are_the_same_as_pictures_on_disk(tmp_path: Path, name: str) -> None:
     (tmp_path / "beside").mkdir()
@@ -219,11 +240,11 @@ def test_composed_scenes_are_the_same_as_pictures_on_disk(tmp_path: Path, name: 
     made[0] = LabelledScene(made[0].image, made[0].boxes, made[0].items, frozenset({5}))
     written = write_scenes(made, folder)
     assert written.names == ["0000.png", "0001.png", "0002.png", "0003.png"]
-    for composed, read in zip(made, written, strict=True):
-        np.testing.assert_array_equal(read.image, composed.image)
-        np.testing.assert_array_equal(read.boxes, composed.boxes)
-        assert read.items == composed.items
-        assert read.shown_views == composed.shown_views
+    for composed, found in zip(made, written, strict=True):
+        np.testing.assert_array_equal(found.image, composed.image)
+        np.testing.assert_array_equal(found.boxes, composed.boxes)
+        assert found.items == composed.items
+        assert found.shown_views == composed.shown_views
 
 
 def test_pictures_that_items_were_cut_from_are_scenes_where_all_boxes_are_known(
@@ -249,6 +270,19 @@ def test_backgrounds_from_a_glob(tmp_path: Path) -> None:
     np.testing.assert_array_equal(pictures[2], photo(2))
     assert [len(part) for part in (pictures[:2], pictures[3:])] == [2, 0]
     assert [Path(problem.file).name for problem in problems] == ["9.png"]
+
+
+def test_backgrounds_of_a_manifest_are_its_pictures_without_boxes(
+    tmp_path: Path, scenes: SceneFolder
+) -> None:
+    write(read(scenes.folder).table, tmp_path / "set", "groundtruth")
+    found, problems = read_backgrounds(tmp_path / "set" / "output.manifest")
+    assert problems == []
+    assert [Path(place.uri).name for place in found.scenes.samples] == ["nothing.png"]
+    np.testing.assert_array_equal(found[0], photo(77))
+    (tmp_path / "set" / "images" / "nothing.png").unlink()
+    with pytest.raises(NothingLeftError, match=r"nothing\.png"):
+        read_backgrounds(tmp_path / "set" / "output.manifest")
 
 
 def test_without_a_usable_background_there_is_an_error(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,16 +126,18 @@ def test_remove_takes_all_views_of_the_item_only() -> None:
 @pytest.mark.parametrize("count", [0, 1, 4])
 def test_saved_and_loaded(tmp_path: Path, count: int) -> None:
     views = [view("Søda ünd 茶 / ../x", 1), crop_view("b", 2), view("b", 1), crop_view("c", 3)]
+    views[1] = replace(views[1], from_catalog=True)
     gallery = Gallery().add(views[:count])
     save_gallery(gallery, tmp_path)
     loaded = load_gallery(tmp_path)
     assert len(loaded.views) == count
     for before, after in zip(gallery.views, loaded.views, strict=True):
-        assert (after.id, after.item, after.box, after.source) == (
+        assert (after.id, after.item, after.box, after.source, after.from_catalog) == (
             before.id,
             before.item,
             before.box,
             before.source,
+            before.from_catalog,
         )
         np.testing.assert_array_equal(after.image, before.image)
         assert (after.alpha is None) == (before.alpha is None)

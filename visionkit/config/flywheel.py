@@ -102,6 +102,8 @@ class LoopConfig:
     frozen: OptionalPath
     refreeze: bool
     minutes: Annotated[float | None, Limits(minimum=0.01)]
+    views: Count
+    most_views: Count
 
 
 @dataclass

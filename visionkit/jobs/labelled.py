@@ -189,7 +189,9 @@ def _read_all(data: DataConfig, root: Path, kind: Kind) -> tuple[list[Sample], l
         uris = {sample.uri for sample in others}
         samples = [sample for sample in samples if sample.uri not in uris] + others
     if data.background is not None and kind == "localization":
-        pictures, more = read_backgrounds(data.background, max_pixels=pixels)
+        pictures, more = read_backgrounds(
+            data.background, image_root=data.image_root, max_pixels=pixels
+        )
         samples += pictures.scenes.samples
         problems += more
     elif data.background is not None:

@@ -232,7 +232,7 @@ def _seen_anew(finder: Finder, backbone: Backbone, data: DataConfig) -> Finder:
     """A finder of the same items and settings that sees by the backbone as it is now."""
     grounds: Sequence[Image] = demo_photos()
     if data.background is not None:
-        grounds, _ = read_backgrounds(data.background)
+        grounds, _ = read_backgrounds(data.background, image_root=data.image_root)
     renewed = new_finder(backbone, reference_pictures(grounds), finder.settings)
     views = finder.gallery.views
     with progress("views, seen anew", len(views)) as step:

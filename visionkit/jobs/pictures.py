@@ -115,11 +115,20 @@ class Scenes(Sequence[LabelledScene]):
         return merged
 
     def hiding(self, views: Sequence[View]) -> Scenes:
-        """These scenes with the gallery's views hidden on the pictures they were cut from."""
+        """These scenes with the gallery's views hidden on the pictures they were cut from.
+
+        So they are on copies of those pictures, where both are among the scenes.
+        """
+        content = {_place(sample.uri): sample.content_hash for sample in self.samples}
+        copies: dict[str, list[str]] = {}
+        for place, key in content.items():
+            copies.setdefault(key, []).append(place)
         shown: dict[str, set[int]] = {}
         for index, view in enumerate(views):
             if view.source:
-                shown.setdefault(_place(view.source), set()).add(index)
+                place = _place(view.source)
+                for each in copies[content[place]] if place in content else (place,):
+                    shown.setdefault(each, set()).add(index)
         merged = dict(self._shown)
         for place, indices in shown.items():
             merged[place] = merged.get(place, frozenset()) | frozenset(indices)
@@ -202,6 +211,11 @@ def write_scenes(scenes: SceneSource, folder: Path) -> Scenes:
 def has_boxes(sample: Sample) -> bool:
     """Whether all boxes of a picture are known: it has some, or shows no item at all."""
     return bool(sample.objects) or set(sample.labels) <= {NONE_LABEL}
+
+
+def is_empty(sample: Sample) -> bool:
+    """Whether a picture is known to show no item."""
+    return has_boxes(sample) and not sample.objects
 
 
 def _place(uri: str) -> str:

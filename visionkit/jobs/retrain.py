@@ -233,6 +233,7 @@ def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
         round_.frozen.samples,
         bundle,
         round_.folder / "data",
+        catalogued={sample.uri for sample in catalog.samples()},
     )
     folder = round_.folder / "challenger"
     folder.mkdir(exist_ok=True)

@@ -10,10 +10,11 @@ from pathlib import Path
 from visionkit.config import DataConfig
 from visionkit.config.flywheel import RetrainConfig
 from visionkit.data.formats.groundtruth import boxes_row
-from visionkit.data.images import read_image
+from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted
 from visionkit.files import write_text
-from visionkit.jobs.pictures import NONE_LABEL
+from visionkit.jobs.catalog_views import cut_views, without_cut
+from visionkit.jobs.pictures import is_empty
 from visionkit.jobs.sources import read_views, some_names
 from visionkit.jobs.terminal import keep_problems, problems_kept, say
 from visionkit.matching.gallery import (
@@ -21,16 +22,17 @@ from visionkit.matching.gallery import (
     View,
     is_gallery,
     load_gallery,
-    make_view,
     save_gallery,
 )
 from visionkit.types import Sample
 
 _OWN = ("scenes", "root", "labels", "boxes", "val", "test")
 _GALLERY = "gallery"
-_VIEWS = 8
-"""So many views of an item that people have named are taken, the largest, one a picture; the
-items of the demo set have four."""
+_BACKGROUND_LIST = Path("background", "output.manifest")
+_BACKGROUNDS = 200
+"""More are read for nothing: thresholds are set on 24, scenes are composed on some hundred."""
+_LEAST_BACKGROUNDS = 6
+"""Fewer would be what scenes to learn from and scenes to choose on are composed on alike."""
 
 
 def check_data(config: RetrainConfig) -> None:
@@ -53,6 +55,8 @@ def write_data(
     tested: Sequence[Sample],
     champion: str | None,
     folder: Path,
+    *,
+    catalogued: Collection[str],
 ) -> DataConfig:
     """The config of the data, which is written into a folder as Ground Truth manifests.
 
@@ -64,6 +68,7 @@ def write_data(
         tested: the frozen test set.
         champion: bundle whose items are looked for on, or None.
         folder: to write into.
+        catalogued: where all pictures of the catalog lie, those that are in no version, too.
 
     Raises:
         ValueError: no picture is left to learn from.
@@ -90,8 +95,9 @@ def write_data(
     data = replace(config.data, format="groundtruth", image_root=Path(tested[0].uri).anchor)
     if config.task.name != "exemplar":
         return replace(data, root=str(folder), items=None)
-    items = _write_views(config, parts["train"], champion, folder / "items")
-    return replace(data, items=str(items), scenes=str(folder))
+    items = _write_views(config, parts["train"], champion, folder / "items", catalogued)
+    background = config.data.background or _write_backgrounds(parts["train"], folder)
+    return replace(data, items=str(items), scenes=str(folder), background=background)
 
 
 def write_manifest(path: Path, samples: Sequence[Sample]) -> None:
@@ -111,69 +117,77 @@ def write_manifest(path: Path, samples: Sequence[Sample]) -> None:
     write_text(path, "".join(lines))
 
 
+def _write_backgrounds(learned: Sequence[Sample], folder: Path) -> str | None:
+    """The list of pictures in which people found no item; None where there are few.
+
+    Of many those are taken that come first by their hashes, which is as if they were drawn: the
+    newest would be those that the champion was wrong about.
+    """
+    empty = {sample.content_hash: sample for sample in learned if is_empty(sample)}
+    if len(empty) < _LEAST_BACKGROUNDS:
+        return None
+    chosen = [empty[key] for key in sorted(empty)][:_BACKGROUNDS]
+    path = folder / _BACKGROUND_LIST
+    path.parent.mkdir(exist_ok=True)
+    _write_manifest(path, chosen)
+    say(f"Backgrounds: {counted(len(chosen), 'picture')} in which people found no item.")
+    return str(path)
+
+
 def _write_views(
-    config: RetrainConfig, learned: Sequence[Sample], champion: str | None, folder: Path
+    config: RetrainConfig,
+    learned: Sequence[Sample],
+    champion: str | None,
+    folder: Path,
+    catalogued: Collection[str],
 ) -> Path:
-    """A gallery of the items that are looked for: those known, and those that people have named."""
+    """A gallery of the items that are looked for: those known, and those that people have boxed."""
     pixels = int(config.data.max_megapixels * 1e6)
-    views = _known_views(config.data, champion, folder, max_pixels=pixels)
-    named = _named_views(learned, {view.item for view in views}, max_pixels=pixels)
-    if named:
-        items = {view.item for view in named}
-        say(
-            f"New items, as people have boxed them: {some_names(items)} "
-            f"({counted(len(named), 'view')})."
-        )
-    if not views and not named:
+    known, problems = _known_views(config.data, champion, folder, max_pixels=pixels)
+    own = without_cut(known, catalogued)
+    cut, lost = cut_views(
+        learned,
+        own,
+        each=config.loop.views,
+        most=config.loop.most_views,
+        max_pixels=pixels,
+    )
+    keep_problems([*problems, *lost], folder.parent)
+    if not own and not cut:
         raise ValueError(
             "data.items must name pictures of the items where no champion knows some and nobody "
             "has drawn a box of one, got none"
         )
+    _say_cut(cut, {view.item for view in known})
     folder.mkdir(exist_ok=True)
-    save_gallery(Gallery().add([*views, *named]), folder)
+    save_gallery(Gallery().add([*own, *cut]), folder)
     return folder
+
+
+def _say_cut(views: Sequence[View], known: Collection[str]) -> None:
+    new = [view for view in views if view.item not in known]
+    more = [view for view in views if view.item in known]
+    if new:
+        items = some_names({view.item for view in new})
+        say(f"New items, as people have boxed them: {items} ({counted(len(new), 'view')}).")
+    if more:
+        items = some_names({view.item for view in more})
+        say(f"More views, as people have boxed them: {counted(len(more), 'view')} of {items}.")
 
 
 def _known_views(
     data: DataConfig, champion: str | None, folder: Path, *, max_pixels: int
-) -> list[View]:
+) -> tuple[list[View], list[Problem]]:
     """The views of the config's items, or where it names none of the champion's."""
     if data.items is None:
         gallery = None if champion is None else Path(champion) / _GALLERY
         if gallery is None or not is_gallery(gallery):
-            return []
-        return list(load_gallery(gallery).views)
+            return [], []
+        return list(load_gallery(gallery).views), []
     with problems_kept(folder.parent):
-        views, problems = read_views(
+        return read_views(
             data.items,
             format=data.format,
             image_root=data.image_root,
             max_pixels=max_pixels,
         )
-    keep_problems(problems, folder.parent)
-    return views
-
-
-def _named_views(
-    samples: Sequence[Sample], known: Collection[str], *, max_pixels: int
-) -> list[View]:
-    """Views of the items that have boxes in the pictures and no view yet."""
-    boxes: dict[str, list[tuple[float, Sample, tuple[float, float, float, float]]]] = {}
-    for sample in samples:
-        largest = {
-            entry.label: (_area(entry.box), sample, entry.box)
-            for entry in sorted(sample.objects, key=lambda entry: _area(entry.box))
-            if entry.label not in known and entry.label != NONE_LABEL
-        }
-        for item, found in largest.items():
-            boxes.setdefault(item, []).append(found)
-    return [
-        make_view(item, read_image(sample.uri, max_pixels=max_pixels), box=box, source=sample.uri)
-        for item, found in sorted(boxes.items())
-        for _, sample, box in sorted(found, key=lambda one: (-one[0], one[1].id))[:_VIEWS]
-    ]
-
-
-def _area(box: tuple[float, float, float, float]) -> float:
-    x_min, y_min, x_max, y_max = box
-    return (x_max - x_min) * (y_max - y_min)

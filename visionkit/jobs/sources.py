@@ -27,9 +27,11 @@ from visionkit.data.picture_files import IMAGE_SUFFIXES, find_images
 from visionkit.data.problems import Problem
 from visionkit.data.splits import assign_splits
 from visionkit.data.table import to_samples
-from visionkit.jobs.pictures import NONE_LABEL, Pictures, Scenes, has_boxes
+from visionkit.jobs.pictures import NONE_LABEL, Pictures, Scenes, has_boxes, is_empty
 from visionkit.matching.gallery import View, is_gallery, load_gallery, make_view
 from visionkit.types import Sample
+
+_MANIFEST = ".manifest"
 
 __all__ = [
     "NONE_LABEL",
@@ -184,25 +186,46 @@ def read_exemplar_scenes(
 
 
 def read_backgrounds(
-    source: str | Path, *, max_pixels: int = MAX_PIXELS
+    source: str | Path,
+    *,
+    image_root: str | Path | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[Pictures, list[Problem]]:
     """Pictures that are known to hold no item, and what was wrong.
 
     Args:
-        source: a picture, a folder with all below it, or a glob.
+        source: a picture, a folder with all below it, or a glob; or a Ground Truth manifest, of
+            which those pictures count that hold no box, in the order of their hashes: the first
+            ones, which thresholds are set on, are as if they were drawn.
+        image_root: of a manifest: the folder of the pictures, where they don't lie beside it.
         max_pixels: larger pictures are left out.
 
     Raises:
         FileNotFoundError: there is no such path, or no picture.
         NothingLeftError: no picture could be used; it holds the problems.
     """
-    paths = [Path(os.path.abspath(path)) for path in find_images(source)]
-    border = Border(Path(os.path.commonpath([path.parent for path in paths])))
-    for path in paths:
-        border.add(Entry(path, path))
-    samples = to_samples(border.finish(Path(source), max_pixels=max_pixels))
+    if Path(source).suffix == _MANIFEST:
+        samples, problems = _listed(Path(source), image_root, max_pixels)
+    else:
+        paths = [Path(os.path.abspath(path)) for path in find_images(source)]
+        border = Border(Path(os.path.commonpath([path.parent for path in paths])))
+        for path in paths:
+            border.add(Entry(path, path))
+        samples = to_samples(border.finish(Path(source), max_pixels=max_pixels))
+        problems = border.problems
     plain = [replace(sample, labels=(), objects=()) for sample in samples]
-    return Pictures(Scenes(plain, max_pixels=max_pixels)), list(border.problems)
+    return Pictures(Scenes(plain, max_pixels=max_pixels)), list(problems)
+
+
+def _listed(
+    manifest: Path, image_root: str | Path | None, max_pixels: int
+) -> tuple[list[Sample], Sequence[Problem]]:
+    """The pictures without boxes of a manifest, in the order of their hashes."""
+    found = read(manifest, "groundtruth", image_root=image_root, max_pixels=max_pixels)
+    empty = [sample for sample in to_samples(found.table) if is_empty(sample)]
+    if not empty:
+        raise NothingLeftError(manifest, found.problems)
+    return sorted(empty, key=lambda sample: sample.content_hash), found.problems
 
 
 def unknown_items(scenes: Scenes, items: Collection[str], source: str | Path) -> list[Problem]:

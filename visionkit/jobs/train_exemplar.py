@@ -14,6 +14,7 @@ from visionkit.config import ExemplarConfig, TrainConfig
 from visionkit.data.demo import demo_photos, make_demo_set
 from visionkit.data.problems import Problem
 from visionkit.evaluation.report import LearningCurve, TrainingScene
+from visionkit.evaluation.summary import counted
 from visionkit.jobs.chain import Chain
 from visionkit.jobs.measure import measure, say_measured, versions, write_measured
 from visionkit.jobs.pictures import reference_pictures, write_scenes
@@ -64,6 +65,7 @@ class Material:
         scenes: pictures with boxes in their splits, or None.
         exemplars: the pictures that the views were cut from, where all their boxes are known.
         backgrounds: pictures without items.
+        backgrounds_from: where they lie, or "" where they are the photos that come with visionkit.
         problems: what was left out.
     """
 
@@ -71,6 +73,7 @@ class Material:
     scenes: Scenes | None
     exemplars: Scenes | None
     backgrounds: Sequence[Image]
+    backgrounds_from: str
     problems: list[Problem]
 
 
@@ -132,6 +135,8 @@ def fill_exemplar(
     parts = _parts(config, task, finder, material, run_folder)
     result = _learn(config, task, finder, parts, run_folder)
     finder.calibrate(finder.item_names)
+    thresholds_from = _thresholds_from(material, len(finder.reference), task.false_alarm_rate)
+    say(thresholds_from)
     with progress("test scenes", len(parts.test)) as step:
         measured = measure(finder, parts.test, seed=config.seed, progress=step)
     say_measured(measured)
@@ -141,11 +146,7 @@ def fill_exemplar(
         measured,
         finder,
         title=f"exemplar, {words}",
-        thresholds_from=(
-            f"Each item's threshold was set on {len(finder.reference)} background pictures, all "
-            f"together for a false find in {100 * task.false_alarm_rate:g} % of the pictures "
-            f"without items."
-        ),
+        thresholds_from=thresholds_from,
         problems=material.problems,
         training_scenes=_training_scenes(parts.train),
         learning=_curves(result),
@@ -154,6 +155,21 @@ def fill_exemplar(
     )
     shutil.rmtree(run_folder / "cache", ignore_errors=True)  # large, and of use to no other run
     return Finished("exemplar", finder, measured.figures, words, _kept(material))
+
+
+def _thresholds_from(material: Material, count: int, rate: float) -> str:
+    """On which of so many background pictures the thresholds were set, a sentence."""
+    own = min(len(material.backgrounds), count) if material.backgrounds_from else 0
+    parts = [f"{own} of {material.backgrounds_from}"] if own else []
+    if own < count:
+        parts.append(
+            f"{counted(count - own, 'photo that comes', 'photos that come')} with visionkit"
+        )
+    return (
+        f"Each item's threshold was set on {counted(count, 'background picture')}, "
+        f"{' and '.join(parts)}, all together for a false find in {100 * rate:g} % of the "
+        "pictures without items."
+    )
 
 
 def _kept(material: Material) -> Kept:
@@ -215,10 +231,12 @@ def _gather(config: TrainConfig, run_folder: Path) -> Material:
             found = found.boxed()
         backgrounds: Sequence[Image] | Pictures = demo_photos()
         if background is not None:
-            backgrounds, more = read_backgrounds(background, max_pixels=pixels)
+            backgrounds, more = read_backgrounds(
+                background, image_root=data.image_root, max_pixels=pixels
+            )
             problems += more
     keep_problems(problems, run_folder)
-    return Material(views, found, exemplars, backgrounds, problems)
+    return Material(views, found, exemplars, backgrounds, background or "", problems)
 
 
 def _finder(whole: Backbone, task: ExemplarConfig, material: Material) -> Finder:

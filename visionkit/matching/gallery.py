@@ -41,6 +41,8 @@ class View:
         alpha: (H, W) uint8, 255 where the item is; None where the whole box is the item.
         box: x_min, y_min, x_max, y_max of the item within `image`, pixels.
         source: path of the picture it came from, or "".
+        from_catalog: whether a retraining cut it from a box of the catalog, and takes it away again
+            where people no longer say that the item is there.
     """
 
     id: str
@@ -49,6 +51,7 @@ class View:
     alpha: NDArray[np.uint8] | None
     box: tuple[float, float, float, float]
     source: str = ""
+    from_catalog: bool = False
 
     def crop(self) -> Image:
         """(h, w, 3) uint8 RGB: the item without what stood around it; at least 1x1."""
@@ -178,9 +181,10 @@ def save_gallery(gallery: Gallery, folder: Path) -> None:
     for view in gallery.views:
         name = f"views/{view.id}.png"
         (folder / name).write_bytes(_encode(view))
-        entries.append(
-            {"id": view.id, "item": view.item, "file": name, "box": view.box, "source": view.source}
-        )
+        entry: dict[str, Any] = {"id": view.id, "item": view.item, "file": name}
+        entry |= {"box": view.box, "source": view.source}
+        # Only where it is so: other galleries are, to the last bit, what they were before.
+        entries.append(entry | {"from_catalog": True} if view.from_catalog else entry)
     files.write_json(folder / _LIST, {"views": entries})
 
 
@@ -210,7 +214,15 @@ def _read_view(folder: Path, entry: dict[str, Any]) -> View:
     box = (x_min, y_min, x_max, y_max)
     if _view_id(image, alpha, box) != entry["id"]:
         raise ValueError(f"the picture {name} is not the one that was saved")
-    return View(entry["id"], str(entry["item"]), image, alpha, box, str(entry["source"]))
+    return View(
+        entry["id"],
+        str(entry["item"]),
+        image,
+        alpha,
+        box,
+        str(entry["source"]),
+        from_catalog=bool(entry.get("from_catalog", False)),
+    )
 
 
 def _encode(view: View) -> bytes:
