@@ -129,7 +129,7 @@ def _write_backgrounds(learned: Sequence[Sample], folder: Path) -> str | None:
     chosen = [empty[key] for key in sorted(empty)][:_BACKGROUNDS]
     path = folder / _BACKGROUND_LIST
     path.parent.mkdir(exist_ok=True)
-    _write_manifest(path, chosen)
+    write_manifest(path, chosen)
     say(f"Backgrounds: {counted(len(chosen), 'picture')} in which people found no item.")
     return str(path)
 
