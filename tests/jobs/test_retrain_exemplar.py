@@ -210,7 +210,7 @@ def test_thresholds_are_set_on_pictures_in_which_people_found_nothing(
         for kept, level in zip(pyramid.levels, seen.levels, strict=True):  # kept as float16
             torch.testing.assert_close(kept.features, level.features, atol=0.02, rtol=0.01)
     report = (run / "challenger" / "report.html").read_text("utf-8")
-    assert f"on 24 background pictures, {len(empty)} of {run / 'data' / 'background'}" in report
+    assert f"set on {len(empty)} background pictures of {run / 'data' / 'background'}" in report
 
 
 def test_a_view_goes_with_the_box_that_it_was_cut_from(

@@ -71,14 +71,7 @@ def write_wheel(
         "turns": list(turns),
         "chart": wheel_chart(turns),
         "changes": _with_strips(verdict.changes),
-        "others": [
-            (
-                head,
-                _strip(head.gain, head.interval.low, head.interval.high),
-                _with_strips(head.changes),
-            )
-            for head in verdict.others
-        ],
+        "others": [(head, _with_strips(head.changes)) for head in verdict.others],
         "created": created,
         "config": config,
         "lineage": dict(lineage or {}),

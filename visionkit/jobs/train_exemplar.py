@@ -160,15 +160,16 @@ def fill_exemplar(
 def _thresholds_from(material: Material, count: int, rate: float) -> str:
     """On which of so many background pictures the thresholds were set, a sentence."""
     own = min(len(material.backgrounds), count) if material.backgrounds_from else 0
-    parts = [f"{own} of {material.backgrounds_from}"] if own else []
-    if own < count:
-        parts.append(
-            f"{counted(count - own, 'photo that comes', 'photos that come')} with visionkit"
-        )
+    shipped = count - own
+    parts = []
+    if own:
+        parts.append(f"{counted(own, 'background picture')} of {material.backgrounds_from}")
+    if shipped:
+        ending = "that comes" if shipped == 1 else "that come"
+        parts.append(f"{counted(shipped, 'background photo')} {ending} with visionkit")
     return (
-        f"Each item's threshold was set on {counted(count, 'background picture')}, "
-        f"{' and '.join(parts)}, all together for a false find in {100 * rate:g} % of the "
-        "pictures without items."
+        f"Each item's threshold was set on {' and '.join(parts)}, all together for a false find in "
+        f"{100 * rate:g} % of the pictures without items."
     )
 
 
