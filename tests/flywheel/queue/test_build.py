@@ -84,6 +84,15 @@ def test_pictures_unlike_what_is_labelled_come_before_those_alike(catalog: Catal
     assert queue[0].reasons[0].kind == "coverage"
 
 
+def test_where_nothing_is_labelled_nothing_is_unlike_it(catalog: Catalog) -> None:
+    vectors = np.eye(3, dtype=np.float32)
+    catalog.add_samples([sample("a"), sample("b"), sample("c")], embeddings=vectors)
+    catalog.add_proposals([said("a", 0.45)])
+    queue = {entry.sample_id: entry.reasons for entry in build_queue(catalog)}
+    assert queue["a"][0].kind == "margin"
+    assert queue["b"][0].words == "Nobody has looked at it yet, and no model doubts it."
+
+
 def test_the_models_proposals_that_count_are_the_champions(catalog: Catalog) -> None:
     catalog.add_samples([sample("a"), sample("b")])
     catalog.add_proposals([said("a", 0.5, model="old"), said("b", 0.99, model="old")])

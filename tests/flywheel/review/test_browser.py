@@ -430,3 +430,33 @@ def test_names_are_shown_as_text(
         assert page.title() == "Review"
     finally:
         server.kill()
+
+
+def test_many_offered_boxes_bear_their_names_only_when_pointed_at(
+    tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
+) -> None:
+    catalog = shelves.shelf_catalog(tmp_path, 3)
+    offered = [
+        Proposal(f"o{n}", "s1", "localization", f"can {n}", 0.2, 0.5, (5 + 20 * n, 60, 20 + 20 * n, 90), "m")
+        for n in range(7)
+    ]  # fmt: skip
+    there = Proposal("there", "s1", "localization", "box", 0.9, 0.5, (5, 5, 90, 40), "m")
+    catalog.add_proposals([there, *offered])
+    server = Server(catalog, tmp_path / "server.log")
+    server.start()
+    try:
+        page = page_of(server.address)
+        for _ in range(2):
+            if shown(page) != "s1":
+                press(page, "s")
+        assert shown(page) == "s1"
+        names = page.locator(".tag:visible")
+        assert names.all_inner_texts() == ["box"]
+        picture = page.locator("#stage img").bounding_box()
+        scale = picture["width"] / catalog.samples(["s1"])[0].width
+        page.mouse.move(picture["x"] + 52 * scale, picture["y"] + 75 * scale)
+        assert sorted(names.all_inner_texts()) == ["box", "can 2?"]
+        page.mouse.move(picture["x"] + 120 * scale, picture["y"] + 20 * scale)
+        assert names.all_inner_texts() == ["box"]
+    finally:
+        server.kill()

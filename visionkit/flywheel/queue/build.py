@@ -170,7 +170,8 @@ def _order(
     unit = compact(vectors[[row[ids[place]] for place in [*short, *labelled]]])
     own, centres = unit[: len(short)], unit[len(short) :]
     distance = newness(own, centres)
-    new[short] = np.clip(distance, 0.0, 1.0)
+    if labelled:  # else all are as new as each other, which is no reason
+        new[short] = np.clip(distance, 0.0, 1.0)
     found = short[spread_order(own, distance, doubt[short] * commonness(own))]
     return np.concatenate([found, urgent[~np.isin(urgent, found)]]), new
 

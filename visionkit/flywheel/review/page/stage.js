@@ -4,6 +4,7 @@
 
 const LARGEST = 4; // small pictures are shown at most so much larger than they are
 export const ZOOMS = [1, 1.5, 2, 3, 4];
+const CROWD = 6; // more offered boxes than these bear their names only when they are pointed at or chosen
 
 export class Stage {
   // drawn(box), moved(key, box), chosen(key or null): what a person did with pointer or finger.
@@ -37,6 +38,8 @@ export class Stage {
     });
     this.layer.addEventListener("pointerup", () => setTimeout(() => this.sync()));
     this.layer.addEventListener("pointerdown", (event) => this.leave(event), true);
+    this.layer.addEventListener("pointermove", (event) => this.point(event.target.closest(".a9s-annotation")?.dataset.id));
+    this.layer.addEventListener("pointerleave", () => this.point(undefined));
   }
 
   clear() {
@@ -129,6 +132,11 @@ export class Stage {
     return [x, y, x + w, y + h].map((value) => Math.round((value / this.scale) * 100) / 100);
   }
 
+  // Marks the name of the box that the pointer is on.
+  point(key) {
+    for (const tag of this.tags) tag.classList.toggle("pointed", tag.dataset.of === key);
+  }
+
   // Colours by class name: the page forbids inline styles that come as text.
   paint() {
     if (!this.draft || !this.layer) return;
@@ -143,9 +151,12 @@ export class Stage {
 
   drawTags(boxed) {
     this.tags.forEach((tag) => tag.remove());
+    const crowded = boxed.filter((entry) => !entry.there).length > CROWD;
+    this.place.classList.toggle("crowded", crowded);
     this.tags = boxed.map((entry) => {
       const tag = document.createElement("span");
       tag.className = `tag c${this.tone(entry.label)}`;
+      tag.dataset.of = entry.key;
       if (!entry.there) tag.classList.add("offered");
       if (entry.key === this.draft.chosen) tag.classList.add("chosen");
       tag.textContent = entry.there ? entry.label : `${entry.label}?`;
