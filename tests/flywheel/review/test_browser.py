@@ -436,10 +436,11 @@ def test_many_offered_boxes_bear_their_names_only_when_pointed_at(
     tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
 ) -> None:
     catalog = shelves.shelf_catalog(tmp_path, 3)
+    boxes = [(5 + 20 * n, 60, 20 + 20 * n, 90) for n in range(7)]
     offered = [
-        Proposal(f"o{n}", "s1", "localization", f"can {n}", 0.2, 0.5, (5 + 20 * n, 60, 20 + 20 * n, 90), "m")
-        for n in range(7)
-    ]  # fmt: skip
+        Proposal(f"o{n}", "s1", "localization", f"can {n}", 0.2, 0.5, box, "m")
+        for n, box in enumerate(boxes)
+    ]
     there = Proposal("there", "s1", "localization", "box", 0.9, 0.5, (5, 5, 90, 40), "m")
     catalog.add_proposals([there, *offered])
     server = Server(catalog, tmp_path / "server.log")
