@@ -7,7 +7,8 @@
 `loop_grocery`, `loop_bccd`: a scripted reviewer answers through the page's own HTTP interface,
 starting from 10 % of the labels, in the order of the queue and in random order. Counted are labels
 until 95 % of the score that all labels give. The queue was chosen on training pictures, of which a
-third was held back; test pictures only say when it is enough. Starts differ by 0.3, so take nine.
+third was held back, look-alikes together (`--held-back 0`, `1`, ...); test pictures only say when
+it is enough. Starts differ by 0.3, so take nine.
 Of BCCD, 10 % may be enough before anything is asked, so that it is begun with 1 % as well; with
 `--box-tuned --box-steps 1200 --box-side 416` its backbone learns too, ten minutes a training.
 
@@ -41,7 +42,16 @@ from ledger import Ledger
 from located_learner import LocatedLearner
 from loop import Learner, Pool, random_order, run_loop
 from more_views import grown_galleries
-from named_learner import MEANS, VIEWS, NamedLearner, Seen, fitted_head, grocery_seen, marks_of
+from named_learner import (
+    MEANS,
+    VIEWS,
+    NamedLearner,
+    Seen,
+    fitted_head,
+    grocery_seen,
+    held_back,
+    marks_of,
+)
 
 from visionkit.flywheel.answers import Proposal
 from visionkit.flywheel.catalog import open_catalog
@@ -92,6 +102,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", default=names, choices=names, help="what to measure")
     parser.add_argument("--seeds", type=int, default=3, help="starts of each loop")
     parser.add_argument("--step", type=int, default=32, help="answers between two trainings")
+    parser.add_argument(
+        "--held-back",
+        type=int,
+        metavar="DRAW",
+        help="measure on a third of Grocery's training pictures, drawn so, not on its test pictures",
+    )
     parser.add_argument("--box-steps", type=int, default=120, help="of each training on BCCD")
     parser.add_argument("--box-side", type=int, default=256, help="of BCCD's frames, in pixels")
     parser.add_argument("--box-tuned", action="store_true", help="the backbone learns on BCCD too")
@@ -104,9 +120,19 @@ def _arguments() -> argparse.Namespace:
 
 def _loop_grocery(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -> None:
     seen = grocery_seen(folder)
-    words = "accuracy on a frozen MobileNetV2, means or regression"
-    learner = NamedLearner(seen)
-    _loops("grocery", seen.pool, learner, ledger, arguments, step=arguments.step, words=words)
+    name, draw = "grocery", arguments.held_back
+    if draw is not None:
+        seen, name = held_back(seen, seed=draw), f"grocery's training pictures, draw {draw}"
+    _loops(
+        name,
+        seen.pool,
+        NamedLearner(seen),
+        ledger,
+        arguments,
+        step=arguments.step,
+        words="accuracy on a frozen MobileNetV2, means or regression",
+        held_to_bar=draw is None,
+    )
 
 
 def _loop_bccd(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -> None:

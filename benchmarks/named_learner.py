@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from loop import Pool
 from numpy.typing import NDArray
 from torch import Tensor
 
+from visionkit.evaluation.near_copies import copy_groups, near_copies
 from visionkit.flywheel.answers import Proposal
 from visionkit.flywheel.marks import Marks, named_marks
 from visionkit.heads.classification import ClassificationHead
@@ -67,6 +68,40 @@ def grocery_seen(folder: Path) -> Seen:
         parts.append((found.features, known.targets))
     (train, labels), (test, tested) = parts
     return Seen(task, train, test[0], labels, tested)
+
+
+def held_back(seen: Seen, *, share: float = 1 / 3, alike: float = 0.75, seed: int = 0) -> Seen:
+    """The set with a share of its training pictures in place of the test pictures.
+
+    Pictures that look alike, of one shelf as a rule, are learned from or measured on together.
+
+    Args:
+        seen: the set.
+        share: of the training pictures at most.
+        alike: cosine of standardised features from which pictures count as alike.
+        seed: of the draw of groups.
+    """
+    features = seen.train[0].numpy()
+    groups = copy_groups(len(features), near_copies(features, similarity=alike))
+    size = np.bincount(groups)
+    room, chosen = int(share * len(features)), np.zeros(len(size), bool)
+    for group in np.random.default_rng(seed).permutation(len(size)):
+        chosen[group] = size[group] <= room
+        room -= int(size[group] * chosen[group])
+    held = torch.from_numpy(chosen[groups])
+    known = torch.isin(seen.labels, seen.labels[~held].unique())
+    pool, held = ~held, held & known
+    train, test = (
+        tuple(seen.task.train[place] for place in torch.nonzero(part).flatten().tolist())
+        for part in (pool, held)
+    )
+    return Seen(
+        replace(seen.task, train=train, test=test),
+        seen.train[:, pool],
+        seen.train[0, held],
+        seen.labels[pool],
+        seen.labels[held],
+    )
 
 
 def fitted_head(
