@@ -106,7 +106,7 @@ def _arguments() -> argparse.Namespace:
         "--held-back",
         type=int,
         metavar="DRAW",
-        help="measure on a third of Grocery's training pictures, drawn so, not on its test pictures",
+        help="measure on a third of Grocery's training pictures, drawn so, not its test pictures",
     )
     parser.add_argument("--box-steps", type=int, default=120, help="of each training on BCCD")
     parser.add_argument("--box-side", type=int, default=256, help="of BCCD's frames, in pixels")
