@@ -15,7 +15,7 @@ from visionkit.evaluation.metrics import BoxMetrics
 from visionkit.evaluation.presence import PresenceMetrics
 from visionkit.jobs.catalog_views import cut_views
 from visionkit.matching.gallery import View
-from visionkit.models.backbone import build_backbone
+from visionkit.models.build_backbone import build_backbone
 from visionkit.types import Image, ObjectBox, Sample
 
 FEW, MORE, MOST = 2, 3, 8

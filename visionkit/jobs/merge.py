@@ -31,7 +31,7 @@ def merge(config: MergeConfig, place: Path) -> Summary:
     if others:
         say(f"{counted(others, 'picture')} that nobody has vouched for are not in it.")
     compared = [["versions", "diff", f"catalog={config.catalog}"]] if before else []
-    say_next(*compared, ["retrain", f"catalog={config.catalog}"])
+    say_next(*compared, ["retrain", f"catalog={config.catalog}", "task=TASK"])
     return Summary(
         place,
         {
