@@ -224,15 +224,15 @@ def _challengers(folder: Path, ledger: Ledger, arguments: argparse.Namespace) ->
         for k in range(TRIES)
     ]
     _add_promoted(ledger, "equal, another seed", equal, at_most=1)
-    half = list(range(0, len(seen.labels), 2))
-    few = marks_of(seen, fitted_head(seen, half, seen.labels[half]))
-    better = compare(few, champion)
-    ledger.add(
-        "challenger with all labels against a champion with half: promoted",
-        float(better.promoted),
-        at_least=1.0,
-        note=" ".join(better.words),
-    )
+    for part, bar in ((4, 1.0), (2, None)):
+        some = list(range(0, len(seen.labels), part))
+        better = compare(marks_of(seen, fitted_head(seen, some, seen.labels[some])), champion)
+        ledger.add(
+            f"challenger with all labels against a champion with 1 in {part}: promoted",
+            float(better.promoted),
+            at_least=bar,
+            note=" ".join(better.words),
+        )
 
 
 def _head(seen: Seen, *, seed: int, labels: torch.Tensor | None = None) -> ClassificationHead:
