@@ -16,8 +16,8 @@ from loop import Pool
 
 from visionkit.data.framing import Framing
 from visionkit.data.images import read_image
+from visionkit.evaluation.metrics import evaluate_boxes
 from visionkit.flywheel.answers import Proposal
-from visionkit.flywheel.marks import Marks, located_marks
 from visionkit.heads.localization import LocalizationHead
 from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.locate import locate
@@ -45,10 +45,13 @@ class LocatedLearner:
         steps: of each training.
         side: longer side of the frame, in pixels.
         tuned: whether the backbone learns too.
+        figure: that it is scored by, "ap50" or COCO's "ap".
     """
 
-    def __init__(self, given: BoxSet, *, steps: int, side: int, tuned: bool = False) -> None:
-        self._given, self._steps, self._tuned = given, steps, tuned
+    def __init__(
+        self, given: BoxSet, *, steps: int, side: int, tuned: bool = False, figure: str = "ap50"
+    ) -> None:
+        self._given, self._steps, self._tuned, self._figure = given, steps, tuned, figure
         self._framing = Framing(frame_size(given.train, side), "letterbox")
         self._backbone = _new_backbone()
         self._head = self._new_head()
@@ -90,13 +93,12 @@ class LocatedLearner:
         self._head.cpu()
 
     def score(self) -> float:
-        """AP50 on the test pictures."""
-        return self.marks().mean()
-
-    def marks(self) -> Marks:
-        """How the head does on the test pictures."""
+        """The figure on the test pictures, 0..1."""
         found = self._find(self._given.test)
-        return located_marks(self._given.truths(), found, self._given.class_names)
+        truths, names = self._given.truths(), self._given.class_names
+        metrics = evaluate_boxes(truths, found, names, bootstrap_rounds=0)
+        score: float = getattr(metrics, self._figure)
+        return score
 
     def proposals(self, samples: Sequence[Sample], model: str) -> list[Proposal]:
         """What is found in each picture, and what almost is."""
