@@ -273,11 +273,9 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _names(changes: Sequence[ClassChange]) -> str:
-    named = ", ".join(
-        f"{one.name} ({number(one.champion)} to {number(one.challenger)})"
-        for one in changes[:_NAMED]
+    return _some(
+        [f"{one.name} ({number(one.champion)} to {number(one.challenger)})" for one in changes]
     )
-    return f"{named} and {len(changes) - _NAMED} more" if len(changes) > _NAMED else named
 
 
 def _nothing_lost(changes: Sequence[ClassChange], contest: Contest) -> str:

@@ -125,6 +125,14 @@ def press(page: Any, key: str) -> str:
     return shown(page)
 
 
+def skip_to(page: Any, name: str, *, of: int) -> None:
+    """Leaves pictures for later until one of so many is shown."""
+    for _ in range(of - 1):
+        if shown(page) != name:
+            press(page, "s")
+    assert shown(page) == name
+
+
 def wait_for_answers(catalog: Catalog, count: int) -> None:
     for _ in range(600):
         if len(catalog.corrections()) >= count:
@@ -419,10 +427,7 @@ def test_names_are_shown_as_text(
     server.start()
     try:
         page = page_of(server.address)
-        for _ in range(2):
-            if shown(page) != "s1":
-                press(page, "s")
-        assert shown(page) == "s1"
+        skip_to(page, "s1", of=3)
         assert evil in page.locator(".claim .name").all_inner_texts()
         assert page.locator("#claims img").count() == 0
         page.keyboard.press("p")
@@ -447,10 +452,7 @@ def test_many_offered_boxes_bear_their_names_only_when_pointed_at(
     server.start()
     try:
         page = page_of(server.address)
-        for _ in range(2):
-            if shown(page) != "s1":
-                press(page, "s")
-        assert shown(page) == "s1"
+        skip_to(page, "s1", of=3)
         names = page.locator(".tag:visible")
         assert names.all_inner_texts() == ["box"]
         picture = page.locator("#stage img").bounding_box()
