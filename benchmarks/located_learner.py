@@ -89,8 +89,7 @@ class LocatedLearner:
                 Path(folder),
                 settings,
             )
-        self._backbone.cpu()
-        self._head.cpu()
+        self._to("cpu")  # where it can go to another process from
 
     def score(self) -> float:
         """The figure on the test pictures, 0..1."""
@@ -132,9 +131,16 @@ class LocatedLearner:
         return head
 
     def _find(self, samples: Sequence[Sample]) -> list[sv.Detections]:
+        self._to("cuda" if torch.cuda.is_available() else "cpu")
         network = TorchNetwork(self._backbone, localization=self._head)
         images = [read_image(sample.uri) for sample in samples]
-        return locate(network, self._head, images, self._framing)
+        found = locate(network, self._head, images, self._framing)
+        self._to("cpu")
+        return found
+
+    def _to(self, device: str) -> None:
+        self._backbone.to(device)
+        self._head.to(device)
 
 
 def _new_backbone() -> Backbone:

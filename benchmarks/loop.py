@@ -60,15 +60,23 @@ class Pool:
 
 @dataclass
 class Course:
-    """How the score rose with the labels."""
+    """How the score rose with the labels.
+
+    Attributes:
+        labels: pictures that were labelled.
+        boxes: drawn in those.
+        scores: with them.
+    """
 
     labels: list[int] = field(default_factory=list)
+    boxes: list[int] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
 
-    def needed(self, score: float) -> float:
-        """Labels with which a score was reached first; inf where it was not."""
-        reached = (n for n, value in zip(self.labels, self.scores, strict=True) if value >= score)
-        return float(next(reached, np.inf))
+    def needed(self, score: float) -> tuple[float, float]:
+        """Labels and boxes with which a score was reached first; inf where it was not."""
+        courses = zip(self.labels, self.boxes, self.scores, strict=True)
+        reached = ((float(n), float(boxes)) for n, boxes, value in courses if value >= score)
+        return next(reached, (np.inf, np.inf))
 
 
 def run_loop(
@@ -109,6 +117,7 @@ def run_loop(
             known = [name for name, each in catalog.truths().items() if each.reviewed]
             learner.learn(catalog.samples(known))
             course.labels.append(len(known))
+            course.boxes.append(sum(len(truth[name].objects) for name in known))
             course.scores.append(learner.score())
             print(f"  {name}: {len(known)} labels, {course.scores[-1]:.3f}", flush=True)
             left = sorted(truth.keys() - set(known))

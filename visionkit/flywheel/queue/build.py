@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +12,15 @@ import numpy as np
 from visionkit.flywheel.answers import Asked, Proposal, Reason, Truth
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.queue.audit import audit_draws, audit_of
-from visionkit.flywheel.queue.columns import BoolArray, Doubts, FloatArray, IntArray, columns_of
+from visionkit.flywheel.queue.columns import (
+    BoolArray,
+    Columns,
+    Doubts,
+    FloatArray,
+    IntArray,
+    columns_of,
+)
+from visionkit.flywheel.queue.crowds import boxes_to_learn
 from visionkit.flywheel.queue.diversity import (
     Vectors,
     commonness,
@@ -26,6 +35,7 @@ from visionkit.flywheel.queue.uncertainty import (
     doubts_by_geometry,
     doubts_by_heads,
     doubts_by_margin,
+    margins,
 )
 from visionkit.types import Sample
 
@@ -115,7 +125,8 @@ def queue_of(
     suspects = doubts_of_labels(columns, ids, truths) if settings.suspects else _none(len(ids))
     answered = np.fromiter((truths[name].revision > 0 for name in ids), np.bool_, len(ids))
     suspects = replace(suspects, weight=np.where(answered, 0.0, suspects.weight))
-    doubt = np.max([each.weight for each in open_doubts], axis=0, initial=0.0)
+    # Of finds the sum counts, not the greatest doubt alone, which is the reason that is shown.
+    doubt = np.max([_teaching(columns, ids, truths), *(d.weight for d in open_doubts[1:])], axis=0)
     seen = np.bincount(columns.picture, minlength=len(ids)) > 0
     doubt = np.maximum(np.where(seen, doubt, _UNKNOWN), drift.weight)
     doubt = np.where(reviewed, suspects.weight, doubt)
@@ -141,6 +152,15 @@ def _proposals_of(catalog: Catalog, model: str) -> list[Proposal]:
     everything = catalog.proposals()
     newest = max(everything, key=lambda one: one.created, default=None)
     return [one for one in everything if newest is not None and one.model == newest.model]
+
+
+def _teaching(columns: Columns, ids: Sequence[str], truths: Mapping[str, Truth]) -> FloatArray:
+    """(N,) 0..1 how much the scores near a threshold make a picture worth asking about."""
+    reviewed = (truths[name] for name in ids if truths[name].reviewed)
+    known = Counter(entry.label for truth in reviewed for entry in truth.objects)
+    near = margins(columns)
+    others = np.where(columns.of_task("localization"), 0.0, near)
+    return np.maximum(columns.strongest(others)[0], boxes_to_learn(columns, near, known))
 
 
 def _order(

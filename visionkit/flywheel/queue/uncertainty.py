@@ -19,22 +19,28 @@ _POINTS = 8
 _SAME_PLACE = 0.5
 
 
-def doubts_by_margin(columns: Columns) -> Doubts:
-    """How near a score lies to the threshold of its item, or to that of the next likely class.
+def margins(columns: Columns) -> FloatArray:
+    """(P,) 0..1 how near a score lies to the threshold of its item, or to the next likely class's.
 
     A class of several that is named whatever its confidence has a threshold of 0: its margin is
     the lead over the runner-up (Scheffer, Decomain and Wrobel, "Active Hidden Markov Models for
     Information Extraction", 2001).
     """
     score, limit = columns.score, np.clip(columns.threshold, 0.0, 1.0)
-    leads = columns.whole & (limit <= 0)
+    leads = _leads(columns)
     room = np.where(score < limit, limit, 1 - limit)
     off = np.abs(score - limit) / np.maximum(room, 1e-9)
     lead = np.maximum(score - columns.second, 0.0)
     weight = np.where(leads, 1 - lead, 1 - np.minimum(off, 1.0))
     of_class = columns.of_task("classification") & leads
     weight = np.where(of_class & (score < _best(columns, of_class)), 0.0, weight)
-    greatest, which = columns.strongest(np.clip(weight, 0.0, 1.0))
+    return np.clip(weight, 0.0, 1.0)
+
+
+def doubts_by_margin(columns: Columns) -> Doubts:
+    """How near the score that is nearest to its threshold lies to it; see `margins`."""
+    leads = _leads(columns)
+    greatest, which = columns.strongest(margins(columns))
 
     def words(picture: int) -> str:
         one = columns.proposals[which[picture]]
@@ -170,6 +176,12 @@ def doubts_by_frames(columns: Columns, *, video_of: Callable[[str], str]) -> Dou
                 )
     greatest, which = columns.strongest(weight)
     return Doubts("frames", greatest, lambda picture: said[int(which[picture])])
+
+
+def _leads(columns: Columns) -> BoolArray:
+    """(P,) whether it is a class of the picture that is named whatever its confidence."""
+    found: BoolArray = columns.whole & (columns.threshold <= 0)
+    return found
 
 
 def _best(columns: Columns, own: BoolArray) -> FloatArray:
