@@ -17,6 +17,7 @@ from visionkit.flywheel.queue.columns import BoolArray, Columns, Doubts, FloatAr
 _POINTS = 8
 """Agreeing points from which geometry counts as sure; five are the least that it accepts."""
 _SAME_PLACE = 0.5
+_OPEN = 0.5  # margin from which a find counts as undecided
 
 
 def margins(columns: Columns) -> FloatArray:
@@ -40,15 +41,20 @@ def margins(columns: Columns) -> FloatArray:
 def doubts_by_margin(columns: Columns) -> Doubts:
     """How near the score that is nearest to its threshold lies to it; see `margins`."""
     leads = _leads(columns)
-    greatest, which = columns.strongest(margins(columns))
+    near = margins(columns)
+    greatest, which = columns.strongest(near)
+    finds = columns.picture[~leads & (near >= _OPEN)]
+    undecided = np.bincount(finds, minlength=columns.pictures)
 
     def words(picture: int) -> str:
         one = columns.proposals[which[picture]]
         if not leads[which[picture]]:
             side = "above" if one.score >= one.threshold else "below"
+            count = undecided[picture]
+            more = f" {count} finds of the picture are undecided." if count > 1 else ""
             return (
                 f"{one.label!r} scores {one.score:.2f}, {abs(one.score - one.threshold):.2f} "
-                f"{side} its threshold of {one.threshold:.2f}."
+                f"{side} its threshold of {one.threshold:.2f}.{more}"
             )
         if one.runner_up:
             return (
