@@ -359,3 +359,19 @@ def test_the_package_can_be_run_as_a_module(tmp_path: Path) -> None:
         text=True,
     )
     assert done.stdout.startswith("Asks all heads of a bundle about pictures")
+
+
+def test_output_that_nobody_reads_on_ends_the_command_without_a_word(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)  # as `| head` does when it has seen enough
+    with open(writer, "w") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "visionkit", "retrain", "--help"],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            timeout=120,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (141, "")  # 128 and SIGPIPE, as other tools have it

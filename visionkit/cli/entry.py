@@ -32,6 +32,9 @@ BAD_INPUT = (
 """Errors that the caller can put right; exit status 2. Others that are expected give 1."""
 
 
+UNHEARD = 141
+"""Exit status where nobody reads a help text on, as of programs that SIGPIPE ends."""
+
 UNREAD = 3
 """Exit status of a run that is done, but could not read all that it was asked about."""
 
@@ -86,8 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(command: Command, words: Sequence[str]) -> int:
     request = read_request(command, words)
     if request.help:
-        print(command_help(command, request.words, request.config_folder))
-        return 0
+        return _show(command_help(command, request.words, request.config_folder))
     if _is_worker():
         return _run_as_worker(command, request.config_folder)
     if request.multirun:
@@ -113,6 +115,16 @@ def _run(command: Command, words: Sequence[str]) -> int:
     record = execute(command, config, overrides, folder, keep=resumed is not None)
     print(f"Everything of this run lies in {folder}")
     return record.exit_status or (UNREAD if record.unread else 0)
+
+
+def _show(text: str) -> int:
+    """Prints a long text, which may be cut off by a reader such as `head`."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # it is flushed at the end
+        return UNHEARD
+    return 0
 
 
 def _gone_on_with(command: Command, config: Any, overrides: Sequence[str]) -> Path | None:
