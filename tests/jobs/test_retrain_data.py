@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.worlds import photo, view
 from visionkit.cli.compose import compose
 from visionkit.config.flywheel import RetrainConfig
 from visionkit.data.formats import read, write
+from visionkit.data.formats.groundtruth import boxes_row
 from visionkit.data.images import read_image
 from visionkit.data.table import to_samples
 from visionkit.jobs.retrain_data import write_data
@@ -248,6 +250,34 @@ def test_backgrounds_of_ones_own_are_used_alone(tmp_path: Path) -> None:
         catalogued=(),
     )
     assert data.background == str(tmp_path)
+
+
+@pytest.mark.parametrize("task", ["exemplar", "localization"])
+def test_backgrounds_of_ones_own_may_be_listed_by_paths_below_an_image_root(
+    tmp_path: Path, task: str
+) -> None:
+    *empty, shown, tested = pictures(tmp_path, 5)
+    lines = []
+    for sample in empty:
+        path = str(Path(sample.uri).relative_to(tmp_path))
+        lines.append(json.dumps(boxes_row(sample, path, [], [])) + "\n")
+    lines.append(lines[0].replace("0.png", "gone.png"))
+    (tmp_path / "lists").mkdir()
+    own = tmp_path / "lists" / "own.manifest"
+    own.write_text("".join(lines), "utf-8")
+    data = write_data(
+        config(task, f"data.background={own}", f"data.image_root={tmp_path}"),
+        [replace(shown, objects=(box("item 0", 50),)), tested],
+        [tested],
+        None,
+        tmp_path / "data",
+        catalogued=(),
+    )
+    found, problems = read_backgrounds(str(data.background), image_root=data.image_root)
+    assert problems == []
+    assert {sample.uri for sample in found.scenes.samples} == {sample.uri for sample in empty}
+    left_out = (tmp_path / "data" / "background" / "problems.csv").read_text("utf-8")
+    assert "gone.png" in left_out
 
 
 def test_without_any_item_there_is_nothing_to_look_for(scenes: Scenes, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from visionkit.evaluation.summary import counted
 from visionkit.files import write_text
 from visionkit.jobs.catalog_views import cut_views, without_cut
 from visionkit.jobs.pictures import is_empty
-from visionkit.jobs.sources import read_views, some_names
+from visionkit.jobs.sources import MANIFEST, read_backgrounds, read_views, some_names
 from visionkit.jobs.terminal import keep_problems, problems_kept, say
 from visionkit.matching.gallery import (
     Gallery,
@@ -92,11 +92,16 @@ def write_data(
             write_manifest(folder / f"output-{name}.manifest", part)
     # The root of the disk: a folder nearer to the pictures may hold a file that visionkit wrote
     # with labels that people have taken back since.
-    data = replace(config.data, format="groundtruth", image_root=Path(tested[0].uri).anchor)
+    data = replace(
+        config.data,
+        format="groundtruth",
+        image_root=Path(tested[0].uri).anchor,
+        background=_own_background(config.data, folder),
+    )
     if config.task.name != "exemplar":
         return replace(data, root=str(folder), items=None)
     items = _write_views(config, parts["train"], champion, folder / "items", catalogued)
-    background = config.data.background or _write_backgrounds(parts["train"], folder)
+    background = data.background or _write_backgrounds(parts["train"], folder)
     return replace(data, items=str(items), scenes=str(folder), background=background)
 
 
@@ -117,6 +122,28 @@ def write_manifest(path: Path, samples: Sequence[Sample]) -> None:
     write_text(path, "".join(lines))
 
 
+def _own_background(data: DataConfig, folder: Path) -> str | None:
+    """The config's background; of a list a copy that says where on the disk its pictures lie."""
+    if data.background is None or Path(data.background).suffix != MANIFEST:
+        return data.background
+    pixels = int(data.max_megapixels * 1e6)
+    kept = folder / _BACKGROUND_LIST.parent
+    kept.mkdir(exist_ok=True)
+    with problems_kept(kept):
+        found, problems = read_backgrounds(
+            data.background, image_root=data.image_root, max_pixels=pixels
+        )
+    keep_problems(problems, kept)
+    return _write_list(found.scenes.samples, folder)
+
+
+def _write_list(samples: Sequence[Sample], folder: Path) -> str:
+    path = folder / _BACKGROUND_LIST
+    path.parent.mkdir(exist_ok=True)
+    write_manifest(path, samples)
+    return str(path)
+
+
 def _write_backgrounds(learned: Sequence[Sample], folder: Path) -> str | None:
     """The list of pictures in which people found no item; None where there are few.
 
@@ -127,11 +154,8 @@ def _write_backgrounds(learned: Sequence[Sample], folder: Path) -> str | None:
     if len(empty) < _LEAST_BACKGROUNDS:
         return None
     chosen = [empty[key] for key in sorted(empty)][:_BACKGROUNDS]
-    path = folder / _BACKGROUND_LIST
-    path.parent.mkdir(exist_ok=True)
-    write_manifest(path, chosen)
     say(f"Backgrounds: {counted(len(chosen), 'picture')} in which people found no item.")
-    return str(path)
+    return _write_list(chosen, folder)
 
 
 def _write_views(

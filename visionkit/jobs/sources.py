@@ -31,7 +31,7 @@ from visionkit.jobs.pictures import NONE_LABEL, Pictures, Scenes, has_boxes, is_
 from visionkit.matching.gallery import View, is_gallery, load_gallery, make_view
 from visionkit.types import Sample
 
-_MANIFEST = ".manifest"
+MANIFEST = ".manifest"
 
 __all__ = [
     "NONE_LABEL",
@@ -204,7 +204,7 @@ def read_backgrounds(
         FileNotFoundError: there is no such path, or no picture.
         NothingLeftError: no picture could be used; it holds the problems.
     """
-    if Path(source).suffix == _MANIFEST:
+    if Path(source).suffix == MANIFEST:
         samples, problems = _listed(Path(source), image_root, max_pixels)
     else:
         paths = [Path(os.path.abspath(path)) for path in find_images(source)]
