@@ -55,6 +55,7 @@ class LocatedLearner:
         self._framing = Framing(frame_size(given.train, side), "letterbox")
         self._backbone = _new_backbone()
         self._head = self._new_head()
+        self._learned: dict[frozenset[str], tuple[Backbone, LocalizationHead]] = {}
 
     def pool(self) -> Pool:
         """The pictures to learn from, embedded as `visionkit predict` does."""
@@ -63,7 +64,11 @@ class LocatedLearner:
         return Pool(self._given.train, unit.numpy().astype(np.float32))
 
     def learn(self, samples: Sequence[Sample]) -> None:
-        """Learns anew, from these alone."""
+        """Learns anew, from these alone; what was learned from the same before is as it was."""
+        known = frozenset(sample.id for sample in samples)
+        if known in self._learned:
+            self._backbone, self._head = self._learned[known]
+            return
         if self._tuned:
             self._backbone = _new_backbone()
         self._head = self._new_head()
@@ -90,6 +95,7 @@ class LocatedLearner:
                 settings,
             )
         self._to("cpu")  # where it can go to another process from
+        self._learned[known] = self._backbone, self._head
 
     def score(self) -> float:
         """The figure on the test pictures, 0..1."""
