@@ -70,6 +70,15 @@ def test_a_picture_with_many_unsure_finds_is_asked_before_one_with_the_least_sur
     assert asked[1].reasons[0].words.endswith("its threshold of 0.50.")
 
 
+def test_classes_of_the_whole_picture_are_no_finds() -> None:
+    said = [
+        Proposal(f"a-{label}", "a", "classification", label, score, 0.5, None, "m")
+        for label, score in (("wet", 0.5), ("dark", 0.55))
+    ]
+    words = queue(said, ["a"])[0].reasons[0].words
+    assert words == "'wet' scores 0.50, 0.00 above its threshold of 0.50."
+
+
 def test_a_rare_class_is_asked_before_one_that_is_known_well() -> None:
     said = [find("a", 0.5, label="cup"), find("b", 0.6, label="mug")]
     assert [each.sample_id for each in queue(said, ["a", "b"])] == ["a", "b"]

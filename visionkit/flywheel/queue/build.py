@@ -112,8 +112,8 @@ def queue_of(
     reviewed = np.fromiter((truths[name].reviewed for name in ids), np.bool_, len(ids))
     columns = columns_of(proposals, ids)
     video = {sample.id: _TIME.split(sample.uri)[0] for sample in samples}
-    open_doubts = [
-        doubts_by_margin(columns),
+    by_margin = doubts_by_margin(columns)
+    other_doubts = [
         doubts_by_entropy(columns),
         doubts_by_heads(columns),
         doubts_by_frames(columns, video_of=video.__getitem__),
@@ -125,8 +125,9 @@ def queue_of(
     suspects = doubts_of_labels(columns, ids, truths) if settings.suspects else _none(len(ids))
     answered = np.fromiter((truths[name].revision > 0 for name in ids), np.bool_, len(ids))
     suspects = replace(suspects, weight=np.where(answered, 0.0, suspects.weight))
-    # Of finds the sum counts, not the greatest doubt alone, which is the reason that is shown.
-    doubt = np.max([_teaching(columns, ids, truths), *(d.weight for d in open_doubts[1:])], axis=0)
+    # Of a margin the greatest is shown as the reason; what counts is the sum over the finds.
+    worth = _worth_by_margin(columns, ids, truths)
+    doubt = np.max([worth, *(each.weight for each in other_doubts)], axis=0)
     seen = np.bincount(columns.picture, minlength=len(ids)) > 0
     doubt = np.maximum(np.where(seen, doubt, _UNKNOWN), drift.weight)
     doubt = np.where(reviewed, suspects.weight, doubt)
@@ -135,7 +136,7 @@ def queue_of(
     order = _with_audit(order, draws, (audit.weight > 0) & ~reviewed, settings.audit)
     order = order[: settings.most]
     coverage = Doubts("coverage", new, lambda picture: _coverage_words(new[picture]))
-    first = [suspects, *open_doubts, coverage, drift, audit]
+    first = [suspects, by_margin, *other_doubts, coverage, drift, audit]
     return [
         Asked(ids[picture], float(len(order) - place), _reasons(picture, first, reviewed))
         for place, picture in enumerate(order.tolist())
@@ -154,7 +155,9 @@ def _proposals_of(catalog: Catalog, model: str) -> list[Proposal]:
     return [one for one in everything if newest is not None and one.model == newest.model]
 
 
-def _teaching(columns: Columns, ids: Sequence[str], truths: Mapping[str, Truth]) -> FloatArray:
+def _worth_by_margin(
+    columns: Columns, ids: Sequence[str], truths: Mapping[str, Truth]
+) -> FloatArray:
     """(N,) 0..1 how much the scores near a threshold make a picture worth asking about."""
     reviewed = (truths[name] for name in ids if truths[name].reviewed)
     known = Counter(entry.label for truth in reviewed for entry in truth.objects)

@@ -43,7 +43,7 @@ def doubts_by_margin(columns: Columns) -> Doubts:
     leads = _leads(columns)
     near = margins(columns)
     greatest, which = columns.strongest(near)
-    finds = columns.picture[~leads & (near >= _OPEN)]
+    finds = columns.picture[~columns.whole & (near >= _OPEN)]
     undecided = np.bincount(finds, minlength=columns.pictures)
 
     def words(picture: int) -> str:
