@@ -12,7 +12,7 @@ it is enough. Starts differ by 0.3, so take nine.
 On BCCD the backbone learns too, six minutes a training on one core. What is scored is COCO's AP:
 by AP50, and with a backbone that stays frozen (`--box-frozen --box-steps 120 --box-side 256`), a
 tenth of the labels is all but enough before anything is asked, so that there it is begun with 1 %
-as well. The order was chosen on a third of the training pictures.
+as well.
 
 `challengers`: heads on Grocery's frozen features against one another on its test pictures, as
 retrain compares them.

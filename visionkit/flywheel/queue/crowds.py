@@ -17,7 +17,8 @@ def boxes_to_learn(columns: Columns, doubt: FloatArray, known: Mapping[str, int]
     one alone tells pictures with many finds hardly apart: one of them always lies near its
     threshold. A find of a class of which n boxes are known counts as 1 / (1 + n): where a score
     rises with the logarithm of the boxes, the next one adds so much. The rarest class found counts
-    fully; no picture is raised where none holds as much as one whole doubt.
+    fully; no picture is raised where none holds as much as one whole doubt. On BCCD's training
+    pictures, of which a third was held back, three starts did not tell the two apart.
 
     Args:
         columns: of the proposals.
