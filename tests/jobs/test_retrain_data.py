@@ -280,6 +280,20 @@ def test_backgrounds_of_ones_own_may_be_listed_by_paths_below_an_image_root(
     assert "gone.png" in left_out
 
 
+def test_a_background_that_classification_has_no_use_for_is_not_read(tmp_path: Path) -> None:
+    *learned, tested = (replace(each, labels=("cat",)) for each in pictures(tmp_path, 3))
+    given = str(tmp_path / "gone.manifest")
+    data = write_data(
+        config("classification", f"data.background={given}"),
+        [*learned, tested],
+        [tested],
+        None,
+        tmp_path / "data",
+        catalogued=(),
+    )
+    assert data.background == given
+
+
 def test_without_any_item_there_is_nothing_to_look_for(scenes: Scenes, tmp_path: Path) -> None:
     first, second, *_ = exported(scenes, tmp_path / "set")
     samples = [replace(first, objects=()), second]

@@ -92,12 +92,9 @@ def write_data(
             write_manifest(folder / f"output-{name}.manifest", part)
     # The root of the disk: a folder nearer to the pictures may hold a file that visionkit wrote
     # with labels that people have taken back since.
-    data = replace(
-        config.data,
-        format="groundtruth",
-        image_root=Path(tested[0].uri).anchor,
-        background=_own_background(config.data, folder),
-    )
+    data = replace(config.data, format="groundtruth", image_root=Path(tested[0].uri).anchor)
+    if config.task.name != "classification":  # which has no use for a background, and says so
+        data = replace(data, background=_own_background(config.data, folder))
     if config.task.name != "exemplar":
         return replace(data, root=str(folder), items=None)
     items = _write_views(config, parts["train"], champion, folder / "items", catalogued)
@@ -127,20 +124,14 @@ def _own_background(data: DataConfig, folder: Path) -> str | None:
     if data.background is None or Path(data.background).suffix != MANIFEST:
         return data.background
     pixels = int(data.max_megapixels * 1e6)
-    kept = folder / _BACKGROUND_LIST.parent
-    kept.mkdir(exist_ok=True)
-    with problems_kept(kept):
+    path = folder / _BACKGROUND_LIST
+    path.parent.mkdir(exist_ok=True)
+    with problems_kept(path.parent):
         found, problems = read_backgrounds(
             data.background, image_root=data.image_root, max_pixels=pixels
         )
-    keep_problems(problems, kept)
-    return _write_list(found.scenes.samples, folder)
-
-
-def _write_list(samples: Sequence[Sample], folder: Path) -> str:
-    path = folder / _BACKGROUND_LIST
-    path.parent.mkdir(exist_ok=True)
-    write_manifest(path, samples)
+    keep_problems(problems, path.parent)
+    write_manifest(path, found.scenes.samples)
     return str(path)
 
 
@@ -154,8 +145,11 @@ def _write_backgrounds(learned: Sequence[Sample], folder: Path) -> str | None:
     if len(empty) < _LEAST_BACKGROUNDS:
         return None
     chosen = [empty[key] for key in sorted(empty)][:_BACKGROUNDS]
+    path = folder / _BACKGROUND_LIST
+    path.parent.mkdir(exist_ok=True)
+    write_manifest(path, chosen)
     say(f"Backgrounds: {counted(len(chosen), 'picture')} in which people found no item.")
-    return _write_list(chosen, folder)
+    return str(path)
 
 
 def _write_views(
