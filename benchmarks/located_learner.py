@@ -19,6 +19,7 @@ from visionkit.data.images import read_image
 from visionkit.evaluation.metrics import evaluate_boxes
 from visionkit.flywheel.answers import Proposal
 from visionkit.heads.localization import LocalizationHead
+from visionkit.inference.device import pick_device
 from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.locate import locate
 from visionkit.models.backbone import Backbone
@@ -32,6 +33,7 @@ from visionkit.types import Sample
 
 _STRIDES = (8, 16, 32)
 _BATCH = 4
+_CPU = torch.device("cpu")
 _LEAST = 0.05  # score of a find that people are asked about
 THRESHOLD = 0.3
 """As a head has it that no validation picture tells better."""
@@ -94,7 +96,7 @@ class LocatedLearner:
                 Path(folder),
                 settings,
             )
-        self._to("cpu")  # where it can go to another process from
+        self._to(_CPU)  # where it can go to another process from
         self._learned[known] = self._backbone, self._head
 
     def score(self) -> float:
@@ -137,14 +139,14 @@ class LocatedLearner:
         return head
 
     def _find(self, samples: Sequence[Sample]) -> list[sv.Detections]:
-        self._to("cuda" if torch.cuda.is_available() else "cpu")
+        self._to(pick_device("auto"))
         network = TorchNetwork(self._backbone, localization=self._head)
         images = [read_image(sample.uri) for sample in samples]
         found = locate(network, self._head, images, self._framing)
-        self._to("cpu")
+        self._to(_CPU)
         return found
 
-    def _to(self, device: str) -> None:
+    def _to(self, device: torch.device) -> None:
         self._backbone.to(device)
         self._head.to(device)
 

@@ -361,12 +361,15 @@ def test_the_package_can_be_run_as_a_module(tmp_path: Path) -> None:
     assert done.stdout.startswith("Asks all heads of a bundle about pictures")
 
 
-def test_output_that_nobody_reads_on_ends_the_command_without_a_word(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", [["--help"], ["task=exemplar", "catalog=c", "--print"]])
+def test_output_that_nobody_reads_on_ends_the_command_without_a_word(
+    tmp_path: Path, words: list[str]
+) -> None:
     reader, writer = os.pipe()
     os.close(reader)  # as `| head` does when it has seen enough
     with open(writer, "w") as closed:
         done = subprocess.run(
-            [sys.executable, "-m", "visionkit", "retrain", "--help"],
+            [sys.executable, "-m", "visionkit", "retrain", *words],
             stdout=closed,
             stderr=subprocess.PIPE,
             text=True,

@@ -15,7 +15,7 @@ from typing import Any
 from visionkit.allocator import keep_freed_memory
 from visionkit.cli.commands import COMMANDS, Command
 from visionkit.cli.compose import ConfigError, compose
-from visionkit.cli.help import command_help, overview, print_config
+from visionkit.cli.help import command_help, config_text, overview
 from visionkit.cli.runs import prepare_folder, read_record
 from visionkit.cli.sweep import OWN_KEYS, execute, run_sweep, without_key, word_value
 from visionkit.config import did_you_mean
@@ -33,7 +33,7 @@ BAD_INPUT = (
 
 
 UNHEARD = 141
-"""Exit status where nobody reads a help text on, as of programs that SIGPIPE ends."""
+"""Exit status where nobody reads a help text or config on, as of programs that SIGPIPE ends."""
 
 UNREAD = 3
 """Exit status of a run that is done, but could not read all that it was asked about."""
@@ -99,8 +99,7 @@ def _run(command: Command, words: Sequence[str]) -> int:
         command.name, command.config_type, overrides, config_folder=request.config_folder
     )
     if request.print_config:
-        print_config(composed.values, composed.origins)
-        return 0
+        return _show(config_text(composed.values, composed.origins))
     config = composed.config
     if command.run_name is None:
         command.job(config, Path(getattr(config, command.works_on)))

@@ -77,12 +77,11 @@ def command_help(command: Command, words: Sequence[str], config_folder: Path | N
     return "\n".join(lines)
 
 
-def print_config(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
-    """Prints every value of a composed config as `key: value  # where it came from`."""
+def config_text(values: Mapping[str, Any], origins: Mapping[str, str]) -> str:
+    """Every value of a composed config as `key: value  # where it came from`, a line each."""
     pairs = {key: f"{key}: {_inline(value)}" for key, value in values.items()}
     width = min(60, max(map(len, pairs.values()), default=0))
-    for key, text in pairs.items():
-        print(f"{text:{width}}  # {origins[key]}")
+    return "\n".join(f"{text:{width}}  # {origins[key]}" for key, text in pairs.items())
 
 
 def _chosen_options(
