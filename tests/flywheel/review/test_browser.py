@@ -143,6 +143,7 @@ def wait_for_answers(catalog: Catalog, count: int) -> None:
 
 def drag(page: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
     """Draws over the picture, between two places in shares of it."""
+    page.wait_for_selector("#stage:not(.waiting)")
     box = page.locator("#stage img").bounding_box()
     (x0, y0), (x1, y1) = [
         (box["x"] + across * box["width"], box["y"] + down * box["height"])
@@ -162,7 +163,7 @@ def test_a_person_s_path(server: Server, page_of: Callable[..., Any]) -> None:
     # The first picture with its boxes; accept it.
     first = shown(page)
     assert page.locator("#reasons li").first.inner_text()
-    page.wait_for_function("() => document.querySelector('#stage img').naturalWidth === 480")
+    page.wait_for_selector("#stage:not(.waiting)")
     assert page.locator(".a9s-annotation[data-id]").count() == page.locator(".claim").count() > 0
     second = press(page, "Enter")
     wait_for_answers(catalog, 1)
@@ -233,7 +234,7 @@ def test_a_box_by_keys_alone_and_moved_by_the_mouse(
 ) -> None:
     page = page_of(server.address)
     first = shown(page)
-    page.wait_for_function("() => document.querySelector('#stage img').naturalWidth === 480")
+    page.wait_for_selector("#stage:not(.waiting)")
     page.keyboard.press("d")
     page.keyboard.type("Cola")
     page.keyboard.press("Enter")
@@ -247,7 +248,7 @@ def test_a_box_by_keys_alone_and_moved_by_the_mouse(
     assert drawn == [(200.0, 135.0, 320.0, 226.0)]
 
     # The box that is chosen follows the mouse: 48 px to the right, 36 down.
-    page.wait_for_function("() => document.querySelector('#stage img').naturalWidth === 480")
+    page.wait_for_selector("#stage:not(.waiting)")
     page.keyboard.press("j")
     handle = page.locator(".a9s-shape-handle").first.bounding_box()
     image = page.locator("#stage img").bounding_box()
@@ -261,6 +262,37 @@ def test_a_box_by_keys_alone_and_moved_by_the_mouse(
     moved = [e.box for e in server.catalog.truth(second).objects if e.source == "human:ada"]
     assert len(moved) == 1
     assert moved[0][0] == pytest.approx(left + 48, abs=3)
+
+
+def test_boxes_wait_for_the_picture_that_they_are_on(
+    server: Server, page_of: Callable[..., Any]
+) -> None:
+    page = page_of(server.address)
+    held: list[Any] = []
+    page.route("**/picture?*", lambda route: held.append(route))
+    page.reload(wait_until="commit")
+    page.wait_for_selector("html[data-shown]")
+    boxes = page.locator(".a9s-annotation[data-id]:visible")
+    claims = page.locator(".claim").count()
+    assert (boxes.count(), page.locator(".tag:visible").count()) == (0, 0)
+    place = page.locator("#stage img").bounding_box()
+    page.mouse.move(place["x"] + 20, place["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(place["x"] + 120, place["y"] + 120, steps=3)
+    page.mouse.up()
+    assert not page.locator("#naming[open]").is_visible()
+    assert page.locator(".claim").count() == claims
+
+    for route in held:
+        route.continue_()
+    boxes.first.wait_for()
+    picture = page.locator("#stage img").bounding_box()
+    lefts = [
+        (box.bounding_box()["x"] - picture["x"]) / picture["width"] * 480 for box in boxes.all()
+    ]
+    known = [proposal.box[0] for proposal in server.catalog.proposals([shown(page)])]
+    assert sorted(lefts) == pytest.approx(sorted(known), abs=3)
+    assert page.locator(".tag:visible").count() == boxes.count() == claims
 
 
 def test_a_grid_is_answered_by_one_key(server: Server, page_of: Callable[..., Any]) -> None:
@@ -453,6 +485,7 @@ def test_many_offered_boxes_bear_their_names_only_when_pointed_at(
     try:
         page = page_of(server.address)
         skip_to(page, "s1", of=3)
+        page.wait_for_selector("#stage:not(.waiting)")
         names = page.locator(".tag:visible")
         assert names.all_inner_texts() == ["box"]
         picture = page.locator("#stage img").bounding_box()

@@ -26,7 +26,10 @@ export class Stage {
     image.alt = card.name;
     this.place.replaceChildren(image);
     this.fit();
-    if (!image.complete) image.addEventListener("load", () => this.image === image && this.draft && this.draw(this.draft), { once: true });
+    // Until then Annotorious takes what is shown for the picture's size: boxes would lie elsewhere.
+    const loaded = image.naturalWidth > 0;
+    this.place.classList.toggle("waiting", !loaded);
+    if (!loaded) image.addEventListener("load", () => this.loaded(image), { once: true });
     this.annotator = Annotorious.createImageAnnotator(image, { drawingMode: "drag", theme: "light" });
     this.layer = this.annotator.element.querySelector(".a9s-annotationlayer");
     this.layer.removeAttribute("tabindex");
@@ -40,6 +43,12 @@ export class Stage {
     this.layer.addEventListener("pointerdown", (event) => this.leave(event), true);
     this.layer.addEventListener("pointermove", (event) => this.point(event.target.closest(".a9s-annotation")?.dataset.id));
     this.layer.addEventListener("pointerleave", () => this.point(undefined));
+  }
+
+  loaded(image) {
+    if (this.image !== image) return;
+    this.place.classList.remove("waiting");
+    if (this.draft) this.draw(this.draft);
   }
 
   clear() {
