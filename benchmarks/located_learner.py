@@ -72,7 +72,7 @@ class LocatedLearner:
             self._backbone, self._head = self._learned[known]
             return
         if self._tuned:
-            self._backbone = _new_backbone()
+            self._backbone = _new_backbone().free()
         self._head = self._new_head()
         epochs = max(1, round(self._steps / math.ceil(len(samples) / _BATCH)))
         settings = LocalizationSettings(
