@@ -1,0 +1,25 @@
+"""A backbone that is said to learn does."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from box_sets import BoxSet, bccd
+from located_learner import LocatedLearner
+
+
+@pytest.mark.parametrize("tuned", [True, False])
+def test_a_backbone_learns_only_where_it_is_tuned(shared_data: Path, tuned: bool) -> None:
+    cells = bccd()
+    few = BoxSet(cells.class_names, cells.train[:4], ())
+    learner = LocatedLearner(few, steps=3, side=64, tuned=tuned)
+    before = learner.pool().embeddings
+    learner.learn(few.train)
+    moved = np.abs(learner.pool().embeddings - before).max()
+    assert (moved > 1e-4) == tuned  # a frozen one moves by rounding, 2e-7
