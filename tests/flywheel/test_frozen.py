@@ -64,6 +64,7 @@ def test_any_change_is_refused_until_it_is_frozen_anew(
         frozen_set(path, now)
     anew = frozen_set(path, now, anew=True)
     assert anew.name != before.name
+    assert anew.added == {sample.id for sample in now[4:]}
     assert frozen_set(path, now).name == anew.name
 
 
@@ -86,3 +87,11 @@ def test_nothing_to_freeze_and_a_damaged_file_are_said(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(ValueError, match="is damaged"):
         frozen_set(path, pictures(3, "test"))
+
+
+def test_what_a_damaged_file_held_is_not_known(tmp_path: Path) -> None:
+    path = tmp_path / "frozen.json"
+    assert frozen_set(path, pictures(2, "test")).added == {"test0", "test1"}
+    assert frozen_set(path, pictures(2, "test")).added == set()
+    path.write_text("{", "utf-8")
+    assert frozen_set(path, pictures(2, "test"), anew=True).added == {"test0", "test1"}

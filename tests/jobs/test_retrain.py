@@ -383,6 +383,16 @@ def test_a_localization_challenger_goes_on_from_the_champions_head(
             assert name.endswith("bias") or not torch.equal(value[1], before[name][0])
 
 
+def test_labelled_pictures_that_came_since_the_last_version_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = labelled(tmp_path / "catalog", count=5)
+    catalog.merge(author="ann")
+    catalog.add_samples([Sample("new", "/none/new.png", 9, 9, "new", labels=("a",))], reviewed=True)
+    run(tmp_path / "catalog", tmp_path, "first")
+    assert "6 pictures are new or corrected. 40 are waited for" in capsys.readouterr().out
+
+
 def test_heads_are_retrained_one_by_one(tmp_path: Path) -> None:
     labelled(tmp_path / "catalog", count=40)
     given = ["task=all", f"catalog={tmp_path / 'catalog'}"]
@@ -400,6 +410,22 @@ def test_a_frozen_picture_that_is_labelled_otherwise_is_refused(
     catalog.correct(Correction("wrong", name, 0, "bob", "edit", labels=(wrong,)))
     with pytest.raises(ValueError, match=f"1 labelled otherwise .{name}.*loop.refreeze=true"):
         run(place, scratch, "fourth", "loop.least_corrections=1")
+
+
+def test_test_pictures_that_the_champion_may_know_are_told(
+    turned: tuple[Path, Path, dict[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    place, scratch, truth = turned
+    catalog = open_catalog(place)
+    late = [sample for sample in catalog.samples() if sample.split != "test"][:3]
+    more = [
+        replace(sample, id=f"late-{sample.id}", split="test", labels=(truth[sample.id],))
+        for sample in late
+    ]
+    catalog.add_samples(more, reviewed=True)
+    run(place, scratch, "anew", "loop.least_corrections=1", "loop.refreeze=true")
+    words = "3 of them were no test pictures before: the champion may have learned from them"
+    assert words in " ".join(capsys.readouterr().out.split())
 
 
 def test_pictures_are_those_of_the_catalog(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +27,13 @@ class FrozenSet:
         samples: the pictures, in the order of their ids.
         name: a short hash of all of it; figures of another name can't be compared.
         is_new: whether it was frozen just now.
+        added: ids of those that were not in the set before; none where it is not new.
     """
 
     samples: tuple[Sample, ...]
     name: str
     is_new: bool
+    added: frozenset[str]
 
 
 def frozen_set(
@@ -64,12 +66,13 @@ def frozen_set(
                 "to draw it from; add labelled pictures with split test to the catalog"
             )
         hashes = {sample.id: _hash(sample) for sample in chosen}
+        before = _known_before(path)
         write_json(path, {"drawn": not stated, "pictures": dict(sorted(hashes.items()))})
-        return _frozen(chosen, is_new=True)
+        return _frozen(chosen, is_new=True, added=hashes.keys() - before)
     hashes, drawn = known
     chosen = [sample for sample in samples if sample.id in hashes] if drawn else stated
     _check(path, hashes, chosen)
-    return _frozen(chosen, is_new=False)
+    return _frozen(chosen, is_new=False, added=frozenset())
 
 
 def _drawn(samples: Sequence[Sample], share: float) -> list[Sample]:
@@ -78,10 +81,10 @@ def _drawn(samples: Sequence[Sample], share: float) -> list[Sample]:
     return [sample for sample, draw in zip(free, draws, strict=True) if draw < share]
 
 
-def _frozen(samples: Sequence[Sample], *, is_new: bool) -> FrozenSet:
+def _frozen(samples: Sequence[Sample], *, is_new: bool, added: Set[str]) -> FrozenSet:
     ordered = tuple(sorted(samples, key=lambda sample: sample.id))
     digest = hashlib.sha256("".join(_hash(sample) for sample in ordered).encode())
-    return FrozenSet(ordered, digest.hexdigest()[:12], is_new)
+    return FrozenSet(ordered, digest.hexdigest()[:12], is_new, frozenset(added))
 
 
 def _check(path: Path, hashes: Mapping[str, str], samples: Sequence[Sample]) -> None:
@@ -111,6 +114,14 @@ def _hash(sample: Sample) -> str:
     boxes = sorted((entry.label, *entry.box) for entry in sample.objects)
     content = [sample.id, sample.content_hash, sorted(sample.labels), boxes]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _known_before(path: Path) -> Set[str]:
+    """Ids that the file names, which is about to be replaced; none where it can't be read."""
+    try:
+        return _read(path)[0].keys() if path.is_file() else set()
+    except ValueError:
+        return set()
 
 
 def _read(path: Path) -> tuple[dict[str, str], bool]:

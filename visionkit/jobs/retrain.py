@@ -116,6 +116,11 @@ def _turn(catalog: Catalog, config: RetrainConfig) -> Summary:
         f"the frozen test set {frozen.name}{', frozen now' if frozen.is_new else ''}."
     )
     champion = _champion(catalog, config)
+    if champion is not None and frozen.added:
+        say(
+            f"{len(frozen.added)} of them were no test pictures before: the champion may have "
+            "learned from them, which speaks for it."
+        )
     standing = _standing(config, None if champion is None else champion.bundle)
     check_judged(standing, frozen.samples, f"the frozen test set {frozen.name}")
     round_ = _Round(version, frozen, champion, tuple(standing), _run_folder(config))

@@ -74,6 +74,22 @@ def test_unmerged_counts_pictures_whose_truth_changed(catalog: Catalog) -> None:
     assert catalog.unmerged() == 1
 
 
+def test_unmerged_counts_labelled_pictures_that_came_since_the_last_version(
+    catalog: Catalog,
+) -> None:
+    catalog.add_samples([picture(0, "a"), picture(1)])
+    assert catalog.unmerged() == 1
+    catalog.merge(author="ann")
+    assert catalog.unmerged() == 0
+    catalog.add_samples([picture(2, "b"), picture(3, "c"), picture(4)])
+    assert catalog.unmerged() == 2
+    say(catalog, 3, "d")  # counts once
+    say(catalog, 4, "d")
+    assert catalog.unmerged() == 3
+    catalog.merge(author="ann")
+    assert catalog.unmerged() == 0
+
+
 def test_a_restored_version_is_a_new_one_equal_to_the_old(catalog: Catalog) -> None:
     catalog.add_samples([picture(0, "a"), picture(1)])
     catalog.merge(author="ann")

@@ -224,9 +224,12 @@ class Catalog:
         return self._corrections.all[first:]
 
     def unmerged(self) -> int:
-        """How many pictures people have changed or vouched for since the last version."""
+        """How many pictures people have changed or vouched for since the last version.
+
+        Those that came labelled since then are among them.
+        """
         self._read()
-        return len(self._changed())
+        return len({*self._changed(), *self._came_reviewed()})
 
     def merge(self, *, author: str, note: str = "") -> Version:
         """A new version: all pictures that somebody has vouched for, as they are now.
@@ -236,9 +239,7 @@ class Catalog:
         """
         with self._store.writing():
             self._follow()
-            old = self._versions.last_cut()
-            fresh = any(self._samples.reviewed[old.last_sample + 1 :])
-            if not fresh and not self._changed():
+            if not self._came_reviewed() and not self._changed():
                 raise ValueError(
                     "there must be corrections or pictures that no version has, got none; "
                     "review some pictures first"
@@ -356,6 +357,12 @@ class Catalog:
             for name in self._corrections.answered(since=cut.last_correction)
             if _content(self._truths[name]) != _content(self._then(name, cut))
         ]
+
+    def _came_reviewed(self) -> list[str]:
+        """The pictures that came since the last version with what a person has said."""
+        first = self._versions.last_cut().last_sample + 1
+        late = zip(self._samples.all[first:], self._samples.reviewed[first:], strict=True)
+        return [sample.id for sample, reviewed in late if reviewed]
 
     def _then(self, name: str, cut: Cut) -> Truth:
         return self._corrections.truth(self._samples.place(name), until=cut.last_correction)
