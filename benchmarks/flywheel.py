@@ -116,7 +116,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--box-frozen", action="store_true", help="only the head learns on BCCD")
     parser.add_argument("--every", type=int, default=2, help="every so many-th picture of logos")
-    parser.add_argument("--cache", type=Path, help="folder that features are kept in between runs")
+    parser.add_argument(
+        "--cache", type=Path, help="folder that features and BCCD's trainings are kept in"
+    )
     parser.add_argument("--threads", type=int, default=2, help="of torch, in each process")
     parser.add_argument("--jobs", type=int, default=1, help="loops that run side by side")
     return parser.parse_args()
@@ -142,7 +144,8 @@ def _loop_grocery(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -
 def _loop_bccd(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -> None:
     steps, side, tuned = arguments.box_steps, arguments.box_side, not arguments.box_frozen
     figure = arguments.box_figure
-    learner = LocatedLearner(bccd(), steps=steps, side=side, tuned=tuned, figure=figure)
+    kept = folder / "trainings"
+    learner = LocatedLearner(bccd(), kept, steps=steps, side=side, tuned=tuned, figure=figure)
     kind = "tuned" if tuned else "frozen"
     words = f"{figure.upper()} of a {kind} backbone, {steps} steps, {side} px"
     pool = learner.pool()
@@ -183,7 +186,9 @@ def _loops(
         initializer=torch.set_num_threads,
         initargs=(arguments.threads,),
     ) as processes:
-        pairs = list(processes.map(_labels_needed, tries))
+        queues = processes.map(_needed_from_queue, tries)
+        randoms = processes.map(_needed_by_chance, tries)
+        pairs = list(zip(queues, randoms, strict=True))
     ratios = [queue[0] / random[0] for queue, random in pairs]
     told = [f"{queue[0]:.0f} against {random[0]:.0f}" for queue, random in pairs]
     boxes = [(queue[1], random[1]) for queue, random in pairs if random[1]]
@@ -203,13 +208,14 @@ def _loops(
     )
 
 
-def _labels_needed(tried: _Try) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Labels and boxes until the score is enough, in the order of the queue and in random order."""
-    queue, random = (
-        _course(tried, name, order).needed(tried.enough)
-        for name, order in (("queue", build_queue), ("random", random_order(tried.seed)))
-    )
-    return queue, random
+def _needed_from_queue(tried: _Try) -> tuple[float, float]:
+    """Labels and boxes until the score is enough, in the order of the queue."""
+    return _course(tried, "queue", build_queue).needed(tried.enough)
+
+
+def _needed_by_chance(tried: _Try) -> tuple[float, float]:
+    """The same in random order."""
+    return _course(tried, "random", random_order(tried.seed)).needed(tried.enough)
 
 
 def _course(tried: _Try, name: str, order: Order) -> Course:

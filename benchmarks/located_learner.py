@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from visionkit.data.framing import Framing
 from visionkit.data.images import read_image
 from visionkit.evaluation.metrics import evaluate_boxes
 from visionkit.flywheel.answers import Proposal
+from visionkit.flywheel.catalog.locking import file_lock
 from visionkit.heads.localization import LocalizationHead
 from visionkit.inference.device import pick_device
 from visionkit.inference.engines.network import TorchNetwork
@@ -44,6 +46,8 @@ class LocatedLearner:
 
     Args:
         given: the set.
+        folder: that trainings are kept in: one that was killed goes on, one that has ended is not
+            done again. For one state of the code only.
         steps: of each training.
         side: longer side of the frame, in pixels.
         tuned: whether the backbone learns too.
@@ -51,13 +55,20 @@ class LocatedLearner:
     """
 
     def __init__(
-        self, given: BoxSet, *, steps: int, side: int, tuned: bool = False, figure: str = "ap50"
+        self,
+        given: BoxSet,
+        folder: Path,
+        *,
+        steps: int,
+        side: int,
+        tuned: bool = False,
+        figure: str = "ap50",
     ) -> None:
-        self._given, self._steps, self._tuned, self._figure = given, steps, tuned, figure
+        self._given, self._folder, self._figure = given, folder, figure
+        self._steps, self._side, self._tuned = steps, side, tuned
         self._framing = Framing(frame_size(given.train, side), "letterbox")
         self._backbone = _new_backbone()
         self._head = self._new_head()
-        self._learned: dict[frozenset[str], tuple[Backbone, LocalizationHead]] = {}
 
     def pool(self) -> Pool:
         """The pictures to learn from, embedded as `visionkit predict` does."""
@@ -66,14 +77,10 @@ class LocatedLearner:
         return Pool(self._given.train, unit.numpy().astype(np.float32))
 
     def learn(self, samples: Sequence[Sample]) -> None:
-        """Learns anew, from these alone; what was learned from the same before is as it was."""
-        known = frozenset(sample.id for sample in samples)
-        if known in self._learned:
-            self._backbone, self._head = self._learned[known]
-            return
+        """Learns anew, from these alone."""
+        self._backbone, self._head = _new_backbone(), self._new_head()
         if self._tuned:
-            self._backbone = _new_backbone().free()
-        self._head = self._new_head()
+            self._backbone.free()
         epochs = max(1, round(self._steps / math.ceil(len(samples) / _BATCH)))
         settings = LocalizationSettings(
             max_epochs=epochs,
@@ -85,19 +92,13 @@ class LocatedLearner:
             progress=False,
         )
         names = self._given.class_names
-        with tempfile.TemporaryDirectory() as folder:
+        folder = self._folder_of(samples)
+        folder.mkdir(parents=True, exist_ok=True)
+        with file_lock(folder / "lock"):  # both orders of a start begin with the same pictures
             fit_localization(
-                self._backbone,
-                self._head,
-                samples,
-                (),
-                names,
-                self._framing,
-                Path(folder),
-                settings,
+                self._backbone, self._head, samples, (), names, self._framing, folder, settings
             )
         self._to(_CPU)  # where it can go to another process from
-        self._learned[known] = self._backbone, self._head
 
     def score(self) -> float:
         """The figure on the test pictures, 0..1."""
@@ -145,6 +146,11 @@ class LocatedLearner:
         found = locate(network, self._head, images, self._framing)
         self._to(_CPU)
         return found
+
+    def _folder_of(self, samples: Sequence[Sample]) -> Path:
+        """Where what is learned from these is kept."""
+        known = [self._steps, self._side, self._tuned, sorted(sample.id for sample in samples)]
+        return self._folder / hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
 
     def _to(self, device: torch.device) -> None:
         self._backbone.to(device)
