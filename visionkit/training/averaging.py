@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
+from torch.optim import swa_utils
 from torch.optim.swa_utils import AveragedModel
 
 
@@ -38,11 +38,9 @@ def by_decay(
 
 
 def _averager(decay: float) -> Any:
-    @torch.no_grad()
     def average(means: list[Tensor], values: list[Tensor], count: Tensor | int) -> None:
         steps = int(count)
         share = min(decay, (1 + steps) / (10 + steps))
-        for mean, value in zip(means, values, strict=True):
-            mean.lerp_(value, 1 - share)
+        cast(Any, swa_utils).get_ema_multi_avg_fn(share)(means, values, count)
 
     return average
