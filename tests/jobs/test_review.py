@@ -15,6 +15,7 @@ from visionkit.cli.compose import compose
 from visionkit.config.flywheel import ReviewConfig
 from visionkit.flywheel.catalog import open_catalog
 from visionkit.flywheel.review.guard import Rules
+from visionkit.jobs.author import author_of
 from visionkit.jobs.review import _rules
 
 
@@ -59,6 +60,15 @@ def test_a_taken_port_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         port = other.getsockname()[1]
         assert main(["review", f"catalog={tmp_path / 'catalog'}", f"port={port}"]) == 2
     assert "port=0 for one that is free" in capsys.readouterr().err
+
+
+def test_a_name_that_the_page_can_t_take_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    open_catalog(tmp_path / "catalog", create=True)
+    assert main(["review", f"catalog={tmp_path / 'catalog'}", f"reviewer={'x' * 61}"]) == 2
+    assert "reviewer must have at most 60 characters, got 61" in capsys.readouterr().err
+    assert author_of(" ada ") == "ada"
 
 
 def test_the_page_needs_no_torch() -> None:

@@ -6,13 +6,13 @@ import getpass
 
 
 def author_of(named: str | None) -> str:
-    """The name given, or that of the user of this machine.
+    """The name given, without blanks around it, or that of the user of this machine.
 
     Raises:
         ValueError: neither is there.
     """
     if named is not None and named.strip():
-        return named
+        return named.strip()
     try:
         return getpass.getuser()
     except (OSError, KeyError) as error:

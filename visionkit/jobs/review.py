@@ -22,6 +22,7 @@ from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import say, say_next
 
 _LEAST_TOKEN = 16
+_LONGEST_NAME = 60  # of a person, as the page takes it
 
 
 def review(config: ReviewConfig, catalog: Path) -> Summary:
@@ -42,7 +43,7 @@ def review(config: ReviewConfig, catalog: Path) -> Summary:
             'pip install "visionkit[flywheel]"'
         ) from error
     logging.basicConfig(format="%(message)s")
-    rules = _rules(config)
+    rules, reviewer = _rules(config), _reviewer(config)
     opened = open_catalog(config.catalog)
     before = len(opened.corrections())
     listening = _listen(config.host, config.port)
@@ -60,7 +61,7 @@ def review(config: ReviewConfig, catalog: Path) -> Summary:
             desk,
             AppSettings(
                 rules=rules,
-                reviewer=author_of(config.reviewer),
+                reviewer=reviewer,
                 refresh_seconds=config.refresh_seconds,
             ),
         )
@@ -88,6 +89,16 @@ def _queue(catalog: Catalog, config: ReviewConfig) -> list[Asked]:
     """What people are asked now, with the pictures that the last run of monitor named."""
     settings = QueueSettings(most=config.most, audit=config.audit, drift=read_carriers(catalog.uri))
     return build_queue(catalog, settings)
+
+
+def _reviewer(config: ReviewConfig) -> str:
+    """Who a new page takes its person to be."""
+    name = author_of(config.reviewer)
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(
+            f"reviewer must have at most {_LONGEST_NAME} characters, got {len(name)}: {name!r}"
+        )
+    return name
 
 
 def _rules(config: ReviewConfig) -> Rules:

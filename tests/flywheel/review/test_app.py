@@ -428,3 +428,48 @@ def test_a_picture_whose_file_is_gone_or_damaged_is_told_without_its_path(
         assert reply.status_code == 404
         assert tmp_path.name not in reply.text
         assert reply.json()["error"]["way_out"]
+
+
+def test_a_picture_that_can_t_be_shown_is_named_in_the_log_once(
+    catalog: Catalog,
+    client_for: Callable[..., TestClient],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gone = tmp_path / "pictures" / "shelf_3.jpg"
+    gone.unlink()
+    client = client_for(catalog)
+    for _ in range(3):
+        assert client.get("/picture", params={"id": "s3"}).status_code == 404
+    assert [gone.as_posix() in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_catalog_that_can_t_be_written_is_told_in_the_log(
+    catalog: Catalog,
+    client_for: Callable[..., TestClient],
+    take: Take,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = client_for(catalog)
+    card = take(client)["cards"][0]
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Catalog, "correct", full)
+    message = {"id": "answer-0001", "sample_id": card["id"], "revision": 0, "action": "accept"}
+    given = {"reviewer": "ada", "session": "session-1", "answers": [message]}
+    assert client.post("/api/answers", json=given).status_code == 503
+    assert "No space left on device" in caplog.text
+
+
+def test_a_small_picture_is_enlarged_so_that_boxes_can_be_drawn(
+    tmp_path: Path, client_for: Callable[..., TestClient]
+) -> None:
+    small = tmp_path / "digit.png"
+    PillowImage.new("L", (28, 14), 90).save(small)
+    catalog = open_catalog(tmp_path / "catalog", create=True)
+    catalog.add_samples([Sample("d", small.as_posix(), 28, 14, "h")])
+    reply = client_for(catalog).get("/picture", params={"id": "d"})
+    assert PillowImage.open(io.BytesIO(reply.content)).size == (400, 200)

@@ -306,6 +306,27 @@ def test_the_token_opens_it_by_link_and_by_header(guarded: TestClient) -> None:
     refused(guarded.get("/", params={"token": "wrong"}), 401)
 
 
+def test_a_link_that_is_followed_from_another_site_asks_once_more(guarded: TestClient) -> None:
+    # The browser holds the new cookie back from what another site began.
+    visit = {"sec-fetch-mode": "navigate", "sec-fetch-site": "cross-site"}
+    held_back = guarded.get("/", headers=visit)
+    assert held_back.status_code == 401
+    assert held_back.headers["content-type"].startswith("text/html")
+    assert '<meta http-equiv="refresh" content="0">' in held_back.text
+    refused(guarded.get("/", headers={**visit, "sec-fetch-site": "same-origin"}), 401)
+    refused(guarded.get("/api/overview", headers=visit), 403)
+
+
+def test_two_reviews_of_one_machine_keep_a_cookie_each(guarded: TestClient) -> None:
+    names = [
+        guarded.get("/", params={"token": TOKEN}, headers={"host": host}, follow_redirects=False)
+        .headers["set-cookie"]
+        .split("=")[0]
+        for host in ("127.0.0.1:8001", "127.0.0.1:8002")
+    ]
+    assert len(set(names)) == 2
+
+
 def test_guessing_tokens_is_slowed_down(guarded: TestClient) -> None:
     codes = [
         guarded.get("/", headers={"authorization": f"Bearer {n}"}).status_code for n in range(15)

@@ -85,6 +85,26 @@ def test_when_classes_shut_each_other_out(
     assert one_class(proposals, truths) is expected
 
 
+def test_what_two_heads_find_is_shown_once() -> None:
+    box, beside = (0.0, 0.0, 10.0, 10.0), (30.0, 0.0, 40.0, 10.0)
+    exemplar = said("can", 0.9)
+    located = replace(exemplar, id="l", task="localization", score=0.7, box=(0.0, 0.0, 10.0, 9.0))
+    other = replace(located, id="o", box=beside)
+    another = replace(located, id="b", label="box")
+    card = make_card(
+        Sample("s1", "/s1.jpg", 90, 60, "h"),
+        Truth((), (), 0, False),
+        [located, exemplar, other, another],
+        Asked("s1", 1.0, ()),
+    )
+    shown = [(claim.label, claim.box, claim.proposal.task) for claim in card.claims]
+    assert shown == [
+        ("can", box, "exemplar"),
+        ("can", beside, "localization"),
+        ("box", located.box, "localization"),
+    ]
+
+
 def test_of_a_picture_of_one_class_another_is_only_offered() -> None:
     sample, asked = Sample("s1", "p", 9, 9, "h"), Asked("s1", 1.0, (Reason("margin", "", 1.0),))
     known = Truth(("b",), (), 0, reviewed=False)

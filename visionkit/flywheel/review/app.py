@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ from visionkit.flywheel.review.overview import OverviewReply, overview
 from visionkit.flywheel.review.pictures import PictureStore
 from visionkit.flywheel.review.problems import Refusal, refusal_response
 
+_LOG = logging.getLogger(__name__)
 _ID = Annotated[str, Query(min_length=1, max_length=1000)]
 _PERSON = Annotated[str, Query(min_length=1, max_length=60)]
 _SESSION = Annotated[str, Query(pattern=r"^[0-9A-Za-z-]{8,64}$")]
@@ -199,6 +201,7 @@ def _refused(name: str, what: str, way_out: str) -> ResultReply:
 
 def _add_pictures(app: FastAPI, desk: Desk) -> None:
     store = PictureStore(desk.catalog.uri_of)
+    told: set[str] = set()  # the page asks several times
 
     def jpeg(make: Callable[[], bytes]) -> Response:
         try:
@@ -206,6 +209,9 @@ def _add_pictures(app: FastAPI, desk: Desk) -> None:
         except KeyError as error:
             raise _unknown("picture") from error
         except (ImageError, FileNotFoundError, PermissionError) as error:
+            if str(error) not in told:
+                told.add(str(error))
+                _LOG.warning("A picture can't be shown: %s", error)
             raise Refusal(
                 404,
                 "the picture's file must be there and whole, but is not",
@@ -269,6 +275,7 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RuntimeError)
     @app.exception_handler(OSError)
     def unwritten(_: Request, error: Exception) -> JSONResponse:
+        _LOG.error("The catalog could not be read or written: %s", error)
         return refusal_response(
             Refusal(
                 503,

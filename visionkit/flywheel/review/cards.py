@@ -102,7 +102,9 @@ def make_card(
         for proposal in shown
         if not any(_covers(claim, proposal) for claim in claims)
     ]
-    claims += sorted(offered, key=lambda claim: (not claim.there, -_score(claim)))
+    for claim in sorted(offered, key=lambda claim: (not claim.there, -_score(claim))):
+        if not any(_by_another_head(known, claim) for known in claims):
+            claims.append(claim)
     said_by = max(shown, key=lambda entry: entry.created, default=None)
     return Card(
         sample,
@@ -151,6 +153,14 @@ def _covers(claim: Claim, proposal: Proposal) -> bool:
     if claim.box is None or proposal.box is None:
         return True
     return overlap(claim.box, proposal.box) >= _COVERED_IOU
+
+
+def _by_another_head(known: Claim, claim: Claim) -> bool:
+    """Whether a claim is one that another head has made already: one can, found by two."""
+    first, second = known.proposal, claim.proposal
+    if first is None or second is None or first.task == second.task:
+        return False
+    return _covers(known, second)
 
 
 def _score(claim: Claim) -> float:

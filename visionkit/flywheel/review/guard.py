@@ -16,15 +16,21 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import RedirectResponse
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visionkit.flywheel.review.problems import Refusal, refusal_response
 from visionkit.flywheel.review.rate import RateLimit
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
-_HOST = re.compile(r"(\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]+))(:[0-9]{1,5})?")
+_HOST = re.compile(
+    r"(\[(?P<address>[0-9A-Fa-f:.]+)\]|(?P<name>[0-9A-Za-z._-]+))(:(?P<port>[0-9]{1,5}))?"
+)
 COOKIE = "visionkit_token"
+_AGAIN = (
+    '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0">'
+    "<title>Review</title><p>Opening the review"
+)
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 _SECURITY_HEADERS = {
     "content-security-policy": (
@@ -98,7 +104,7 @@ class Guard:
                 return
             await self._app(scope, await self._body(scope, receive), guarded)
         except Refusal as refusal:
-            await refusal_response(refusal)(scope, receive, guarded)
+            await _refused(refusal, scope)(scope, receive, guarded)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -133,9 +139,8 @@ class Guard:
         """Puts the token into a cookie and takes it out of the address bar."""
         response = RedirectResponse("/", status_code=303)
         if self._rules.token:
-            response.set_cookie(
-                COOKIE, self._rules.token, httponly=True, samesite="strict", path="/"
-            )
+            name = _cookie_name(Headers(scope=scope))
+            response.set_cookie(name, self._rules.token, httponly=True, samesite="strict", path="/")
         await response(scope, receive, send)
 
     async def _body(self, scope: Scope, receive: Receive) -> Receive:
@@ -204,8 +209,7 @@ def _check_origin(scope: Scope, headers: Headers, host: str) -> None:
         if parts is None or parts.scheme not in ("http", "https") or parts.netloc != host:
             raise foreign
     site = headers.get("sec-fetch-site", "none")
-    opens_page = scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate"
-    if site not in ("same-origin", "none") and not (opens_page and scope["method"] == "GET"):
+    if site not in ("same-origin", "none") and not _opens_page(scope, headers):
         raise foreign
     if scope["method"] not in _SAFE_METHODS:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -217,6 +221,11 @@ def _check_origin(scope: Scope, headers: Headers, host: str) -> None:
             )
 
 
+def _opens_page(scope: Scope, headers: Headers) -> bool:
+    navigates = headers.get("sec-fetch-mode") == "navigate"
+    return scope["method"] == "GET" and scope["path"] == "/" and navigates
+
+
 def _token(scope: Scope, headers: Headers) -> str:
     scheme, _, bearer = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
@@ -224,7 +233,7 @@ def _token(scope: Scope, headers: Headers) -> str:
     if _is_sign_in(scope):
         given: str = parse_qs(scope["query_string"].decode("latin-1"))["token"][0]
         return given
-    return _cookies(headers).get(COOKIE, "")
+    return _cookies(headers).get(_cookie_name(headers), "")
 
 
 def _is_sign_in(scope: Scope) -> bool:
@@ -233,6 +242,25 @@ def _is_sign_in(scope: Scope) -> bool:
         and scope["path"] == "/"
         and "token" in parse_qs(scope["query_string"].decode("latin-1"))
     )
+
+
+def _cookie_name(headers: Headers) -> str:
+    """With the port: a browser keeps one cookie of a name for all ports of a machine."""
+    port = _port(_one(headers, "host"))
+    return f"{COOKIE}_{port}" if port else COOKIE
+
+
+def _refused(refusal: Refusal, scope: Scope) -> Response:
+    """The answer of a refusal.
+
+    Where the page's link was followed from another site, the browser holds back the cookie that
+    it was just given: it goes with a request that begins here, so the page asks once more.
+    """
+    headers = Headers(scope=scope)
+    elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+    if refusal.status == 401 and _opens_page(scope, headers) and elsewhere:
+        return HTMLResponse(_AGAIN, status_code=401, headers=refusal.headers)
+    return refusal_response(refusal)
 
 
 def _cookies(headers: Headers) -> Mapping[str, str]:
@@ -258,6 +286,12 @@ def _host_name(host: str) -> str:
     """The name in a Host header, without port and brackets; "" where it is none."""
     parts = _HOST.fullmatch(host)
     return str(parts["address"] or parts["name"]).lower() if parts else ""
+
+
+def _port(host: str) -> str:
+    """The port in a Host header; "" where none is said."""
+    parts = _HOST.fullmatch(host)
+    return (parts["port"] or "") if parts else ""
 
 
 def _is_address(name: str) -> bool:

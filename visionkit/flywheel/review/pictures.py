@@ -19,6 +19,8 @@ from visionkit.types import Image
 
 SIDE = 1600
 """Longer side of a picture at most, in pixels: more than a page shows without zooming."""
+LEAST_SIDE = 400
+"""Smaller ones are enlarged to it: the page can't draw boxes of a few pixels."""
 THUMBNAIL_SIDE = 256
 CROP_SIDE = 320
 _QUALITY = 88
@@ -43,14 +45,17 @@ class PictureStore:
         self._lock = threading.Lock()
 
     def picture(self, sample_id: str) -> bytes:
-        """The whole picture as JPEG, its longer side `SIDE` at most.
+        """The whole picture as JPEG, its longer side `LEAST_SIDE` to `SIDE`.
 
         Raises:
             KeyError: there is no such picture in the catalog.
             ImageError: its file is damaged or no picture.
             FileNotFoundError: its file is gone.
         """
-        return self._made(("picture", sample_id), lambda: _fitted(self._read(sample_id), SIDE))
+        return self._made(
+            ("picture", sample_id),
+            lambda: _fitted(self._read(sample_id), SIDE, least=LEAST_SIDE),
+        )
 
     def thumbnail(self, sample_id: str) -> bytes:
         """The whole picture as JPEG, its longer side `THUMBNAIL_SIDE` at most; raises likewise."""
@@ -84,11 +89,12 @@ class PictureStore:
         return made
 
 
-def _fitted(image: Image, side: int) -> bytes:
-    """JPEG of an (H, W, 3) uint8 RGB picture, its longer side `side` pixels at most."""
+def _fitted(image: Image, side: int, *, least: int = 1) -> bytes:
+    """JPEG of an (H, W, 3) uint8 RGB picture, its longer side `least` to `side` pixels."""
     picture = PillowImage.fromarray(image)
-    scale = side / max(picture.size)
-    if scale < 1:
+    longer = max(picture.size)
+    scale = min(max(longer, least), side) / longer
+    if scale != 1:
         width, height = (max(1, round(length * scale)) for length in picture.size)
         picture = picture.resize((width, height), PillowImage.Resampling.LANCZOS, reducing_gap=2.0)
     file = io.BytesIO()
