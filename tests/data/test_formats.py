@@ -169,6 +169,29 @@ def test_what_another_tool_changed_wins_over_the_sidecar(
 
 
 @pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        (["human"], "yes"),
+        (["human:ann", "human"], "yes"),
+        (["human:ann", "human:bob"], "yes"),
+        (["model-1.2"], "no"),
+        (["human:ann", "model-1.2"], "no"),
+        (["humanoid-2"], "no"),
+    ],
+)
+def test_groundtruth_says_whether_people_drew_the_boxes(
+    tmp_path: Path, sources: list[str], expected: str
+) -> None:
+    path = save_picture(tmp_path / "source" / "a.png")
+    boxes = (ObjectBox("cola", (n, 2, 20, 10), source) for n, source in enumerate(sources))
+    digest = content_hash(read_image(path))
+    sample = Sample("a.png", path.as_posix(), 40, 30, digest, objects=tuple(boxes))
+    write(to_table([sample]), tmp_path / "set", "groundtruth")
+    row = json.loads((tmp_path / "set" / "output.manifest").read_text("utf-8"))
+    assert row["boxes-metadata"]["human-annotated"] == expected
+
+
+@pytest.mark.parametrize(
     ("format", "sample", "words"),
     [
         ("cntk", {}, "can only be read"),
