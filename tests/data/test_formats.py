@@ -169,6 +169,29 @@ def test_what_another_tool_changed_wins_over_the_sidecar(
 
 
 @pytest.mark.parametrize(
+    ("format", "file", "stated"),
+    [
+        ("csv", "labels.csv", '"[""dog""]"'),
+        ("groundtruth", "output.manifest", '"labels": [0], '),
+    ],
+)
+@pytest.mark.parametrize("objects", [(), (ObjectBox("cola", (1, 2, 11, 12), "model-1"),)])
+def test_a_label_that_was_deleted_stays_away(
+    tmp_path: Path, format: str, file: str, stated: str, objects: tuple[ObjectBox, ...]
+) -> None:
+    path = save_picture(tmp_path / "source" / "a.png")
+    digest = content_hash(read_image(path))
+    sample = Sample("mine", path.as_posix(), 40, 30, digest, labels=("dog",), objects=objects)
+    write(to_table([sample]), tmp_path / "set", format)
+    text = (tmp_path / "set" / file).read_text("utf-8")
+    assert stated in text
+    (tmp_path / "set" / file).write_text(text.replace(stated, ""), "utf-8")
+    result = read(tmp_path / "set")
+    assert result.problems == ()
+    assert said(to_samples(result.table)) == said([replace(sample, labels=())])
+
+
+@pytest.mark.parametrize(
     ("sources", "expected"),
     [
         (["human"], "yes"),
