@@ -35,6 +35,7 @@ AWKWARD_NAMES = [
     "emoji_🙂.jpg",
     "商品画像/ロゴ 図.jpg",
     "nfd_e\u0301.jpg",
+    "line\u2028separator \x85.jpg",
     "[brackets]{x}.jpg",
     "$HOME`tick`.jpg",
     "=formula.jpg",
