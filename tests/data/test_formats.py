@@ -149,6 +149,21 @@ def test_a_picture_without_boxes_is_a_normal_picture(tmp_path: Path, format: str
     assert said(to_samples(read(tmp_path / "set", format).table)) == said([sample])
 
 
+@pytest.mark.parametrize("format", WITH_BOXES)
+def test_boxes_of_one_pixel_come_back(tmp_path: Path, format: str) -> None:
+    path = save_picture(tmp_path / "source" / "a.png", width=333, height=77)
+    whole = [(x, y, x + 1, y + 1) for x in range(0, 333, 7) for y in range(0, 77, 4)]
+    rounded = [(x + 0.3, 15.3, x + 1.3, 16.3) for x in (2, 15, 31, 63, 255)]
+    boxes = np.asarray(whole + rounded, np.float32).tolist()
+    objects = tuple(ObjectBox("dot", tuple(box)) for box in boxes)
+    digest = content_hash(read_image(path))
+    sample = Sample("a.png", path.as_posix(), 333, 77, digest, objects=objects)
+    write(to_table([sample]), tmp_path / "set", format)
+    result = read(tmp_path / "set", format)
+    assert result.problems == ()
+    assert said(to_samples(result.table)) == said([sample])
+
+
 def test_what_another_tool_changed_wins_over_the_sidecar(
     tmp_path: Path, samples: list[Sample]
 ) -> None:
