@@ -41,6 +41,7 @@ AWKWARD_NAMES = [
     "=formula.jpg",
     "a/b/c/deep.jpg",
     "images/images.jpg",
+    "__MACOSX/Thumbs.db/a.jpg",
     "same.jpg",
     "same.png",
     "Same.JPG",
@@ -336,6 +337,17 @@ def test_layouts_of_other_tools(
         ((label, box),) = found
         assert label == expected[0]
         assert box == pytest.approx(expected[1], abs=1e-4)
+
+
+def test_class_folders_keep_classes_that_desktops_call_their_files(tmp_path: Path) -> None:
+    classes = ("Thumbs.db", "desktop.ini", "__macosx", ".hidden")
+    made = []
+    for number, label in enumerate(classes):
+        path = save_picture(tmp_path / "source" / f"{number}.png", seed=number)
+        digest = content_hash(read_image(path))
+        made.append(Sample(path.name, path.as_posix(), 40, 30, digest, labels=(label,)))
+    write(to_table(made), tmp_path / "set", "folders")
+    assert said(to_samples(read(tmp_path / "set", "folders").table)) == said(made)
 
 
 @pytest.mark.parametrize("classes", [("car", "train"), ("Test", "VAL"), ("train",)])
