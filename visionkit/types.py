@@ -44,7 +44,7 @@ class ObjectBox:
     Attributes:
         label: name of the class or item.
         box: x_min, y_min, x_max, y_max in pixels of the upright picture.
-        source: "human", or the name and version of the model that proposed it.
+        source: "human" or "human:<name>", or the name and version of the model that proposed it.
         created: ISO 8601 time, or "" where it is not known.
     """
 

@@ -22,7 +22,7 @@ from visionkit.data.formats import (
 from visionkit.data.formats.sidecar import NAME
 from visionkit.data.images import content_hash, read_image
 from visionkit.data.table import relative_uris, to_samples, to_table
-from visionkit.types import ObjectBox, Sample
+from visionkit.types import ObjectBox, Sample, Split
 
 WRITABLE = sorted(name for name, format in FORMATS.items() if format.write)
 WITH_BOXES = [name for name in WRITABLE if FORMATS[name].carries_boxes]
@@ -35,11 +35,13 @@ AWKWARD_NAMES = [
     "emoji_🙂.jpg",
     "商品画像/ロゴ 図.jpg",
     "nfd_e\u0301.jpg",
+    "line\u2028separator \x85.jpg",
     "[brackets]{x}.jpg",
     "$HOME`tick`.jpg",
     "=formula.jpg",
     "a/b/c/deep.jpg",
     "images/images.jpg",
+    "__MACOSX/Thumbs.db/a.jpg",
     "same.jpg",
     "same.png",
     "Same.JPG",
@@ -148,6 +150,21 @@ def test_a_picture_without_boxes_is_a_normal_picture(tmp_path: Path, format: str
     assert said(to_samples(read(tmp_path / "set", format).table)) == said([sample])
 
 
+@pytest.mark.parametrize("format", WITH_BOXES)
+def test_boxes_of_one_pixel_come_back(tmp_path: Path, format: str) -> None:
+    path = save_picture(tmp_path / "source" / "a.png", width=333, height=77)
+    whole = [(x, y, x + 1, y + 1) for x in range(0, 333, 7) for y in range(0, 77, 4)]
+    rounded = [(x + 0.3, 15.3, x + 1.3, 16.3) for x in (2, 15, 31, 63, 255)]
+    boxes = np.asarray(whole + rounded, np.float32).tolist()
+    objects = tuple(ObjectBox("dot", tuple(box)) for box in boxes)
+    digest = content_hash(read_image(path))
+    sample = Sample("a.png", path.as_posix(), 333, 77, digest, objects=objects)
+    write(to_table([sample]), tmp_path / "set", format)
+    result = read(tmp_path / "set", format)
+    assert result.problems == ()
+    assert said(to_samples(result.table)) == said([sample])
+
+
 def test_what_another_tool_changed_wins_over_the_sidecar(
     tmp_path: Path, samples: list[Sample]
 ) -> None:
@@ -166,6 +183,52 @@ def test_what_another_tool_changed_wins_over_the_sidecar(
     result = read(tmp_path / "set")
     assert [problem.level for problem in result.problems] == ["warning"]
     assert "update visionkit" in result.problems[0].reason
+
+
+@pytest.mark.parametrize(
+    ("format", "file", "stated"),
+    [
+        ("csv", "labels.csv", '"[""dog""]"'),
+        ("groundtruth", "output.manifest", '"labels": [0], '),
+    ],
+)
+@pytest.mark.parametrize("objects", [(), (ObjectBox("cola", (1, 2, 11, 12), "model-1"),)])
+def test_a_label_that_was_deleted_stays_away(
+    tmp_path: Path, format: str, file: str, stated: str, objects: tuple[ObjectBox, ...]
+) -> None:
+    path = save_picture(tmp_path / "source" / "a.png")
+    digest = content_hash(read_image(path))
+    sample = Sample("mine", path.as_posix(), 40, 30, digest, labels=("dog",), objects=objects)
+    write(to_table([sample]), tmp_path / "set", format)
+    text = (tmp_path / "set" / file).read_text("utf-8")
+    assert stated in text
+    (tmp_path / "set" / file).write_text(text.replace(stated, ""), "utf-8")
+    result = read(tmp_path / "set")
+    assert result.problems == ()
+    assert said(to_samples(result.table)) == said([replace(sample, labels=())])
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        (["human"], "yes"),
+        (["human:ann", "human"], "yes"),
+        (["human:ann", "human:bob"], "yes"),
+        (["model-1.2"], "no"),
+        (["human:ann", "model-1.2"], "no"),
+        (["humanoid-2"], "no"),
+    ],
+)
+def test_groundtruth_says_whether_people_drew_the_boxes(
+    tmp_path: Path, sources: list[str], expected: str
+) -> None:
+    path = save_picture(tmp_path / "source" / "a.png")
+    boxes = (ObjectBox("cola", (n, 2, 20, 10), source) for n, source in enumerate(sources))
+    digest = content_hash(read_image(path))
+    sample = Sample("a.png", path.as_posix(), 40, 30, digest, objects=tuple(boxes))
+    write(to_table([sample]), tmp_path / "set", "groundtruth")
+    row = json.loads((tmp_path / "set" / "output.manifest").read_text("utf-8"))
+    assert row["boxes-metadata"]["human-annotated"] == expected
 
 
 @pytest.mark.parametrize(
@@ -274,6 +337,82 @@ def test_layouts_of_other_tools(
         ((label, box),) = found
         assert label == expected[0]
         assert box == pytest.approx(expected[1], abs=1e-4)
+
+
+def test_class_folders_keep_classes_that_desktops_call_their_files(tmp_path: Path) -> None:
+    classes = ("Thumbs.db", "desktop.ini", "__macosx", ".hidden")
+    made = []
+    for number, label in enumerate(classes):
+        path = save_picture(tmp_path / "source" / f"{number}.png", seed=number)
+        digest = content_hash(read_image(path))
+        made.append(Sample(path.name, path.as_posix(), 40, 30, digest, labels=(label,)))
+    write(to_table(made), tmp_path / "set", "folders")
+    assert said(to_samples(read(tmp_path / "set", "folders").table)) == said(made)
+
+
+@pytest.mark.parametrize("classes", [("car", "train"), ("Test", "VAL"), ("train",)])
+@pytest.mark.parametrize("splits", [("", ""), ("val", "train")])
+@pytest.mark.parametrize("folder", ["", "shelf/"])
+def test_class_folders_keep_classes_that_are_called_as_splits_are(
+    tmp_path: Path, classes: tuple[str, ...], splits: tuple[Split, Split], folder: str
+) -> None:
+    made = []
+    for number, (label, split) in enumerate(zip(classes, splits, strict=False)):
+        path = save_picture(tmp_path / "source" / f"{number}.png", seed=number)
+        digest = content_hash(read_image(path))
+        made.append(
+            Sample(f"{folder}{digest}.png", path.as_posix(), 40, 30, digest, split, (label,))
+        )
+    write(to_table(made), tmp_path / "set", "folders")
+    result = read(tmp_path / "set", "folders")
+    assert result.problems == ()
+    assert said(to_samples(result.table)) == said(made)
+    (tmp_path / "set" / NAME).unlink()
+    plain = to_samples(read(tmp_path / "set", "folders").table)
+    assert {sample.content_hash: sample.labels for sample in plain} == {
+        sample.content_hash: sample.labels for sample in made
+    }
+
+
+@pytest.mark.parametrize(
+    ("files", "expected", "words"),
+    [
+        pytest.param(
+            ["car/a.png", "bus/deep/b.png", "train/c.png"],
+            {
+                "car/a.png": ("", "car"),
+                "bus/deep/b.png": ("", "bus"),
+                "train/c.png": ("", "train"),
+            },
+            "train is taken for a class",
+            id="a class beside others",
+        ),
+        pytest.param(
+            ["train/car/a.png", "train/bus/b.png", "test/c.png", "more/d.png"],
+            {
+                "train/car/a.png": ("train", "car"),
+                "train/bus/b.png": ("train", "bus"),
+                "more/d.png": ("", "more"),
+            },
+            "left out: c.png",
+            id="a split of which the pictures have no class",
+        ),
+        pytest.param(
+            ["train/car/a.png", "train/bus/b.png", "test/c.png"],
+            {"train/car/a.png": ("train", "car"), "train/bus/b.png": ("train", "bus")},
+            "left out: c.png",
+            id="splits alone",
+        ),
+    ],
+)
+def test_a_folder_that_is_called_as_a_split_is(
+    tmp_path: Path, files: list[str], expected: dict[str, tuple[str, str]], words: str
+) -> None:
+    result = read(write_files(tmp_path, dict.fromkeys(files, "")), "folders")
+    found = {sample.id: (sample.split, *sample.labels) for sample in to_samples(result.table)}
+    assert found == expected
+    assert [problem.level for problem in result.problems] == ["warning"]
+    assert words in result.problems[0].reason
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,10 @@ from tests.worlds import (
 from visionkit.data.images import content_hash, read_image
 from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.flywheel.exclusive import one_class
+from visionkit.inference.outputs import write_jpeg
 from visionkit.inference.predictor import Predictor
+from visionkit.inference.video.crops import still_name
+from visionkit.inference.video.stills import read_stills
 from visionkit.jobs.catalogued import model_name, proposals_of
 from visionkit.jobs.predict import predict
 from visionkit.jobs.predict_video import predict_video
@@ -201,6 +204,54 @@ def test_frames_of_videos_are_kept_as_pictures(
     assert f"{len(samples)} frames new in the catalog" in capsys.readouterr().out
     predict_video(config_of(bundle, tmp_path / "clips", **changes), tmp_path / "again")
     assert len(open_catalog(tmp_path / "catalog").samples()) == len(samples)
+
+
+def test_frames_of_other_videos_of_the_same_name_are_other_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, place = tmp_path / "bundle", tmp_path / "catalog"
+    boxes = localization_part(threshold=0.05, size=(48, 64))
+    Predictor(whole_backbone(), None, None, boxes).save(bundle)
+
+    def watch(folder: str, run: str) -> list[Sample]:
+        monkeypatch.chdir(tmp_path / folder)
+        predict_video(config_of(bundle, "clips", catalog=str(place), unsure=2), tmp_path / run)
+        return open_catalog(place).samples()
+
+    write_clip(tmp_path / "monday" / "clips" / "a.mp4", 8)
+    write_clip(tmp_path / "tuesday" / "clips" / "a.mp4", 8, size=(64, 96))
+    first = watch("monday", "1")
+    second = watch("tuesday", "2")
+    write_clip(tmp_path / "monday" / "clips" / "a.mp4", 8, size=(80, 64))
+    third = watch("monday", "3")
+    assert len(first) < len(second) < len(third)
+    assert {(sample.height, sample.width) for sample in third} == {(96, 128), (64, 96), (80, 64)}
+    for sample in third:
+        assert content_hash(read_image(sample.uri)) == sample.content_hash
+        size = (sample.width, sample.height)
+        for entry in open_catalog(place).proposals([sample.id]):
+            assert entry.box is not None
+            assert (np.asarray(entry.box) <= [*size, *size]).all()
+    files = sorted((place / "frames").iterdir())
+    assert len(files) == len(third)
+    assert watch("tuesday", "4") == third
+    assert sorted((place / "frames").iterdir()) == files
+
+
+def test_frames_of_a_catalog_that_named_them_by_video_and_time_are_known(tmp_path: Path) -> None:
+    bundle, place = tmp_path / "bundle", tmp_path / "catalog"
+    boxes = localization_part(threshold=0.05, size=(48, 64))
+    Predictor(whole_backbone(), None, None, boxes).save(bundle)
+    clip = write_clip(tmp_path / "clips" / "a.mp4", 1)
+    picture = place / "frames" / still_name(clip.as_posix(), 0.0)
+    [(_, image)] = read_stills(clip.as_posix(), [0.0])
+    write_jpeg(picture, image)
+    height, width = image.shape[:2]
+    digest = content_hash(read_image(picture))
+    known = Sample(digest, picture.as_posix(), width, height, digest)
+    open_catalog(place, create=True).add_samples([known])
+    predict_video(config_of(bundle, clip, catalog=str(place)), tmp_path / "run")
+    assert open_catalog(place).samples() == [known]
 
 
 def test_of_classes_that_shut_each_other_out_one_is_there() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from visionkit.config import PredictVideoConfig
-from visionkit.data.images import read_image
+from visionkit.data.images import content_hash, read_image
 from visionkit.flywheel.catalog import open_catalog
 from visionkit.inference.outputs import write_jpeg
 from visionkit.inference.predictor import Predictor
@@ -19,9 +20,13 @@ from visionkit.inference.video.stills import read_stills
 from visionkit.inference.video.unsure import UnsureChooser
 from visionkit.inference.video.votes import Ballot, TrackKey
 from visionkit.jobs.catalogued import CatalogWriter, thresholds_of
+from visionkit.types import Image
 
 _USUAL = 100
 """So many doubtful frames, and as many others, go into a catalog unless the config says."""
+
+_DIGITS = 12
+"""So much of the hash of a frame's pixels stands in its file name."""
 
 Rows = list[Mapping[str, Any]]
 
@@ -55,7 +60,7 @@ def catalogue_frames(
     entries = CatalogWriter(catalog, predictor, config.bundle)
     for video, chosen in _chosen(frames(), count, ballots, predictor, config).items():
         for time, image in read_stills(video, sorted(chosen)):
-            path = Path(catalog.uri) / "frames" / still_name(video, time)
+            path = Path(catalog.uri) / "frames" / _frame_name(video, time, image)
             if not path.is_file():
                 write_jpeg(path, image)
             entries.add(path.as_posix(), read_image(path), chosen[time], seconds=time)
@@ -63,6 +68,15 @@ def catalogue_frames(
                 entries.flush()
     entries.flush()
     return entries.added
+
+
+def _frame_name(video: str, time: float, image: Image) -> str:
+    """The file name of a frame, (H, W, 3) uint8 RGB: one name is one picture.
+
+    A path as typed means other videos in other working folders, and a video may be replaced
+    under its name: the pixels tell these apart.
+    """
+    return still_name(os.path.abspath(video), time, content_hash(image)[:_DIGITS])
 
 
 def _chosen(

@@ -59,6 +59,7 @@ class Format:
             None where the format is read only.
         suffixes: of a file that is one set by itself.
         carries_boxes: whether it holds boxes.
+        carries_labels: whether it holds labels of whole pictures that the path doesn't say.
         path_decides: whether the path of a picture says split and label.
     """
 
@@ -68,6 +69,7 @@ class Format:
     write: Callable[[Sequence[Sample], Path], dict[str, str]] | None
     suffixes: tuple[str, ...] = ()
     carries_boxes: bool = True
+    carries_labels: bool = False
     path_decides: bool = False
 
 
@@ -89,6 +91,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             groundtruth.collect,
             groundtruth.write,
             suffixes=(".manifest", ".jsonl"),
+            carries_labels=True,
         ),
         "yolo": Format(
             "data.yaml, or pictures with .txt files of boxes",
@@ -104,6 +107,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             csv_rows.collect,
             csv_rows.write,
             suffixes=(".csv", ".tsv"),
+            carries_labels=True,
         ),
         "folders": Format(
             "a folder per class with pictures in it",
@@ -186,6 +190,7 @@ def read(
     table = border.finish(
         source,
         carries_boxes=chosen.carries_boxes,
+        carries_labels=chosen.carries_labels,
         path_decides=chosen.path_decides,
         max_pixels=max_pixels,
     )

@@ -148,6 +148,7 @@ class Border:
         source: Path,
         *,
         carries_boxes: bool = True,
+        carries_labels: bool = False,
         path_decides: bool = False,
         max_pixels: int = MAX_PIXELS,
     ) -> pa.Table:
@@ -156,6 +157,7 @@ class Border:
         Args:
             source: what was read, for the error.
             carries_boxes: whether the format holds boxes; see `sidecar.complete`.
+            carries_labels: whether it holds labels of whole pictures; likewise.
             path_decides: whether split and labels follow from the path of a picture.
             max_pixels: larger pictures are left out.
 
@@ -174,6 +176,7 @@ class Border:
                     sample,
                     known[sample.id],
                     carries_boxes=carries_boxes,
+                    carries_labels=carries_labels,
                     path_decides=path_decides,
                 )
             # A picture that was added since may be called as another was.

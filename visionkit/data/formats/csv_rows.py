@@ -91,7 +91,8 @@ def _has_paths(file: Path) -> bool:
 
 def _read_rows(file: Path) -> tuple[list[tuple[int, list[str]]], list[str]]:
     """Rows below the header with their lines, and the known names of the columns."""
-    lines = read_text(file).splitlines(keepends=True)
+    # Not splitlines, which ends a line at signs of Unicode, too, that a file name may hold.
+    lines = list(io.StringIO(read_text(file), newline=""))
     delimiter = max(",;\t", key=lines[0].count)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:

@@ -10,6 +10,9 @@ from visionkit.types import Split
 
 Box = tuple[float, float, float, float]
 
+_LEAST = 0.99
+"""Pixels that a box must be wide and high: one, which rounding may have made a little less."""
+
 
 @dataclass(frozen=True)
 class EntryBox:
@@ -70,7 +73,7 @@ def box_problem(box: Box, size: tuple[int, int]) -> str:
     if x_max <= 0 or y_max <= 0 or x_min >= width or y_min >= height:
         return f"the box must lie in the {width} x {height} picture, got {words(box)}"
     x_min, y_min, x_max, y_max = clip(box, size)
-    if x_max - x_min < 1 or y_max - y_min < 1:
+    if x_max - x_min < _LEAST or y_max - y_min < _LEAST:
         hint = " (are these fractions instead of pixels?)" if max(box) <= 1 else ""
         return f"the box must be at least 1 pixel wide and high, got {words(box)}{hint}"
     return ""

@@ -5,7 +5,7 @@ Pictures deeper below a class folder belong to it too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from visionkit.data.formats.border import Border
@@ -13,7 +13,7 @@ from visionkit.data.formats.entry import Entry
 from visionkit.data.formats.paths import split_in_path
 from visionkit.data.formats.place import place, safe_name
 from visionkit.data.picture_files import find_images
-from visionkit.types import Sample
+from visionkit.types import Sample, Split
 
 
 def find(folder: Path) -> list[Path]:
@@ -26,24 +26,34 @@ def find(folder: Path) -> list[Path]:
 
 def collect(source: Path, border: Border) -> None:
     """Adds the pictures of all class folders."""
-    loose = []
     try:
         pictures = find_images(source)
     except FileNotFoundError:
         return  # nothing is of this format
-    for path in pictures:
-        relative = border.inside(path)
-        split = split_in_path(PurePosixPath(*relative.parts[:2])) if len(relative.parts) > 1 else ""
-        classes = relative.parts[1 if split else 0 : -1]
+    folders = {path: border.inside(path).parts[:-1] for path in pictures}
+    named = _named_as_splits(folders.values())
+    loose = []
+    for path, parts in folders.items():
+        split = _split(parts[0]) if parts and not named else ""
+        classes = parts[1:] if split else parts
         if classes:
             border.add(Entry(path, path, labels=[classes[0]], split=split))
         else:
             loose.append(path)
     border.report_many(source, loose, "pictures in no class folder are left out")
+    for name in named:
+        reason = (
+            f"{name} is taken for a class, since pictures lie right in it and other classes "
+            "beside it; put a folder a class into it if it is a split"
+        )
+        border.report(source, None, reason, "warning")
 
 
 def write(samples: Sequence[Sample], folder: Path) -> dict[str, str]:
     """Names a folder a class, below a folder a split if there are splits.
+
+    A class that is called as a split is (`train`) would be read as one: then all folders lie
+    below one of a split.
 
     Raises:
         ValueError: a picture has no label, or is in no split where others are.
@@ -61,4 +71,26 @@ def write(samples: Sequence[Sample], folder: Path) -> dict[str, str]:
                 f"class folders need a split for every picture or none, but {sample.id} has none; "
                 "use assign_splits"
             )
-    return place(samples, lambda sample: f"{sample.split}/{safe_name(sample.labels[0])}".strip("/"))
+    ambiguous = any(_split(safe_name(sample.labels[0])) for sample in samples)
+    above = "train" if ambiguous and not splits else ""
+    return place(
+        samples,
+        lambda sample: f"{sample.split or above}/{safe_name(sample.labels[0])}".strip("/"),
+    )
+
+
+def _named_as_splits(folders: Iterable[tuple[str, ...]]) -> list[str]:
+    """Classes that are called as a split is: in a set with other classes and without splits.
+
+    Args:
+        folders: of each picture, the outermost first.
+    """
+    inner = {parts[:2] for parts in folders if parts}
+    named = {parts[0] for parts in inner if _split(parts[0])}
+    has_splits = any(len(parts) > 1 and parts[0] in named for parts in inner)
+    has_others = any(parts[0] not in named for parts in inner)
+    return sorted(named) if has_others and not has_splits else []
+
+
+def _split(folder: str) -> Split:
+    return split_in_path(PurePosixPath(folder, "picture"))

@@ -95,7 +95,8 @@ def boxes_row(
         "image_size": [{"width": sample.width, "height": sample.height, "depth": 3}],
         "annotations": annotations,
     }
-    human = all(entry.source == "human" for entry in sample.objects)
+    # People are "human", or "human:<name>" where the catalog knows who it was.
+    human = all(entry.source.split(":")[0] == "human" for entry in sample.objects)
     row["boxes-metadata"] = {
         "objects": [{} for _ in annotations],
         "class-map": {str(classes.index(entry.label)): entry.label for entry in sample.objects},

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from visionkit.data.picture_files import IMAGE_SUFFIXES
+from visionkit.data.picture_files import IMAGE_SUFFIXES, is_junk
 from visionkit.types import ObjectBox, Sample
 
 # Folders that are a format's layout and say nothing of the picture.
@@ -48,14 +48,15 @@ def place(
 
 
 def safe_name(name: str) -> str:
-    """`name` as the name of one file or folder on any file system.
+    """`name` as the name of one file or folder on any file system, which no reader passes over.
 
-    >>> safe_name("a/b"), safe_name(".."), safe_name("cola 0.5 l")
-    ('a_b', '_.', 'cola 0.5 l')
+    >>> safe_name("a/b"), safe_name(".."), safe_name("cola 0.5 l"), safe_name("Thumbs.db")
+    ('a_b', '_.', 'cola 0.5 l', '_Thumbs.db')
     """
     unsafe = '/\\:*?"<>|'
     name = "".join("_" if sign in unsafe or ord(sign) < 32 else sign for sign in name)
     name = "_" + name[1:] if name.startswith(".") else name
+    name = f"_{name}" if is_junk(name) else name
     if len(name.encode()) > _LONGEST:
         suffix = PurePosixPath(name).suffix[:10]
         digest = hashlib.blake2b(name.encode(), digest_size=6).hexdigest()

@@ -69,18 +69,26 @@ def read_sidecar(folder: Path) -> dict[str, Sample]:
         raise ValueError(f"it can't be used ({type(error).__name__}: {error})") from error
 
 
-def complete(sample: Sample, known: Sample, *, carries_boxes: bool, path_decides: bool) -> Sample:
+def complete(
+    sample: Sample,
+    known: Sample,
+    *,
+    carries_boxes: bool,
+    carries_labels: bool,
+    path_decides: bool,
+) -> Sample:
     """`sample`, as a format gave it, with what only the sidecar knows.
 
     Args:
         sample: with labels, split and boxes from the format; "" and () where it gave none.
         known: the same picture in the sidecar.
-        carries_boxes: whether the format holds boxes.
+        carries_boxes: whether the format holds boxes; those that it lacks were taken out.
+        carries_labels: whether it holds labels of whole pictures; likewise.
         path_decides: whether split and labels follow from the path, by which `known` was found,
             so that they can't have changed since.
     """
     split = known.split if path_decides else sample.split or known.split
-    labels = known.labels if path_decides else sample.labels or known.labels
+    labels = sample.labels if carries_labels else known.labels
     objects = _with_provenance(sample.objects, known.objects) if carries_boxes else known.objects
     return replace(sample, id=known.id, split=split, labels=labels, objects=objects)
 
