@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import yaml
 
 from tests.cli.conftest import Job, record
 from visionkit.cli import main
+from visionkit.cli.commands import COMMANDS
 from visionkit.cli.describe import conf_folder
 from visionkit.config import GalleryConfig, TrainConfig
 
@@ -241,6 +243,17 @@ def test_a_stopped_run_says_how_to_go_on_and_does(
     assert record(folder)["status"] == "finished"
 
 
+def test_a_stopped_retraining_is_told_as_stopped(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(config: Any, place: Path) -> None:
+        raise SystemExit(1)  # what Lightning makes of Ctrl-C
+
+    monkeypatch.setitem(COMMANDS, "retrain", replace(COMMANDS["retrain"], job=stop))
+    assert main(["retrain", f"catalog={tmp_path}", "task=localization"]) == 130
+    assert "visionkit retrain: stopped; what was trained is lost" in capsys.readouterr().err
+
+
 def test_a_run_that_was_killed_can_be_resumed(job: Job, tmp_path: Path) -> None:
     assert main(["train", "task=exemplar", "output=out"]) == 0
     killed = record(Path("out")) | {"status": "running"}  # as kill -9 leaves it
@@ -348,6 +361,17 @@ def test_a_run_stopped_from_outside_leaves_a_record_to_resume_from(
     process.send_signal(number)
     assert process.wait(60) == exit_status
     assert record(tmp_path / "out")["status"] == run_status
+
+
+def test_the_script_that_learns_the_starter_weights_explains_itself() -> None:
+    script = [sys.executable, str(ROOT / "scripts" / "pretrain.py")]
+    told = subprocess.run([*script, "--help"], capture_output=True, text=True, check=False)
+    assert told.returncode == 0
+    assert "labelled=???" in told.stdout
+    assert "Usage: python scripts/pretrain.py" in told.stdout
+    wrong = subprocess.run([*script, "labeled=x"], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 2
+    assert "did you mean labelled?" in wrong.stderr
 
 
 def test_the_package_can_be_run_as_a_module(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ def test_items_are_found_and_broken_pictures_skipped(
     assert summary.metrics["pictures"] == 4
     assert summary.metrics["finds"] == finds
     assert summary.metrics["skipped"] == 1
+    assert summary.unread == 1  # the exit status tells
     said = capsys.readouterr().out
     assert "broken.jpg" in said
     assert "item 1" in said

@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(command: Command, words: Sequence[str]) -> int:
     request = read_request(command, words)
     if request.help:
-        return _show(command_help(command, request.words, request.config_folder))
+        return show(command_help(command, request.words, request.config_folder))
     if _is_worker():
         return _run_as_worker(command, request.config_folder)
     if request.multirun:
@@ -99,10 +99,16 @@ def _run(command: Command, words: Sequence[str]) -> int:
         command.name, command.config_type, overrides, config_folder=request.config_folder
     )
     if request.print_config:
-        return _show(config_text(composed.values, composed.origins))
+        return show(config_text(composed.values, composed.origins))
     config = composed.config
     if command.run_name is None:
-        command.job(config, Path(getattr(config, command.works_on)))
+        try:
+            command.job(config, Path(getattr(config, command.works_on)))
+        except SystemExit as stop:  # Lightning turns Ctrl-C into it
+            raise KeyboardInterrupt(
+                "; what was trained is lost, the catalog is as it was: say it again, with "
+                "overwrite=true where output= was given"
+            ) from stop
         return 0
     resumed = resumed or _gone_on_with(command, config, overrides)
     if resumed is not None and command.goes_on and _is_finished(resumed):
@@ -116,7 +122,7 @@ def _run(command: Command, words: Sequence[str]) -> int:
     return record.exit_status or (UNREAD if record.unread else 0)
 
 
-def _show(text: str) -> int:
+def show(text: str) -> int:
     """Prints a long text, which may be cut off by a reader such as `head`."""
     try:
         print(text, flush=True)

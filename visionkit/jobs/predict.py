@@ -93,6 +93,7 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
             "skipped": len(problems),
             "seconds_per_picture": seconds,
         },
+        unread=len({problem.file for problem in problems if problem.level == "error"}),
     )
 
 

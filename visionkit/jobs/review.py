@@ -81,7 +81,7 @@ def review(config: ReviewConfig, catalog: Path) -> Summary:
         with contextlib.suppress(KeyboardInterrupt):
             server.run(sockets=[listening])
     answers = opened.corrections()[before:]
-    _say_done(answers, config)
+    _say_done(answers, opened, config)
     return Summary(catalog, {"answers": len(answers)})
 
 
@@ -157,8 +157,8 @@ def _say_address(config: ReviewConfig, listening: socket.socket, rules: Rules, d
     say("Ctrl-C stops it; every answer is on the disk as soon as the page says so.")
 
 
-def _say_done(answers: list[Correction], config: ReviewConfig) -> None:
+def _say_done(answers: list[Correction], catalog: Catalog, config: ReviewConfig) -> None:
     pictures = len({answer.sample_id for answer in answers})
     say(f"{counted(len(answers), 'answer')} about {counted(pictures, 'picture')}.")
-    if answers:
+    if catalog.unmerged():
         say_next(["merge", f"catalog={config.catalog}"])
