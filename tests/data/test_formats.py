@@ -626,3 +626,17 @@ def test_real_sets(
     assert len(samples) == pictures
     assert {label: found.count(label) for label in boxes} == boxes
     assert len(result.problems) == problems
+
+
+def test_what_can_t_be_told_names_the_options_that_say_it(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no data set", "utf-8")
+    with pytest.raises(ValueError, match=r"data\.format= of train, source_format= of versions"):
+        read(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"source_format= of versions import"):
+        read(tmp_path, "coco")
+
+
+def test_a_picture_without_a_class_is_named_by_its_path(tmp_path: Path) -> None:
+    sample = Sample("0123abcd", "/photos/dog.jpg", 9, 9, "0123abcd")
+    with pytest.raises(ValueError, match=r"but /photos/dog\.jpg has none"):
+        write(to_table([sample]), tmp_path / "out", "folders")

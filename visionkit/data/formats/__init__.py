@@ -185,7 +185,7 @@ def read(
     if source.is_dir() and not found:
         raise FileNotFoundError(
             f"{path} must hold {chosen.expects}, but holds {_content(source)}; check the path, "
-            "or say another format with format="
+            "or say another format (data.format= of train, source_format= of versions import)"
         )
     table = border.finish(
         source,
@@ -212,8 +212,8 @@ def detect(path: str | Path) -> str:
             return name
     held = f", which holds {_content(source)}," if source.is_dir() else ""
     raise ValueError(
-        f"the format of {path}{held} can't be told; check the path, or say which it is with "
-        f"format=, one of {', '.join(FORMATS)}"
+        f"the format of {path}{held} can't be told; check the path, or say which it is "
+        f"(data.format= of train, source_format= of versions import): {', '.join(FORMATS)}"
     )
 
 

@@ -63,12 +63,12 @@ def write(samples: Sequence[Sample], folder: Path) -> dict[str, str]:
     for sample in samples:
         if not sample.labels:
             raise ValueError(
-                f"class folders need a label for every picture, but {sample.id} has none; "
+                f"class folders need a label for every picture, but {sample.uri} has none; "
                 "write boxes in another format (coco)"
             )
         if splits and not sample.split:
             raise ValueError(
-                f"class folders need a split for every picture or none, but {sample.id} has none; "
+                f"class folders need a split for every picture or none, but {sample.uri} has none; "
                 "use assign_splits"
             )
     ambiguous = any(_split(safe_name(sample.labels[0])) for sample in samples)
