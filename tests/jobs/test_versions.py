@@ -199,6 +199,33 @@ def test_a_version_goes_to_other_tools_and_their_answers_come_back(
     assert len(catalog.corrections()) == 4
 
 
+@pytest.mark.parametrize("tool", ["label_studio", "cvat"])
+def test_what_was_answered_since_a_version_is_not_undone_by_its_way_through_other_tools(
+    scenes: Scenes, tmp_path: Path, tool: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = imported(scenes, tmp_path)
+    place = f"catalog={catalog.uri}"
+    run("merge", place)
+    relabel(catalog, "0.png", "shelf")
+    target = tmp_path / "out"
+    words = ("versions", "export", place, f"export_format={tool}", "version=v1")
+    assert run(*words, f"output={target}") == 0
+    path = target / "annotations.xml"
+    if tool == "label_studio":
+        path = target / "tasks.json"
+        tasks = json.loads(path.read_text("utf-8"))
+        for task in tasks:
+            task["annotations"] = [{"result": task["predictions"][0]["result"]}]
+        path.write_text(json.dumps(tasks), "utf-8")
+    capsys.readouterr()
+    assert run("versions", "import", place, f"source={path}", f"source_format={tool}") == 0
+    assert "3 answers taken" in capsys.readouterr().out
+    assert catalog.truth("0.png").labels == ("shelf",)
+    assert "0.png: the picture must still be" in (
+        (tmp_path / "catalog_problems.csv").read_text("utf-8")
+    )
+
+
 def test_an_answer_with_two_classes_is_left_out_where_pictures_have_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

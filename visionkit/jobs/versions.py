@@ -111,8 +111,9 @@ def _export(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
             raise FileExistsError(f"{target} is already there; choose another, or overwrite=true")
         save_table(to_table(samples), target)
     elif form in TOOLS:
-        truths = catalog.truths()
-        questions = [Question(sample, truths[sample.id].revision) for sample in samples]
+        # As of the version: what was answered since is a conflict when it comes back.
+        revisions = catalog.revisions(version.name)
+        questions = [Question(sample, revisions[sample.id]) for sample in samples]
         write_questions(questions, target, form, overwrite=config.overwrite)
     else:
         write(to_table(samples), target, form, overwrite=config.overwrite)
