@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from visionkit.files import atomic_folder
 from visionkit.flywheel import exclusive
-from visionkit.flywheel.answers import Asked, by_picture
+from visionkit.flywheel.answers import Asked, by_picture, newest
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import cvat, label_studio
 from visionkit.flywheel.exchange.naming import picture_name
@@ -43,7 +43,7 @@ def questions_about(
         Question(
             sample,
             truths[sample.id].revision,
-            proposals.get(sample.id, ()),
+            tuple(newest(proposals.get(sample.id, ()))),
             "; ".join(reason.words for reason in entry.reasons),
             one_class,
         )

@@ -10,10 +10,18 @@ from types import MappingProxyType
 
 from visionkit.data.problems import Problem
 from visionkit.flywheel import exclusive
-from visionkit.flywheel.answers import Action, Conflict, Correction, Proposal, by_picture
+from visionkit.flywheel.answers import (
+    Action,
+    Conflict,
+    Correction,
+    Proposal,
+    by_picture,
+    newest,
+)
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import cvat, label_studio
 from visionkit.flywheel.exchange.answered import Answered, Answers
+from visionkit.flywheel.exchange.question import likely
 from visionkit.types import ObjectBox, Sample
 
 READERS: Mapping[str, Callable[[Path, Mapping[str, Sample]], Answers]] = MappingProxyType(
@@ -78,7 +86,14 @@ def take_answers(
     corrections = known = empty = 0
     for answer in found.answered:
         proposals = proposed.get(answer.sample_id, ())
-        entry = _correction(answer, samples[answer.sample_id], proposals, tool, reviewer)
+        entry = _correction(
+            answer,
+            samples[answer.sample_id],
+            proposals,
+            tool=tool,
+            reviewer=reviewer,
+            one_class=one_class,
+        )
         try:
             if one_class and entry.id not in before:
                 exclusive.check_one_class(entry)
@@ -94,14 +109,22 @@ def take_answers(
 
 
 def _correction(
-    answer: Answered, sample: Sample, proposals: Sequence[Proposal], tool: str, reviewer: str
+    answer: Answered,
+    sample: Sample,
+    proposals: Sequence[Proposal],
+    *,
+    tool: str,
+    reviewer: str,
+    one_class: bool,
 ) -> Correction:
-    who = f"{answer.reviewer or reviewer}"
+    who = answer.reviewer or reviewer
+    shown = newest(proposals)
     there = [
         *sample.objects,
         *(
             ObjectBox(entry.label, entry.box, entry.model, entry.created)
-            for entry in proposals
+            # Older ones, too: they were the newest when the picture was asked about.
+            for entry in (*shown, *proposals)
             if entry.box is not None
         ),
     ]
@@ -112,24 +135,21 @@ def _correction(
         answer.sample_id,
         answer.revision,
         who,
-        _action(answer, objects, proposals),
+        _action(answer, objects, likely(shown, one_class=one_class)),
         answer.labels,
         objects,
-        seen=tuple(entry.id for entry in proposals),
-        model=next((entry.model for entry in proposals), ""),
+        seen=tuple(entry.id for entry in shown),
+        model=next((entry.model for entry in shown), ""),
     )
 
 
-def _action(
-    answer: Answered, objects: Sequence[ObjectBox], proposals: Sequence[Proposal]
-) -> Action:
+def _action(answer: Answered, objects: Sequence[ObjectBox], proposed: Sequence[Proposal]) -> Action:
     if answer.unsure:
         return "unsure"
     if not objects and not answer.labels:
         return "reject"
-    likely = [entry for entry in proposals if entry.score >= entry.threshold]
-    boxes = sorted((entry.label, entry.box) for entry in likely if entry.box is not None)
-    labels = {entry.label for entry in likely if entry.box is None}
+    boxes = sorted((entry.label, entry.box) for entry in proposed if entry.box is not None)
+    labels = {entry.label for entry in proposed if entry.box is None}
     as_proposed = sorted((e.label, e.box) for e in objects) == boxes and {*answer.labels} == labels
     return "accept" if as_proposed else "edit"
 
