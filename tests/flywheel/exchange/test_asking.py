@@ -96,3 +96,18 @@ def test_of_classes_that_shut_each_other_out_the_likeliest_is_set(
         taken = take_answers(catalog, path, tool, reviewer="ann", one_class=one_class)
         assert not taken.problems
         assert [entry.action for entry in catalog.corrections()] == ["accept"]
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("label", [(), ("bee",)], ids=["nothing", "a class"])
+def test_what_people_vouched_for_is_not_proposed_anew(
+    pictures: Pictures, tmp_path: Path, tool: str, label: tuple[str, ...]
+) -> None:
+    catalog = pictures(p=label, reviewed=True)
+    catalog.add_proposals([find("new", FIND), named("new", "ant", 0.9)])
+    folder = ask(catalog, tmp_path / "out", tool)
+    assert drawn(folder, tool) == ([], list(label))
+    if tool == "cvat":
+        take_answers(catalog, folder / "annotations.xml", tool, reviewer="ann")
+        truth = catalog.truth("p")
+        assert (truth.labels, truth.objects, truth.reviewed) == (label, (), True)

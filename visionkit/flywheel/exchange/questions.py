@@ -43,7 +43,8 @@ def questions_about(
         Question(
             sample,
             truths[sample.id].revision,
-            tuple(newest(proposals.get(sample.id, ()))),
+            # What people have vouched for is not proposed anew, also that it shows nothing.
+            () if truths[sample.id].reviewed else tuple(newest(proposals.get(sample.id, ()))),
             "; ".join(reason.words for reason in entry.reasons),
             one_class,
         )
