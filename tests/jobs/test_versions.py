@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from visionkit.cli import main
 from visionkit.data.formats import read
 from visionkit.data.images import content_hash
 from visionkit.data.table import load_table, to_samples
-from visionkit.flywheel.answers import Correction
+from visionkit.flywheel.answers import Correction, Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.types import Sample
 
 
 def run(*words: str) -> int:
@@ -279,6 +281,58 @@ def test_the_queue_goes_to_other_tools(
             tasks = json.loads((target / file).read_text("utf-8"))
             assert all(("Drawn by chance" in each["data"]["reason"]) is drawn for each in tasks)
     assert "versions import" in said
+
+
+def offered(folder: Path, tool: str) -> tuple[list[str], list[str]]:
+    """The names that a written folder offers to boxes and to whole pictures."""
+    if tool == "cvat":
+        labels = json.loads((folder / "labels.json").read_text("utf-8"))
+        boxes = [each["name"] for each in labels if each["type"] in ("rectangle", "any")]
+        return boxes, [each["name"] for each in labels if each["type"] in ("tag", "any")]
+    config = ET.fromstring((folder / "label_config.xml").read_bytes())  # noqa: S314
+    boxes = [str(each.get("value")) for each in config.iter("Label")]
+    return boxes, [str(each.get("value")) for each in config.iter("Choice")]
+
+
+@pytest.mark.parametrize("tool", ["label_studio", "cvat"])
+def test_every_name_of_the_catalog_may_be_answered(
+    scenes: Scenes, tmp_path: Path, tool: str
+) -> None:
+    catalog = imported(scenes, tmp_path)
+    write_picture(tmp_path / "new.png", photo(9))
+    catalog.add_samples([Sample("new", (tmp_path / "new.png").as_posix(), 160, 120, "h")])
+    relabel(catalog, "1.png", "shelf")
+    box = (1.0, 1.0, 9.0, 9.0)
+    find = Proposal("a", "0.png", "exemplar", "milk", 0.9, 0.5, box, "m")
+    whole = Proposal("b", "0.png", "classification", "fridge", 0.9, 0.5, None, "m")
+    catalog.add_proposals([find, whole])
+    named = {entry.label for truth in catalog.truths().values() for entry in truth.objects}
+    assert "item 0" in named
+    place, target = f"catalog={catalog.uri}", f"output={tmp_path / 'out'}"
+    # Only the picture that shows nothing is asked about.
+    assert run("versions", "ask", place, f"tool={tool}", "most=1", target) == 0
+    assert offered(tmp_path / "out", tool) == (sorted({*named, "milk"}), ["fridge", "shelf"])
+    run("merge", place)
+    relabel(catalog, "1.png", "rack")  # v1 has the old name, the catalog the new one
+    words = ("versions", "export", place, f"export_format={tool}", "overwrite=true", target)
+    assert run(*words) == 0
+    assert offered(tmp_path / "out", tool)[1] == ["fridge", "rack", "shelf"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "file"), [("label_studio", "label_config.xml"), ("cvat", "labels.json")]
+)
+def test_where_nothing_has_a_name_yet_one_stands_in(
+    tmp_path: Path, tool: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(tmp_path / "new.png", photo(9))
+    catalog = open_catalog(tmp_path / "catalog", create=True)
+    catalog.add_samples([Sample("new", (tmp_path / "new.png").as_posix(), 160, 120, "h")])
+    target = tmp_path / "out"
+    words = ("versions", "ask", f"catalog={catalog.uri}", f"tool={tool}", f"output={target}")
+    assert run(*words) == 0
+    assert offered(target, tool) == (["object"], ["object"])
+    assert f"Put your own into {target / file}" in capsys.readouterr().out
 
 
 def test_importing_needs_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

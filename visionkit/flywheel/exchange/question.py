@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from visionkit.flywheel.answers import Proposal
@@ -60,19 +60,3 @@ def likely(proposals: Sequence[Proposal], *, one_class: bool) -> list[Proposal]:
         if entry.score >= entry.threshold
         and (not one_class or entry.box is not None or entry is only)
     ]
-
-
-def box_labels(questions: Iterable[Question]) -> list[str]:
-    """All labels of boxes, known or proposed, sorted."""
-    return sorted(
-        {entry.label for question in questions for entry in question.sample.objects}
-        | {entry.label for question in questions for entry in question.proposals if entry.box}
-    )
-
-
-def whole_labels(questions: Sequence[Question]) -> list[str]:
-    """All labels of whole pictures, known or proposed, sorted."""
-    return sorted(
-        {label for question in questions for label in question.sample.labels}
-        | {entry.label for question in questions for entry in question.proposals if not entry.box}
-    )
