@@ -60,8 +60,9 @@ def take_answers(
     """Takes the answers of a file; the same file again changes nothing.
 
     A box that is as it was known or proposed keeps who said so; others are the reviewer's.
-    Pictures that were answered otherwise since the question was written are left as they are, and
-    so are those that got several classes where a picture is of one.
+    Pictures that were answered otherwise since the question was written are left as they are, but
+    for those of which the same person could not tell; and so are those that got several classes
+    where a picture is of one.
 
     Args:
         catalog: that the questions came from.
@@ -82,27 +83,33 @@ def take_answers(
     samples = {sample.id: sample for sample in catalog.samples()}
     found = READERS[tool](Path(path), samples)
     problems = list(found.problems)
-    before = {entry.id for entry in catalog.corrections()}
+    before = {entry.id: entry for entry in catalog.corrections()}
+    said: dict[str, list[Correction]] = {}
+    for entry in before.values():
+        said.setdefault(entry.sample_id, []).append(entry)
     corrections = known = empty = 0
     for answer in found.answered:
-        proposals = proposed.get(answer.sample_id, ())
         entry = _correction(
             answer,
             samples[answer.sample_id],
-            proposals,
+            proposed.get(answer.sample_id, ()),
+            said.setdefault(answer.sample_id, []),
             tool=tool,
             reviewer=reviewer,
             one_class=one_class,
         )
+        is_known = entry.id in before
         try:
-            if one_class and entry.id not in before:
+            if one_class and not is_known:
                 exclusive.check_one_class(entry)
             catalog.correct(entry)
         except (Conflict, ValueError) as error:
             reason = f"{answer.sample_id}: {error}; left out"
             problems.append(Problem(str(path), answer.line, reason))
             continue
-        is_known = entry.id in before
+        if not is_known:
+            before[entry.id] = entry
+            said[answer.sample_id].append(entry)
         corrections, known = corrections + (not is_known), known + is_known
         empty += entry.action == "reject"
     return Taken(corrections, known, empty, tuple(problems))
@@ -112,6 +119,7 @@ def _correction(
     answer: Answered,
     sample: Sample,
     proposals: Sequence[Proposal],
+    said: Sequence[Correction],
     *,
     tool: str,
     reviewer: str,
@@ -129,11 +137,10 @@ def _correction(
         ),
     ]
     objects = tuple(_recognised(label, box, there) for label, box in answer.boxes)
-    content = repr((tool, answer.sample_id, answer.revision, who, answer.labels, answer.boxes))
     return Correction(
-        str(uuid.uuid5(_NAMESPACE, content)),
+        _id(answer, tool, who, said),
         answer.sample_id,
-        answer.revision,
+        _seen_revision(answer, who, said),
         who,
         _action(answer, objects, likely(shown, one_class=one_class)),
         answer.labels,
@@ -141,6 +148,26 @@ def _correction(
         seen=tuple(entry.id for entry in shown),
         model=next((entry.model for entry in shown), ""),
     )
+
+
+def _id(answer: Answered, tool: str, who: str, said: Sequence[Correction]) -> str:
+    """The same for the same answer, so that it counts once.
+
+    Whether somebody was unsure did not make a difference once: what was taken so keeps its id.
+    """
+    content = (tool, answer.sample_id, answer.revision, who, answer.labels, answer.boxes)
+    plain = str(uuid.uuid5(_NAMESPACE, repr(content)))
+    is_of_unsure = any(entry.id == plain and entry.action == "unsure" for entry in said)
+    if is_of_unsure == answer.unsure:
+        return plain
+    return str(uuid.uuid5(_NAMESPACE, repr((*content, answer.unsure))))
+
+
+def _seen_revision(answer: Answered, who: str, said: Sequence[Correction]) -> int:
+    """The revision that an answer is about: who could not tell before may tell later."""
+    since = said[answer.revision :]
+    only_unsure = all(entry.action == "unsure" and entry.reviewer == who for entry in since)
+    return answer.revision + len(since) if only_unsure else answer.revision
 
 
 def _action(answer: Answered, objects: Sequence[ObjectBox], proposed: Sequence[Proposal]) -> Action:
