@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import uuid
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.flywheel.exchange.conftest import Pictures
 from visionkit.flywheel.answers import Correction
@@ -20,6 +23,28 @@ def exported(folder: Path, result: list[dict[str, Any]] | None = None, **values:
     path = folder / "export.json"
     path.write_text(json.dumps([{"data": data, "annotations": [answer]}]), "utf-8")
     return path
+
+
+def cvat(folder: Path, *children: dict[str, str]) -> Path:
+    """What CVAT exports of the picture p, asked about as it came, with boxes (or tags)."""
+    root = ET.Element("annotations")
+    image = ET.SubElement(root, "image", {"id": "0", "name": "r0/p.png"})
+    for values in children:
+        ET.SubElement(image, "box" if "xtl" in values else "tag", values)
+    path = folder / "annotations.xml"
+    path.write_bytes(ET.tostring(root))
+    return path
+
+
+def box(label: str, *corners: float, **more: str) -> dict[str, str]:
+    sides = zip(("xtl", "ytl", "xbr", "ybr"), map(str, corners), strict=True)
+    return {"label": label, **dict(sides), **more}
+
+
+def rectangle(label: str, x: float, y: float, width: float, height: float) -> dict[str, Any]:
+    """A box as Label Studio exports it: in percent of the picture."""
+    value = {"x": x, "y": y, "width": width, "height": height, "rotation": 0}
+    return {"type": "rectanglelabels", "value": value | {"rectanglelabels": [label]}}
 
 
 def take(catalog: Catalog, path: Path, reviewer: str = "ann") -> Taken:
@@ -63,3 +88,55 @@ def test_what_was_taken_before_skipping_had_an_id_of_its_own_stays_known(
         answered = take(catalog, exported(tmp_path))
         assert (answered.corrections, answered.known, answered.problems) == (corrections, known, ())
     assert catalog.truth("p").reviewed
+
+
+@pytest.mark.parametrize("tool", ["label_studio", "cvat"])
+def test_boxes_are_cut_to_the_picture_and_those_without_size_left_out(
+    pictures: Pictures, tmp_path: Path, tool: str
+) -> None:
+    catalog = pictures(p=())  # 200 x 100
+    if tool == "cvat":
+        path = cvat(tmp_path, box("dog", -20, 10, 80, 130), box("dog", 50, 50, 50, 50))
+    else:
+        path = exported(
+            tmp_path, [rectangle("dog", -10, 10, 50, 120), rectangle("cat", 9, 9, 0, 0)]
+        )
+    taken = take(catalog, path)
+    assert (taken.corrections, taken.empty) == (1, 0)
+    (problem,) = taken.problems
+    assert problem.reason.startswith("p: the box must have a width and a height above 0, got (")
+    assert problem.reason.endswith("; left out")
+    (entry,) = catalog.truth("p").objects
+    assert (entry.label, entry.box) == ("dog", (0.0, 10.0, 80.0, 100.0))
+    again = take(catalog, path)
+    assert (again.corrections, again.known, again.problems) == (0, 1, ())
+
+
+def test_a_turned_box_is_cut_to_the_picture(pictures: Pictures, tmp_path: Path) -> None:
+    catalog = pictures(p=())
+    take(catalog, cvat(tmp_path, box("dog", 0, 10, 80, 30, rotation="90")))
+    (entry,) = catalog.truth("p").objects
+    # 80 px wide and 20 high, turned by a right angle about its middle (40, 20): y is -20 to 60.
+    assert entry.box == pytest.approx((30, 0, 50, 60))
+
+
+@pytest.mark.parametrize(
+    ("child", "reason"),
+    [
+        (box("dog", 9, 9, 9, 9), "above 0, got (9, 9, 9, 9)"),
+        (box("dog", 9, 9, 9.5, 30), "at least 1 pixel wide and high"),
+        (box("dog", 210, 9, 230, 30), "must lie in the 200 x 100 picture"),
+        (box("dog", float("nan"), 9, 20, 30), "finite numbers"),
+        (box("", 9, 9, 20, 30), "the label must not be empty"),
+        ({"label": " dog"}, "no outer blanks"),
+    ],
+)
+def test_a_picture_of_which_no_box_can_be_used_is_not_said_to_show_nothing(
+    pictures: Pictures, tmp_path: Path, child: dict[str, str], reason: str
+) -> None:
+    catalog = pictures(p=())
+    taken = take(catalog, cvat(tmp_path, child))
+    assert (taken.corrections, taken.known, taken.empty) == (0, 0, 0)
+    assert reason in taken.problems[0].reason
+    assert taken.problems[0].line is not None
+    assert not catalog.truth("p").reviewed

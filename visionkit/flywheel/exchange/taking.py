@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +22,13 @@ from visionkit.flywheel.answers import (
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import cvat, label_studio
 from visionkit.flywheel.exchange.answered import Answered, Answers
+from visionkit.flywheel.exchange.boxes import boxes_of
 from visionkit.flywheel.exchange.question import likely
 from visionkit.types import ObjectBox, Sample
 
 READERS: Mapping[str, Callable[[Path, Mapping[str, Sample]], Answers]] = MappingProxyType(
     {"label_studio": label_studio.read, "cvat": cvat.read}
 )
-_SAME = 0.05
-"""Pixels by which a corner may have moved through rounding, and nobody has moved it."""
 _NAMESPACE = uuid.UUID("6f1c1a0e-6d0b-4e0e-9a39-6f8f3ad4f3a1")
 
 
@@ -62,7 +62,8 @@ def take_answers(
     A box that is as it was known or proposed keeps who said so; others are the reviewer's.
     Pictures that were answered otherwise since the question was written are left as they are, but
     for those of which the same person could not tell; and so are those that got several classes
-    where a picture is of one.
+    where a picture is of one. New boxes are cut to the picture; those that don't cover a pixel of
+    it are left out.
 
     Args:
         catalog: that the questions came from.
@@ -83,64 +84,68 @@ def take_answers(
     samples = {sample.id: sample for sample in catalog.samples()}
     found = READERS[tool](Path(path), samples)
     problems = list(found.problems)
-    before = {entry.id: entry for entry in catalog.corrections()}
-    said: dict[str, list[Correction]] = {}
-    for entry in before.values():
-        said.setdefault(entry.sample_id, []).append(entry)
+    said: defaultdict[str, list[Correction]] = defaultdict(list)
+    for entry in catalog.corrections():
+        said[entry.sample_id].append(entry)
     corrections = known = empty = 0
     for answer in found.answered:
-        entry = _correction(
-            answer,
-            samples[answer.sample_id],
-            proposed.get(answer.sample_id, ()),
-            said.setdefault(answer.sample_id, []),
-            tool=tool,
-            reviewer=reviewer,
-            one_class=one_class,
-        )
-        is_known = entry.id in before
+        proposals, log = proposed.get(answer.sample_id, ()), said[answer.sample_id]
+        who = answer.reviewer or reviewer
+        name = _id(answer, tool, who, log)
+        taken = next((entry for entry in log if entry.id == name), None)
+        if taken is not None:
+            known += 1
+            empty += taken.action == "reject"
+            continue
+        objects, refused = boxes_of(answer, samples[answer.sample_id], proposals)
+        problems += [_left_out(path, answer, reason) for reason in refused]
         try:
-            if one_class and not is_known:
+            _check_boxes(answer, objects)
+            entry = _correction(name, who, answer, objects, proposals, log, one_class=one_class)
+            if one_class:
                 exclusive.check_one_class(entry)
             catalog.correct(entry)
         except (Conflict, ValueError) as error:
-            reason = f"{answer.sample_id}: {error}; left out"
-            problems.append(Problem(str(path), answer.line, reason))
+            problems.append(_left_out(path, answer, str(error)))
             continue
-        if not is_known:
-            before[entry.id] = entry
-            said[answer.sample_id].append(entry)
-        corrections, known = corrections + (not is_known), known + is_known
+        log.append(entry)
+        corrections += 1
         empty += entry.action == "reject"
     return Taken(corrections, known, empty, tuple(problems))
 
 
+def _left_out(path: str | Path, answer: Answered, reason: str) -> Problem:
+    return Problem(str(path), answer.line, f"{answer.sample_id}: {reason}; left out")
+
+
+def _check_boxes(answer: Answered, usable: Sequence[ObjectBox]) -> None:
+    """Passes if an answer can be taken with those of its boxes that can be used.
+
+    Raises:
+        ValueError: none is left.
+    """
+    if answer.boxes and not usable and not answer.unsure:
+        raise ValueError(
+            f"none of the {len(answer.boxes)} boxes can be used, and to have no boxes would mean "
+            "to show nothing; draw them again"
+        )
+
+
 def _correction(
+    name: str,
+    who: str,
     answer: Answered,
-    sample: Sample,
+    objects: tuple[ObjectBox, ...],
     proposals: Sequence[Proposal],
-    said: Sequence[Correction],
+    log: Sequence[Correction],
     *,
-    tool: str,
-    reviewer: str,
     one_class: bool,
 ) -> Correction:
-    who = answer.reviewer or reviewer
     shown = newest(proposals)
-    there = [
-        *sample.objects,
-        *(
-            ObjectBox(entry.label, entry.box, entry.model, entry.created)
-            # Older ones, too: they were the newest when the picture was asked about.
-            for entry in (*shown, *proposals)
-            if entry.box is not None
-        ),
-    ]
-    objects = tuple(_recognised(label, box, there) for label, box in answer.boxes)
     return Correction(
-        _id(answer, tool, who, said),
+        name,
         answer.sample_id,
-        _seen_revision(answer, who, said),
+        _seen_revision(answer, who, log),
         who,
         _action(answer, objects, likely(shown, one_class=one_class)),
         answer.labels,
@@ -150,22 +155,22 @@ def _correction(
     )
 
 
-def _id(answer: Answered, tool: str, who: str, said: Sequence[Correction]) -> str:
+def _id(answer: Answered, tool: str, who: str, log: Sequence[Correction]) -> str:
     """The same for the same answer, so that it counts once.
 
     Whether somebody was unsure did not make a difference once: what was taken so keeps its id.
     """
     content = (tool, answer.sample_id, answer.revision, who, answer.labels, answer.boxes)
     plain = str(uuid.uuid5(_NAMESPACE, repr(content)))
-    is_of_unsure = any(entry.id == plain and entry.action == "unsure" for entry in said)
+    is_of_unsure = any(entry.id == plain and entry.action == "unsure" for entry in log)
     if is_of_unsure == answer.unsure:
         return plain
     return str(uuid.uuid5(_NAMESPACE, repr((*content, answer.unsure))))
 
 
-def _seen_revision(answer: Answered, who: str, said: Sequence[Correction]) -> int:
+def _seen_revision(answer: Answered, who: str, log: Sequence[Correction]) -> int:
     """The revision that an answer is about: who could not tell before may tell later."""
-    since = said[answer.revision :]
+    since = log[answer.revision :]
     only_unsure = all(entry.action == "unsure" and entry.reviewer == who for entry in since)
     return answer.revision + len(since) if only_unsure else answer.revision
 
@@ -179,16 +184,3 @@ def _action(answer: Answered, objects: Sequence[ObjectBox], proposed: Sequence[P
     labels = {entry.label for entry in proposed if entry.box is None}
     as_proposed = sorted((e.label, e.box) for e in objects) == boxes and {*answer.labels} == labels
     return "accept" if as_proposed else "edit"
-
-
-def _recognised(
-    label: str, box: tuple[float, float, float, float], there: Sequence[ObjectBox]
-) -> ObjectBox:
-    """The known box that this is, or a new one."""
-    same = (
-        entry
-        for entry in there
-        if entry.label == label
-        and all(abs(a - b) <= _SAME for a, b in zip(entry.box, box, strict=True))
-    )
-    return next(same, ObjectBox(label, box))
