@@ -173,6 +173,18 @@ def test_a_version_is_exported_as_the_table_alone(scenes: Scenes, tmp_path: Path
     assert run(*words) == 2
 
 
+def answered_as_written(folder: Path, tool: str) -> Path:
+    """What the tool exports when somebody has left all as it was."""
+    if tool == "cvat":
+        return folder / "annotations.xml"
+    path = folder / "tasks.json"
+    tasks = json.loads(path.read_text("utf-8"))
+    for task in tasks:
+        task["annotations"] = [{"result": task["predictions"][0]["result"]}]
+    path.write_text(json.dumps(tasks), "utf-8")
+    return path
+
+
 @pytest.mark.parametrize("tool", ["label_studio", "cvat"])
 def test_a_version_goes_to_other_tools_and_their_answers_come_back(
     scenes: Scenes, tmp_path: Path, tool: str, capsys: pytest.CaptureFixture[str]
@@ -182,13 +194,7 @@ def test_a_version_goes_to_other_tools_and_their_answers_come_back(
     run("merge", place)
     target = tmp_path / "out"
     assert run("versions", "export", place, f"export_format={tool}", f"output={target}") == 0
-    path = target / "annotations.xml"
-    if tool == "label_studio":
-        path = target / "tasks.json"
-        tasks = json.loads(path.read_text("utf-8"))
-        for task in tasks:
-            task["annotations"] = [{"result": task["predictions"][0]["result"]}]
-        path.write_text(json.dumps(tasks), "utf-8")
+    path = answered_as_written(target, tool)
     words = ("versions", "import", place, f"source={path}", f"source_format={tool}")
     capsys.readouterr()
     assert run(*words, "author=ann") == 0
@@ -212,13 +218,7 @@ def test_what_was_answered_since_a_version_is_not_undone_by_its_way_through_othe
     target = tmp_path / "out"
     words = ("versions", "export", place, f"export_format={tool}", "version=v1")
     assert run(*words, f"output={target}") == 0
-    path = target / "annotations.xml"
-    if tool == "label_studio":
-        path = target / "tasks.json"
-        tasks = json.loads(path.read_text("utf-8"))
-        for task in tasks:
-            task["annotations"] = [{"result": task["predictions"][0]["result"]}]
-        path.write_text(json.dumps(tasks), "utf-8")
+    path = answered_as_written(target, tool)
     capsys.readouterr()
     assert run("versions", "import", place, f"source={path}", f"source_format={tool}") == 0
     assert "3 answers taken" in capsys.readouterr().out
@@ -226,6 +226,25 @@ def test_what_was_answered_since_a_version_is_not_undone_by_its_way_through_othe
     assert "0.png: the picture must still be" in (
         (tmp_path / "catalog_problems.csv").read_text("utf-8")
     )
+
+
+@pytest.mark.parametrize("tool", ["label_studio", "cvat"])
+def test_pictures_with_long_names_go_to_other_tools_and_come_back(
+    tmp_path: Path, tool: str
+) -> None:
+    names = ["Фотография полки магазина на улице Ленина первый ряд", "я" * 120]
+    for number, name in enumerate(names):
+        write_picture(tmp_path / "set" / "полка" / f"{name}.png", photo(number))
+    place, target = f"catalog={tmp_path / 'catalog'}", tmp_path / "out"
+    run("versions", "import", place, f"source={tmp_path / 'set'}", "source_format=folders")
+    run("merge", place)
+    assert run("versions", "export", place, f"export_format={tool}", f"output={target}") == 0
+    path = answered_as_written(target, tool)
+    words = ("versions", "import", place, f"source={path}", f"source_format={tool}")
+    assert run(*words, "author=ann") == 0
+    catalog = open_catalog(tmp_path / "catalog")
+    answered = {entry.sample_id for entry in catalog.corrections()}
+    assert answered == {f"полка/{name}.png" for name in names}
 
 
 def test_an_answer_with_two_classes_is_left_out_where_pictures_have_one(

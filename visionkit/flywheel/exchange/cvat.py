@@ -17,7 +17,7 @@ from visionkit.data.problems import Problem
 from visionkit.files import write_bytes, write_json
 from visionkit.flywheel.exchange.answered import Answered, Answers
 from visionkit.flywheel.exchange.class_names import ClassNames
-from visionkit.flywheel.exchange.naming import read_name
+from visionkit.flywheel.exchange.naming import by_digest, read_name
 from visionkit.flywheel.exchange.question import Question
 from visionkit.types import ObjectBox, Sample
 
@@ -59,12 +59,16 @@ def read(path: Path, samples: Mapping[str, Sample]) -> Answers:
         raise ValueError(f"{path} must begin with <annotations> as CVAT exports, got <{root.tag}>")
     answered: list[Answered] = []
     problems: list[Problem] = []
+    ids = by_digest(samples)
     for element in root.children:
         if element.tag == "track":
             problems.append(_problem(path, element, "tracks can't be read; export for images"))
         elif element.tag == "image":
             try:
-                answered.append(_answer(element, samples, path, problems))
+                sample_id, revision = read_name(element.attributes["name"], ids)
+                if sample_id not in samples:
+                    raise ValueError(f"the picture must be in the catalog, got {sample_id!r}")
+                answered.append(_answer(element, sample_id, revision, path, problems))
             except (KeyError, ValueError) as error:
                 problems.append(_problem(path, element, f"{error.args[0]}; left out"))
     return Answers(tuple(answered), tuple(problems))
@@ -110,11 +114,8 @@ def _box(entry: ObjectBox) -> ET.Element:
 
 
 def _answer(
-    element: Element, samples: Mapping[str, Sample], path: Path, problems: list[Problem]
+    element: Element, sample_id: str, revision: int, path: Path, problems: list[Problem]
 ) -> Answered:
-    sample_id, revision = read_name(element.attributes["name"])
-    if sample_id not in samples:
-        raise ValueError(f"the picture must be in the catalog, got {sample_id!r}")
     labels: list[str] = []
     boxes = []
     for child in element.children:
