@@ -140,3 +140,15 @@ def test_a_picture_of_which_no_box_can_be_used_is_not_said_to_show_nothing(
     assert reason in taken.problems[0].reason
     assert taken.problems[0].line is not None
     assert not catalog.truth("p").reviewed
+
+
+def test_a_relation_between_boxes_is_passed_over(pictures: Pictures, tmp_path: Path) -> None:
+    catalog = pictures(p=())
+    related = {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"}
+    result = [rectangle("dog", 10, 10, 20, 20), rectangle("cat", 50, 50, 10, 10), related]
+    taken = take(catalog, exported(tmp_path, result))
+    assert (taken.corrections, taken.problems) == (1, ())
+    assert [(entry.label, entry.box) for entry in catalog.truth("p").objects] == [
+        ("dog", (20.0, 10.0, 60.0, 30.0)),
+        ("cat", (100.0, 50.0, 120.0, 60.0)),
+    ]

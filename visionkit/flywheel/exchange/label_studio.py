@@ -142,12 +142,12 @@ def _answer(task: Mapping[str, Any], samples: Mapping[str, Sample]) -> Answered 
     labels: list[str] = []
     boxes = []
     for result in last.get("result", ()):
-        value = result["value"]
+        # Others, such as relations between boxes, say nothing of what is taken here.
         if result["type"] == "rectanglelabels":
-            corners = _corners(value, sample)
-            boxes += [(str(label), corners) for label in value["rectanglelabels"]]
+            corners = _corners(result["value"], sample)
+            boxes += [(str(label), corners) for label in result["value"]["rectanglelabels"]]
         elif result["type"] == "choices":
-            labels += [str(label) for label in value["choices"]]
+            labels += [str(label) for label in result["value"]["choices"]]
     return Answered(
         sample.id,
         int(data[_REVISION]),
