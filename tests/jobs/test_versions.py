@@ -359,3 +359,16 @@ def test_importing_needs_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "say source=PATH" in capsys.readouterr().err
     assert run("versions", "list", f"catalog={tmp_path / 'none'}") == 2
     assert "must be a catalog, but there is none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tool", ["label_studio", "cvat"])
+def test_answers_make_no_catalog(
+    tmp_path: Path, tool: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "answers"
+    path.write_text("[]" if tool == "label_studio" else "<annotations/>", "utf-8")
+    place = tmp_path / "mistyped"
+    words = ("versions", "import", f"catalog={place}", f"source={path}", f"source_format={tool}")
+    assert run(*words) == 2
+    assert f"{place} must be a catalog, but there is none" in capsys.readouterr().err
+    assert not place.exists()

@@ -50,7 +50,9 @@ def versions(config: VersionsConfig, place: Path) -> Summary:
         "ask": _ask,
         "import": take_source,
     }
-    catalog = open_catalog(config.catalog, create=config.action == "import")
+    # Answers are about pictures that are there; labelled pictures may be the first.
+    create = config.action == "import" and config.source_format not in TOOLS
+    catalog = open_catalog(config.catalog, create=create)
     return actions[config.action](catalog, config, place)
 
 
