@@ -152,3 +152,26 @@ def test_a_relation_between_boxes_is_passed_over(pictures: Pictures, tmp_path: P
         ("dog", (20.0, 10.0, 60.0, 30.0)),
         ("cat", (100.0, 50.0, 120.0, 60.0)),
     ]
+
+
+def test_a_file_that_says_not_who_answered_is_known_whoever_brings_it(
+    pictures: Pictures, tmp_path: Path
+) -> None:
+    catalog = pictures(p=())
+    path = cvat(tmp_path, box("dog", 10, 10, 60, 60))
+    assert take(catalog, path, "ann").corrections == 1
+    catalog.correct(Correction("x", "p", 1, "zoe", "edit", ("shelf",)))
+    for who in ("ann", "ben"):
+        again = take(catalog, path, who)
+        assert (again.corrections, again.known, again.problems) == (0, 1, ())
+    assert catalog.truth("p").labels == ("shelf",)
+    # Another answer to the same question is none of these.
+    other = take(catalog, cvat(tmp_path, box("cat", 10, 10, 60, 60)), "ben")
+    assert (other.corrections, other.known, len(other.problems)) == (0, 0, 1)
+
+
+def test_the_same_answer_of_another_person_is_theirs(pictures: Pictures, tmp_path: Path) -> None:
+    catalog = pictures(p=())
+    assert take(catalog, exported(tmp_path)).corrections == 1
+    other = take(catalog, exported(tmp_path, completed_by=8))
+    assert (other.corrections, other.known, len(other.problems)) == (0, 0, 1)

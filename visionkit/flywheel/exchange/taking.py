@@ -57,7 +57,7 @@ def take_answers(
     reviewer: str,
     one_class: bool | None = None,
 ) -> Taken:
-    """Takes the answers of a file; the same file again changes nothing.
+    """Takes the answers of a file; the same file again changes nothing, whoever brings it.
 
     A box that is as it was known or proposed keeps who said so; others are the reviewer's.
     Pictures that were answered otherwise since the question was written are left as they are, but
@@ -91,8 +91,7 @@ def take_answers(
     for answer in found.answered:
         proposals, log = proposed.get(answer.sample_id, ()), said[answer.sample_id]
         who = answer.reviewer or reviewer
-        name = _id(answer, tool, who, log)
-        taken = next((entry for entry in log if entry.id == name), None)
+        taken = _taken_before(answer, tool, who, log)
         if taken is not None:
             known += 1
             empty += taken.action == "reject"
@@ -101,6 +100,7 @@ def take_answers(
         problems += [_left_out(path, answer, reason) for reason in refused]
         try:
             _check_boxes(answer, objects)
+            name = _id(answer, tool, who, log)
             entry = _correction(name, who, answer, objects, proposals, log, one_class=one_class)
             if one_class:
                 exclusive.check_one_class(entry)
@@ -153,6 +153,15 @@ def _correction(
         seen=tuple(entry.id for entry in shown),
         model=next((entry.model for entry in shown), ""),
     )
+
+
+def _taken_before(
+    answer: Answered, tool: str, who: str, log: Sequence[Correction]
+) -> Correction | None:
+    """The same answer, if it was taken; by anybody where the file doesn't say whose it is."""
+    people = {who} if answer.reviewer else {who, *(entry.reviewer for entry in log)}
+    names = {_id(answer, tool, person, log) for person in people}
+    return next((entry for entry in log if entry.id in names), None)
 
 
 def _id(answer: Answered, tool: str, who: str, log: Sequence[Correction]) -> str:
