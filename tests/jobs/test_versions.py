@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from visionkit.cli import main
 from visionkit.data.formats import read
 from visionkit.data.images import content_hash
 from visionkit.data.table import load_table, to_samples
-from visionkit.flywheel.answers import Correction
+from visionkit.flywheel.answers import Correction, Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.types import Sample
 
 
 def run(*words: str) -> int:
@@ -171,6 +173,18 @@ def test_a_version_is_exported_as_the_table_alone(scenes: Scenes, tmp_path: Path
     assert run(*words) == 2
 
 
+def answered_as_written(folder: Path, tool: str) -> Path:
+    """What the tool exports when somebody has left all as it was."""
+    if tool == "cvat":
+        return folder / "annotations.xml"
+    path = folder / "tasks.json"
+    tasks = json.loads(path.read_text("utf-8"))
+    for task in tasks:
+        task["annotations"] = [{"result": task["predictions"][0]["result"]}]
+    path.write_text(json.dumps(tasks), "utf-8")
+    return path
+
+
 @pytest.mark.parametrize("tool", ["label_studio", "cvat"])
 def test_a_version_goes_to_other_tools_and_their_answers_come_back(
     scenes: Scenes, tmp_path: Path, tool: str, capsys: pytest.CaptureFixture[str]
@@ -180,13 +194,7 @@ def test_a_version_goes_to_other_tools_and_their_answers_come_back(
     run("merge", place)
     target = tmp_path / "out"
     assert run("versions", "export", place, f"export_format={tool}", f"output={target}") == 0
-    path = target / "annotations.xml"
-    if tool == "label_studio":
-        path = target / "tasks.json"
-        tasks = json.loads(path.read_text("utf-8"))
-        for task in tasks:
-            task["annotations"] = [{"result": task["predictions"][0]["result"]}]
-        path.write_text(json.dumps(tasks), "utf-8")
+    path = answered_as_written(target, tool)
     words = ("versions", "import", place, f"source={path}", f"source_format={tool}")
     capsys.readouterr()
     assert run(*words, "author=ann") == 0
@@ -197,6 +205,46 @@ def test_a_version_goes_to_other_tools_and_their_answers_come_back(
     assert catalog.unmerged() == 0  # they said what was known
     assert run(*words, "author=ann") == 0
     assert len(catalog.corrections()) == 4
+
+
+@pytest.mark.parametrize("tool", ["label_studio", "cvat"])
+def test_what_was_answered_since_a_version_is_not_undone_by_its_way_through_other_tools(
+    scenes: Scenes, tmp_path: Path, tool: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = imported(scenes, tmp_path)
+    place = f"catalog={catalog.uri}"
+    run("merge", place)
+    relabel(catalog, "0.png", "shelf")
+    target = tmp_path / "out"
+    words = ("versions", "export", place, f"export_format={tool}", "version=v1")
+    assert run(*words, f"output={target}") == 0
+    path = answered_as_written(target, tool)
+    capsys.readouterr()
+    assert run("versions", "import", place, f"source={path}", f"source_format={tool}") == 0
+    assert "3 answers taken" in capsys.readouterr().out
+    assert catalog.truth("0.png").labels == ("shelf",)
+    assert "0.png: the picture must still be" in (
+        (tmp_path / "catalog_problems.csv").read_text("utf-8")
+    )
+
+
+@pytest.mark.parametrize("tool", ["label_studio", "cvat"])
+def test_pictures_with_long_names_go_to_other_tools_and_come_back(
+    tmp_path: Path, tool: str
+) -> None:
+    names = ["Фотография полки магазина на улице Ленина первый ряд", "я" * 120]
+    for number, name in enumerate(names):
+        write_picture(tmp_path / "set" / "полка" / f"{name}.png", photo(number))
+    place, target = f"catalog={tmp_path / 'catalog'}", tmp_path / "out"
+    run("versions", "import", place, f"source={tmp_path / 'set'}", "source_format=folders")
+    run("merge", place)
+    assert run("versions", "export", place, f"export_format={tool}", f"output={target}") == 0
+    path = answered_as_written(target, tool)
+    words = ("versions", "import", place, f"source={path}", f"source_format={tool}")
+    assert run(*words, "author=ann") == 0
+    catalog = open_catalog(tmp_path / "catalog")
+    answered = {entry.sample_id for entry in catalog.corrections()}
+    assert answered == {f"полка/{name}.png" for name in names}
 
 
 def test_an_answer_with_two_classes_is_left_out_where_pictures_have_one(
@@ -254,8 +302,73 @@ def test_the_queue_goes_to_other_tools(
     assert "versions import" in said
 
 
+def offered(folder: Path, tool: str) -> tuple[list[str], list[str]]:
+    """The names that a written folder offers to boxes and to whole pictures."""
+    if tool == "cvat":
+        labels = json.loads((folder / "labels.json").read_text("utf-8"))
+        boxes = [each["name"] for each in labels if each["type"] in ("rectangle", "any")]
+        return boxes, [each["name"] for each in labels if each["type"] in ("tag", "any")]
+    config = ET.fromstring((folder / "label_config.xml").read_bytes())  # noqa: S314
+    boxes = [str(each.get("value")) for each in config.iter("Label")]
+    return boxes, [str(each.get("value")) for each in config.iter("Choice")]
+
+
+@pytest.mark.parametrize("tool", ["label_studio", "cvat"])
+def test_every_name_of_the_catalog_may_be_answered(
+    scenes: Scenes, tmp_path: Path, tool: str
+) -> None:
+    catalog = imported(scenes, tmp_path)
+    write_picture(tmp_path / "new.png", photo(9))
+    catalog.add_samples([Sample("new", (tmp_path / "new.png").as_posix(), 160, 120, "h")])
+    relabel(catalog, "1.png", "shelf")
+    box = (1.0, 1.0, 9.0, 9.0)
+    find = Proposal("a", "0.png", "exemplar", "milk", 0.9, 0.5, box, "m")
+    whole = Proposal("b", "0.png", "classification", "fridge", 0.9, 0.5, None, "m")
+    catalog.add_proposals([find, whole])
+    named = {entry.label for truth in catalog.truths().values() for entry in truth.objects}
+    assert "item 0" in named
+    place, target = f"catalog={catalog.uri}", f"output={tmp_path / 'out'}"
+    # Only the picture that shows nothing is asked about.
+    assert run("versions", "ask", place, f"tool={tool}", "most=1", target) == 0
+    assert offered(tmp_path / "out", tool) == (sorted({*named, "milk"}), ["fridge", "shelf"])
+    run("merge", place)
+    relabel(catalog, "1.png", "rack")  # v1 has the old name, the catalog the new one
+    words = ("versions", "export", place, f"export_format={tool}", "overwrite=true", target)
+    assert run(*words) == 0
+    assert offered(tmp_path / "out", tool)[1] == ["fridge", "rack", "shelf"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "file"), [("label_studio", "label_config.xml"), ("cvat", "labels.json")]
+)
+def test_where_nothing_has_a_name_yet_one_stands_in(
+    tmp_path: Path, tool: str, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(tmp_path / "new.png", photo(9))
+    catalog = open_catalog(tmp_path / "catalog", create=True)
+    catalog.add_samples([Sample("new", (tmp_path / "new.png").as_posix(), 160, 120, "h")])
+    target = tmp_path / "out"
+    words = ("versions", "ask", f"catalog={catalog.uri}", f"tool={tool}", f"output={target}")
+    assert run(*words) == 0
+    assert offered(target, tool) == (["object"], ["object"])
+    assert f"Put your own into {target / file}" in capsys.readouterr().out
+
+
 def test_importing_needs_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("versions", "import", f"catalog={tmp_path / 'catalog'}") == 2
     assert "say source=PATH" in capsys.readouterr().err
     assert run("versions", "list", f"catalog={tmp_path / 'none'}") == 2
     assert "must be a catalog, but there is none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("tool", ["label_studio", "cvat"])
+def test_answers_make_no_catalog(
+    tmp_path: Path, tool: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "answers"
+    path.write_text("[]" if tool == "label_studio" else "<annotations/>", "utf-8")
+    place = tmp_path / "mistyped"
+    words = ("versions", "import", f"catalog={place}", f"source={path}", f"source_format={tool}")
+    assert run(*words) == 2
+    assert f"{place} must be a catalog, but there is none" in capsys.readouterr().err
+    assert not place.exists()

@@ -152,3 +152,17 @@ def by_picture(proposals: Iterable[Proposal]) -> dict[str, tuple[Proposal, ...]]
     for proposal in proposals:
         found.setdefault(proposal.sample_id, []).append(proposal)
     return {sample_id: tuple(entries) for sample_id, entries in found.items()}
+
+
+def newest(proposals: Iterable[Proposal], *, model: str = "") -> list[Proposal]:
+    """The proposals of one model, or for "" those of each task's model that proposed last.
+
+    Args:
+        proposals: about one picture.
+        model: name of a bundle, or "".
+    """
+    kept = [entry for entry in proposals if model in ("", entry.model)]
+    last: dict[str, tuple[str, str]] = {}
+    for entry in kept:
+        last[entry.task] = max(last.get(entry.task, ("", "")), (entry.created, entry.model))
+    return [entry for entry in kept if entry.model == last[entry.task][1]]

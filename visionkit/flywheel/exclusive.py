@@ -35,6 +35,12 @@ def one_class(proposals: Iterable[Sequence[Proposal]], truths: Iterable[Truth]) 
     return found
 
 
+def likeliest_class(proposals: Iterable[Proposal]) -> Proposal | None:
+    """Of what is said of one picture the likeliest class of the whole; None if none is named."""
+    whole = (entry for entry in proposals if entry.box is None)
+    return max(whole, key=lambda entry: entry.score, default=None)
+
+
 def check_one_class(answer: Correction) -> None:
     """Passes if an answer gives a picture as a whole one class at most.
 

@@ -11,7 +11,15 @@ from visionkit.data.formats import write
 from visionkit.data.table import save_table, to_table
 from visionkit.evaluation.summary import counted
 from visionkit.flywheel.catalog import Catalog, Change, Version, open_catalog
-from visionkit.flywheel.exchange import Question, questions_about, write_questions
+from visionkit.flywheel.exchange import (
+    STAND_IN,
+    Question,
+    cvat,
+    known_names,
+    label_studio,
+    questions_about,
+    write_questions,
+)
 from visionkit.flywheel.queue.build import QueueSettings, build_queue
 from visionkit.jobs.author import author_of
 from visionkit.jobs.imported import take_source
@@ -20,6 +28,7 @@ from visionkit.jobs.terminal import say, say_next, say_table
 from visionkit.types import Sample
 
 _EXPORTS = {"label_studio": "JSON", "cvat": "CVAT for images 1.1"}
+_LABELS = {"label_studio": label_studio.CONFIG_NAME, "cvat": cvat.LABELS_NAME}
 _SHOWN = 20
 """So many changes are shown one by one."""
 
@@ -41,7 +50,9 @@ def versions(config: VersionsConfig, place: Path) -> Summary:
         "ask": _ask,
         "import": take_source,
     }
-    catalog = open_catalog(config.catalog, create=config.action == "import")
+    # Answers are about pictures that are there; labelled pictures may be the first.
+    create = config.action == "import" and config.source_format not in TOOLS
+    catalog = open_catalog(config.catalog, create=create)
     return actions[config.action](catalog, config, place)
 
 
@@ -111,9 +122,11 @@ def _export(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
             raise FileExistsError(f"{target} is already there; choose another, or overwrite=true")
         save_table(to_table(samples), target)
     elif form in TOOLS:
-        truths = catalog.truths()
-        questions = [Question(sample, truths[sample.id].revision) for sample in samples]
-        write_questions(questions, target, form, overwrite=config.overwrite)
+        # As of the version: what was answered since is a conflict when it comes back.
+        revisions = catalog.revisions(version.name)
+        questions = [Question(sample, revisions[sample.id]) for sample in samples]
+        names = known_names(catalog, samples)
+        write_questions(questions, target, form, offered=names, overwrite=config.overwrite)
     else:
         write(to_table(samples), target, form, overwrite=config.overwrite)
     say(f"{version.name}: {counted(len(samples), 'picture')}, format {form}: {target}")
@@ -129,8 +142,14 @@ def _ask(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
         raise ValueError("there must be pictures to ask about, got none in the review queue")
     target = Path(config.output or f"{place}_{config.tool}")
     questions = questions_about(catalog, asked, one_class=config.one_class)
-    write_questions(questions, target, config.tool, overwrite=config.overwrite)
+    names = known_names(catalog)
+    write_questions(questions, target, config.tool, offered=names, overwrite=config.overwrite)
     say(f"{counted(len(asked), 'picture')} to be asked about in {config.tool}: {target}")
+    if not names:
+        say(
+            f"The catalog knows no class yet: {STAND_IN.boxes[0]!r} is offered in its place. Put "
+            f"your own into {target / _LABELS[config.tool]} before you use it."
+        )
     say(f"When it is done, export from there, as {_EXPORTS[config.tool]}, and:")
     words = [f"catalog={config.catalog}", f"source_format={config.tool}", "source=FILE"]
     say_next(["versions", "import", *words])

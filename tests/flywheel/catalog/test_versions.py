@@ -55,6 +55,9 @@ def test_versions_stay_as_they_were(catalog: Catalog) -> None:
         Change("p2", None, picture(2, "c")),
     ]
     assert catalog.diff("v2", "v2") == []
+    # One answer about p0 came before v2, and one about each after it.
+    assert catalog.revisions("v1") == {"p0": 0}
+    assert catalog.revisions("v2") == {"p0": 1, "p2": 0}
 
 
 def test_unmerged_counts_pictures_whose_truth_changed(catalog: Catalog) -> None:

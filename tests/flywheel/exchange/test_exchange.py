@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from PIL import Image as PillowImage
 from visionkit.flywheel.answers import Asked, Correction, Proposal, Reason
 from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.flywheel.exchange import questions_about, take_answers, write_questions
-from visionkit.flywheel.exchange.naming import picture_name, read_name
+from visionkit.flywheel.exchange.naming import by_digest, picture_name, read_name
 from visionkit.types import ObjectBox, Sample
 
 KNOWN = ObjectBox("cat", (10.0, 20.0, 50.5, 60.25), "human:zoe", "2026-01-01")
@@ -81,6 +82,40 @@ def test_names_carry_any_id_and_stay_below_their_folder(name: str, tmp_path: Pat
     assert read_name(path) == read_name(f"images\\{path}") == (name, 12)
     assert (tmp_path / path).resolve().is_relative_to(tmp_path.resolve())
     assert path.endswith(".JPG")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "полка/" + "Фотография полки магазина на улице Ленина, первый ряд",  # 53 letters
+        "店/" + "超市货架的照片" * 8,
+        "क्षेत्र",  # with signs that are no letters of their own
+        "a\u200db \u2028 \u00a0 %41 ü",  # with what can't be seen
+    ],
+)
+def test_letters_of_any_script_stay_as_they_are(name: str, tmp_path: Path) -> None:
+    path = picture_name(Sample(name, "/somewhere/x.png", 8, 8, ""), 3)
+    assert read_name(path) == (name, 3)
+    assert {sign for sign in path if not sign.isascii()} == {
+        sign for sign in name if sign.isalpha() and not sign.isascii()
+    } | {sign for sign in name if unicodedata.category(sign) in ("Mn", "Mc")}
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).touch()
+
+
+@pytest.mark.parametrize("name", ["я" * 120, "shelf/" + "a b" * 80, "x" * 200 + "/1.png"])
+def test_an_id_that_is_too_long_for_a_name_is_found_by_its_digest(
+    name: str, tmp_path: Path
+) -> None:
+    path = picture_name(Sample(name, "/somewhere/x.png", 8, 8, ""), 3)
+    (tmp_path / path).parent.mkdir(parents=True)
+    (tmp_path / path).touch()
+    assert read_name(f"images/{path}", by_digest(["other", name])) == (name, 3)
+
+
+def test_a_name_that_was_written_when_all_but_ascii_was_quoted_is_read() -> None:
+    path = "r3/%D0%BF%D0%BE%D0%BB%D0%BA%D0%B0/%E5%BA%97%201.png"
+    assert read_name(path) == ("полка/店 1", 3)
 
 
 def test_a_name_that_was_changed_is_refused() -> None:

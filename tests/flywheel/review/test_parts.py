@@ -12,7 +12,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from visionkit.flywheel.answers import Asked, Correction, Proposal, Reason, Truth
+from visionkit.flywheel.answers import Asked, Correction, Proposal, Reason, Truth, newest
 from visionkit.flywheel.boxes import overlap
 from visionkit.flywheel.catalog import open_catalog
 from visionkit.flywheel.exclusive import one_class
@@ -22,7 +22,7 @@ from visionkit.flywheel.review.agreement import (
     is_asked_twice,
     same_answer,
 )
-from visionkit.flywheel.review.cards import make_card, newest
+from visionkit.flywheel.review.cards import make_card
 from visionkit.flywheel.review.changes import last_changes
 from visionkit.flywheel.review.desk import Desk, DeskSettings
 from visionkit.flywheel.review.filters import FilterIndex, Wanted

@@ -263,6 +263,16 @@ class Catalog:
         self._read()
         return self._up_to(self._versions.cut(version))
 
+    def revisions(self, version: str) -> dict[str, int]:
+        """By id, which revision of its truth a version has of each of its pictures.
+
+        Raises:
+            KeyError: there is no such version.
+        """
+        self._read()
+        cut = self._versions.cut(version)
+        return {sample.id: self._then(sample.id, cut).revision for sample in self._up_to(cut)}
+
     def restore(self, version: str, *, author: str) -> Version:
         """A new version equal to an old one. Answers since then stay in the log.
 

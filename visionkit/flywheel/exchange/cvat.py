@@ -16,19 +16,22 @@ from visionkit.data.formats.text import Element, TextError, read_xml
 from visionkit.data.problems import Problem
 from visionkit.files import write_bytes, write_json
 from visionkit.flywheel.exchange.answered import Answered, Answers
-from visionkit.flywheel.exchange.naming import read_name
-from visionkit.flywheel.exchange.question import Question, box_labels, whole_labels
+from visionkit.flywheel.exchange.class_names import ClassNames
+from visionkit.flywheel.exchange.naming import by_digest, read_name
+from visionkit.flywheel.exchange.question import Question
 from visionkit.types import ObjectBox, Sample
 
 ANNOTATIONS_NAME, LABELS_NAME = "annotations.xml", "labels.json"
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
 
 
-def write(questions: Sequence[Question], names: Mapping[str, str], folder: Path) -> None:
+def write(
+    questions: Sequence[Question], names: Mapping[str, str], offered: ClassNames, folder: Path
+) -> None:
     """Writes annotations.xml to upload, and labels.json for the raw labels of the task."""
     root = ET.Element("annotations")
     ET.SubElement(root, "version").text = "1.1"
-    labels = _labels(questions)
+    labels = _labels(offered)
     root.append(_meta(labels, len(questions)))
     for number, question in enumerate(questions):
         root.append(_image(number, question, names[question.sample.id]))
@@ -56,25 +59,26 @@ def read(path: Path, samples: Mapping[str, Sample]) -> Answers:
         raise ValueError(f"{path} must begin with <annotations> as CVAT exports, got <{root.tag}>")
     answered: list[Answered] = []
     problems: list[Problem] = []
+    ids = by_digest(samples)
     for element in root.children:
         if element.tag == "track":
             problems.append(_problem(path, element, "tracks can't be read; export for images"))
         elif element.tag == "image":
             try:
-                answered.append(_answer(element, samples, path, problems))
+                sample_id, revision = read_name(element.attributes["name"], ids)
+                if sample_id not in samples:
+                    raise ValueError(f"the picture must be in the catalog, got {sample_id!r}")
+                answered.append(_answer(element, sample_id, revision, path, problems))
             except (KeyError, ValueError) as error:
                 problems.append(_problem(path, element, f"{error.args[0]}; left out"))
     return Answers(tuple(answered), tuple(problems))
 
 
-def _labels(questions: Sequence[Question]) -> dict[str, str]:
+def _labels(offered: ClassNames) -> dict[str, str]:
     """Name -> what of CVAT it labels: boxes, whole pictures or any; sorted."""
-    boxes, whole = box_labels(questions), whole_labels(questions)
-    kinds = {label: "any" if label in boxes and label in whole else "" for label in boxes + whole}
-    return {
-        label: kind or ("rectangle" if label in boxes else "tag")
-        for label, kind in sorted(kinds.items())
-    }
+    kinds = dict.fromkeys(offered.boxes, "rectangle") | dict.fromkeys(offered.whole, "tag")
+    kinds |= dict.fromkeys({*offered.boxes} & {*offered.whole}, "any")
+    return dict(sorted(kinds.items()))
 
 
 def _meta(labels: Mapping[str, str], count: int) -> ET.Element:
@@ -110,11 +114,8 @@ def _box(entry: ObjectBox) -> ET.Element:
 
 
 def _answer(
-    element: Element, samples: Mapping[str, Sample], path: Path, problems: list[Problem]
+    element: Element, sample_id: str, revision: int, path: Path, problems: list[Problem]
 ) -> Answered:
-    sample_id, revision = read_name(element.attributes["name"])
-    if sample_id not in samples:
-        raise ValueError(f"the picture must be in the catalog, got {sample_id!r}")
     labels: list[str] = []
     boxes = []
     for child in element.children:

@@ -18,7 +18,8 @@ from visionkit.data.formats.text import TextError, read_text
 from visionkit.data.problems import Problem
 from visionkit.files import write_bytes, write_json
 from visionkit.flywheel.exchange.answered import Answered, Answers
-from visionkit.flywheel.exchange.question import Question, box_labels, whole_labels
+from visionkit.flywheel.exchange.class_names import ClassNames
+from visionkit.flywheel.exchange.question import Question
 from visionkit.types import Sample
 
 TASKS_NAME, CONFIG_NAME = "tasks.json", "label_config.xml"
@@ -27,12 +28,13 @@ _SERVED = "/data/local-files/?d=images/"
 """How Label Studio serves local files below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT."""
 
 
-def write(questions: Sequence[Question], names: Mapping[str, str], folder: Path) -> None:
+def write(
+    questions: Sequence[Question], names: Mapping[str, str], offered: ClassNames, folder: Path
+) -> None:
     """Writes tasks.json, and label_config.xml for the settings of the project."""
     write_json(folder / TASKS_NAME, [_task(each, names[each.sample.id]) for each in questions])
     choice = "single" if all(each.one_class for each in questions) else "multiple"
-    config = _config(box_labels(questions), whole_labels(questions), choice)
-    write_bytes(folder / CONFIG_NAME, config)
+    write_bytes(folder / CONFIG_NAME, _config(offered, choice))
 
 
 def read(path: Path, samples: Mapping[str, Sample]) -> Answers:
@@ -109,13 +111,13 @@ def _choices(labels: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _config(boxes: Sequence[str], whole: Sequence[str], choice: str) -> bytes:
+def _config(offered: ClassNames, choice: str) -> bytes:
     view = ET.Element("View")
     ET.SubElement(view, "Header", value="$reason")
     ET.SubElement(view, "Image", name="image", value="$image", zoom="true")
     controls: tuple[tuple[str, str, str, Sequence[str], dict[str, str]], ...] = (
-        ("RectangleLabels", "box", "Label", boxes, {}),
-        ("Choices", "whole", "Choice", whole, {"choice": choice}),
+        ("RectangleLabels", "box", "Label", offered.boxes, {}),
+        ("Choices", "whole", "Choice", offered.whole, {"choice": choice}),
     )
     for tag, name, child, labels, options in controls:
         if labels:
@@ -140,12 +142,12 @@ def _answer(task: Mapping[str, Any], samples: Mapping[str, Sample]) -> Answered 
     labels: list[str] = []
     boxes = []
     for result in last.get("result", ()):
-        value = result["value"]
+        # Others, such as relations between boxes, say nothing of what is taken here.
         if result["type"] == "rectanglelabels":
-            corners = _corners(value, sample)
-            boxes += [(str(label), corners) for label in value["rectanglelabels"]]
+            corners = _corners(result["value"], sample)
+            boxes += [(str(label), corners) for label in result["value"]["rectanglelabels"]]
         elif result["type"] == "choices":
-            labels += [str(label) for label in value["choices"]]
+            labels += [str(label) for label in result["value"]["choices"]]
     return Answered(
         sample.id,
         int(data[_REVISION]),

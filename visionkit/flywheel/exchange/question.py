@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from visionkit.flywheel.answers import Proposal
+from visionkit.flywheel.exclusive import likeliest_class
 from visionkit.types import ObjectBox, Sample
 
 
@@ -16,7 +17,7 @@ class Question:
     Attributes:
         sample: with labels and boxes as they are now.
         revision: of its truth.
-        proposals: of models.
+        proposals: the newest of each task's model; none where people have vouched for the truth.
         reason: why it is asked, in words; "" where it isn't said.
         one_class: whether the picture as a whole is of one class.
     """
@@ -32,8 +33,8 @@ class Question:
         """Boxes to begin with: the known ones, or else those that models take to be there."""
         return self.sample.objects or tuple(
             ObjectBox(entry.label, entry.box, entry.model, entry.created)
-            for entry in self.proposals
-            if entry.box is not None and entry.score >= entry.threshold
+            for entry in likely(self.proposals, one_class=self.one_class)
+            if entry.box is not None
         )
 
     @property
@@ -41,25 +42,21 @@ class Question:
         """Labels of the whole picture to begin with, likewise."""
         if self.sample.labels or self.sample.objects:
             return self.sample.labels
-        likely = (
-            entry.label
-            for entry in self.proposals
-            if entry.box is None and entry.score >= entry.threshold
-        )
-        return tuple(dict.fromkeys(likely))
+        found = likely(self.proposals, one_class=self.one_class)
+        return tuple(dict.fromkeys(entry.label for entry in found if entry.box is None))
 
 
-def box_labels(questions: Iterable[Question]) -> list[str]:
-    """All labels of boxes, known or proposed, sorted."""
-    return sorted(
-        {entry.label for question in questions for entry in question.sample.objects}
-        | {entry.label for question in questions for entry in question.proposals if entry.box}
-    )
+def likely(proposals: Sequence[Proposal], *, one_class: bool) -> list[Proposal]:
+    """What models take to be in a picture, boxes and classes.
 
-
-def whole_labels(questions: Sequence[Question]) -> list[str]:
-    """All labels of whole pictures, known or proposed, sorted."""
-    return sorted(
-        {label for question in questions for label in question.sample.labels}
-        | {entry.label for question in questions for entry in question.proposals if not entry.box}
-    )
+    Args:
+        proposals: the newest about one picture.
+        one_class: whether of its classes only the likeliest can hold.
+    """
+    only = likeliest_class(proposals) if one_class else None
+    return [
+        entry
+        for entry in proposals
+        if entry.score >= entry.threshold
+        and (not one_class or entry.box is not None or entry is only)
+    ]

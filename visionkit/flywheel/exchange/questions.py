@@ -9,14 +9,16 @@ from types import MappingProxyType
 
 from visionkit.files import atomic_folder
 from visionkit.flywheel import exclusive
-from visionkit.flywheel.answers import Asked, by_picture
+from visionkit.flywheel.answers import Asked, by_picture, newest
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import cvat, label_studio
+from visionkit.flywheel.exchange.class_names import STAND_IN, ClassNames, class_names
 from visionkit.flywheel.exchange.naming import picture_name
 from visionkit.flywheel.exchange.question import Question
 
-TOOLS: Mapping[str, Callable[[Sequence[Question], Mapping[str, str], Path], None]] = (
-    MappingProxyType({"label_studio": label_studio.write, "cvat": cvat.write})
+Write = Callable[[Sequence[Question], Mapping[str, str], ClassNames, Path], None]
+TOOLS: Mapping[str, Write] = MappingProxyType(
+    {"label_studio": label_studio.write, "cvat": cvat.write}
 )
 """Name -> what writes the annotations of questions, whose pictures lie under names, to a folder."""
 
@@ -43,7 +45,8 @@ def questions_about(
         Question(
             sample,
             truths[sample.id].revision,
-            proposals.get(sample.id, ()),
+            # What people have vouched for is not proposed anew, also that it shows nothing.
+            () if truths[sample.id].reviewed else tuple(newest(proposals.get(sample.id, ()))),
             "; ".join(reason.words for reason in entry.reasons),
             one_class,
         )
@@ -52,7 +55,12 @@ def questions_about(
 
 
 def write_questions(
-    questions: Sequence[Question], path: str | Path, tool: str, *, overwrite: bool = False
+    questions: Sequence[Question],
+    path: str | Path,
+    tool: str,
+    *,
+    offered: ClassNames | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Writes a folder with a copy of all pictures and annotations, whole or not at all.
 
@@ -60,6 +68,8 @@ def write_questions(
         questions: at least one.
         path: the folder to make.
         tool: one of `TOOLS`.
+        offered: names to answer with; None offers those that the questions show or propose. Where
+            there is none, `STAND_IN` is offered.
         overwrite: whether a folder that is there is replaced.
 
     Raises:
@@ -72,11 +82,14 @@ def write_questions(
         raise ValueError(f"the tool must be one of {', '.join(TOOLS)}, got {tool!r}")
     if not questions:
         raise ValueError("there must be at least one picture to ask about, got none")
+    if offered is None:
+        proposals = (entry for each in questions for entry in each.proposals)
+        offered = class_names((each.sample for each in questions), proposals)
     with atomic_folder(path, overwrite=overwrite) as folder:
         names = {each.sample.id: picture_name(each.sample, each.revision) for each in questions}
         for each in questions:
             _copy(Path(each.sample.uri), folder / "images" / names[each.sample.id])
-        TOOLS[tool](questions, names, folder)
+        TOOLS[tool](questions, names, offered or STAND_IN, folder)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +11,24 @@ from types import MappingProxyType
 
 from visionkit.data.problems import Problem
 from visionkit.flywheel import exclusive
-from visionkit.flywheel.answers import Action, Conflict, Correction, Proposal, by_picture
+from visionkit.flywheel.answers import (
+    Action,
+    Conflict,
+    Correction,
+    Proposal,
+    by_picture,
+    newest,
+)
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import cvat, label_studio
 from visionkit.flywheel.exchange.answered import Answered, Answers
+from visionkit.flywheel.exchange.boxes import boxes_of
+from visionkit.flywheel.exchange.question import likely
 from visionkit.types import ObjectBox, Sample
 
 READERS: Mapping[str, Callable[[Path, Mapping[str, Sample]], Answers]] = MappingProxyType(
     {"label_studio": label_studio.read, "cvat": cvat.read}
 )
-_SAME = 0.05
-"""Pixels by which a corner may have moved through rounding, and nobody has moved it."""
 _NAMESPACE = uuid.UUID("6f1c1a0e-6d0b-4e0e-9a39-6f8f3ad4f3a1")
 
 
@@ -49,11 +57,13 @@ def take_answers(
     reviewer: str,
     one_class: bool | None = None,
 ) -> Taken:
-    """Takes the answers of a file; the same file again changes nothing.
+    """Takes the answers of a file; the same file again changes nothing, whoever brings it.
 
     A box that is as it was known or proposed keeps who said so; others are the reviewer's.
-    Pictures that were answered otherwise since the question was written are left as they are, and
-    so are those that got several classes where a picture is of one.
+    Pictures that were answered otherwise since the question was written are left as they are, but
+    for those of which the same person could not tell; and so are those that got several classes
+    where a picture is of one. New boxes are cut to the picture; those that don't cover a pixel of
+    it are left out.
 
     Args:
         catalog: that the questions came from.
@@ -74,74 +84,112 @@ def take_answers(
     samples = {sample.id: sample for sample in catalog.samples()}
     found = READERS[tool](Path(path), samples)
     problems = list(found.problems)
-    before = {entry.id for entry in catalog.corrections()}
+    said: defaultdict[str, list[Correction]] = defaultdict(list)
+    for entry in catalog.corrections():
+        said[entry.sample_id].append(entry)
     corrections = known = empty = 0
     for answer in found.answered:
-        proposals = proposed.get(answer.sample_id, ())
-        entry = _correction(answer, samples[answer.sample_id], proposals, tool, reviewer)
+        proposals, log = proposed.get(answer.sample_id, ()), said[answer.sample_id]
+        who = answer.reviewer or reviewer
+        taken = _taken_before(answer, tool, who, log)
+        if taken is not None:
+            known += 1
+            empty += taken.action == "reject"
+            continue
+        objects, refused = boxes_of(answer, samples[answer.sample_id], proposals)
+        problems += [_left_out(path, answer, reason) for reason in refused]
         try:
-            if one_class and entry.id not in before:
+            _check_boxes(answer, objects)
+            name = _id(answer, tool, who, log)
+            entry = _correction(name, who, answer, objects, proposals, log, one_class=one_class)
+            if one_class:
                 exclusive.check_one_class(entry)
             catalog.correct(entry)
         except (Conflict, ValueError) as error:
-            reason = f"{answer.sample_id}: {error}; left out"
-            problems.append(Problem(str(path), answer.line, reason))
+            problems.append(_left_out(path, answer, str(error)))
             continue
-        is_known = entry.id in before
-        corrections, known = corrections + (not is_known), known + is_known
+        log.append(entry)
+        corrections += 1
         empty += entry.action == "reject"
     return Taken(corrections, known, empty, tuple(problems))
 
 
+def _left_out(path: str | Path, answer: Answered, reason: str) -> Problem:
+    return Problem(str(path), answer.line, f"{answer.sample_id}: {reason}; left out")
+
+
+def _check_boxes(answer: Answered, usable: Sequence[ObjectBox]) -> None:
+    """Passes if an answer can be taken with those of its boxes that can be used.
+
+    Raises:
+        ValueError: none is left.
+    """
+    if answer.boxes and not usable and not answer.unsure:
+        raise ValueError(
+            f"none of the {len(answer.boxes)} boxes can be used, and to have no boxes would mean "
+            "to show nothing; draw them again"
+        )
+
+
 def _correction(
-    answer: Answered, sample: Sample, proposals: Sequence[Proposal], tool: str, reviewer: str
+    name: str,
+    who: str,
+    answer: Answered,
+    objects: tuple[ObjectBox, ...],
+    proposals: Sequence[Proposal],
+    log: Sequence[Correction],
+    *,
+    one_class: bool,
 ) -> Correction:
-    who = f"{answer.reviewer or reviewer}"
-    there = [
-        *sample.objects,
-        *(
-            ObjectBox(entry.label, entry.box, entry.model, entry.created)
-            for entry in proposals
-            if entry.box is not None
-        ),
-    ]
-    objects = tuple(_recognised(label, box, there) for label, box in answer.boxes)
-    content = repr((tool, answer.sample_id, answer.revision, who, answer.labels, answer.boxes))
+    shown = newest(proposals)
     return Correction(
-        str(uuid.uuid5(_NAMESPACE, content)),
+        name,
         answer.sample_id,
-        answer.revision,
+        _seen_revision(answer, who, log),
         who,
-        _action(answer, objects, proposals),
+        _action(answer, objects, likely(shown, one_class=one_class)),
         answer.labels,
         objects,
-        seen=tuple(entry.id for entry in proposals),
-        model=next((entry.model for entry in proposals), ""),
+        seen=tuple(entry.id for entry in shown),
+        model=next((entry.model for entry in shown), ""),
     )
 
 
-def _action(
-    answer: Answered, objects: Sequence[ObjectBox], proposals: Sequence[Proposal]
-) -> Action:
+def _taken_before(
+    answer: Answered, tool: str, who: str, log: Sequence[Correction]
+) -> Correction | None:
+    """The same answer, if it was taken; by anybody where the file doesn't say whose it is."""
+    people = {who} if answer.reviewer else {who, *(entry.reviewer for entry in log)}
+    names = {_id(answer, tool, person, log) for person in people}
+    return next((entry for entry in log if entry.id in names), None)
+
+
+def _id(answer: Answered, tool: str, who: str, log: Sequence[Correction]) -> str:
+    """The same for the same answer, so that it counts once.
+
+    Whether somebody was unsure did not make a difference once: what was taken so keeps its id.
+    """
+    content = (tool, answer.sample_id, answer.revision, who, answer.labels, answer.boxes)
+    plain = str(uuid.uuid5(_NAMESPACE, repr(content)))
+    is_of_unsure = any(entry.id == plain and entry.action == "unsure" for entry in log)
+    if is_of_unsure == answer.unsure:
+        return plain
+    return str(uuid.uuid5(_NAMESPACE, repr((*content, answer.unsure))))
+
+
+def _seen_revision(answer: Answered, who: str, log: Sequence[Correction]) -> int:
+    """The revision that an answer is about: who could not tell before may tell later."""
+    since = log[answer.revision :]
+    only_unsure = all(entry.action == "unsure" and entry.reviewer == who for entry in since)
+    return answer.revision + len(since) if only_unsure else answer.revision
+
+
+def _action(answer: Answered, objects: Sequence[ObjectBox], proposed: Sequence[Proposal]) -> Action:
     if answer.unsure:
         return "unsure"
     if not objects and not answer.labels:
         return "reject"
-    likely = [entry for entry in proposals if entry.score >= entry.threshold]
-    boxes = sorted((entry.label, entry.box) for entry in likely if entry.box is not None)
-    labels = {entry.label for entry in likely if entry.box is None}
+    boxes = sorted((entry.label, entry.box) for entry in proposed if entry.box is not None)
+    labels = {entry.label for entry in proposed if entry.box is None}
     as_proposed = sorted((e.label, e.box) for e in objects) == boxes and {*answer.labels} == labels
     return "accept" if as_proposed else "edit"
-
-
-def _recognised(
-    label: str, box: tuple[float, float, float, float], there: Sequence[ObjectBox]
-) -> ObjectBox:
-    """The known box that this is, or a new one."""
-    same = (
-        entry
-        for entry in there
-        if entry.label == label
-        and all(abs(a - b) <= _SAME for a, b in zip(entry.box, box, strict=True))
-    )
-    return next(same, ObjectBox(label, box))

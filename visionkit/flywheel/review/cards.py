@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from visionkit.flywheel.answers import Asked, Proposal, Truth
+from visionkit.flywheel.answers import Asked, Proposal, Truth, newest
 from visionkit.flywheel.boxes import overlap
+from visionkit.flywheel.exclusive import likeliest_class
 from visionkit.types import Sample
 
 _COVERED_IOU = 0.5
@@ -87,7 +88,7 @@ def make_card(
     shown = newest(proposals, model=model)
     told = truth if first is None else first
     claims = _known(told)
-    only = _likeliest_class(shown) if one_class and not told.labels else None
+    only = likeliest_class(shown) if one_class and not told.labels else None
     offered = [
         Claim(
             proposal.label,
@@ -118,26 +119,12 @@ def make_card(
     )
 
 
-def newest(proposals: Iterable[Proposal], *, model: str = "") -> list[Proposal]:
-    """The proposals of one model, or for "" those of each task's model that proposed last."""
-    kept = [entry for entry in proposals if model in ("", entry.model)]
-    last: dict[str, tuple[str, str]] = {}
-    for entry in kept:
-        last[entry.task] = max(last.get(entry.task, ("", "")), (entry.created, entry.model))
-    return [entry for entry in kept if entry.model == last[entry.task][1]]
-
-
 def shows_only(card: Card, item: str) -> bool:
     """Whether all that is said to be there is `item`, at least once, and a model said it."""
     there = [claim for claim in card.claims if claim.there]
     return bool(there) and all(
         claim.label == item and claim.proposal is not None for claim in there
     )
-
-
-def _likeliest_class(proposals: Iterable[Proposal]) -> Proposal | None:
-    whole = (entry for entry in proposals if entry.box is None)
-    return max(whole, key=lambda entry: entry.score, default=None)
 
 
 def _known(truth: Truth) -> list[Claim]:
