@@ -17,7 +17,7 @@ from visionkit.config import AllConfig, ClassificationConfig, LocalizationConfig
 from visionkit.config.flywheel import LoopConfig, RetrainConfig
 from visionkit.config.limits import BUNDLE_TASKS
 from visionkit.evaluation.summary import counted, json_value, number
-from visionkit.files import new_run_folder, write_json, write_text
+from visionkit.files import write_json, write_text
 from visionkit.flywheel.catalog import Catalog, Model, Version, open_catalog
 from visionkit.flywheel.catalog.locking import file_lock
 from visionkit.flywheel.frozen import FrozenSet, frozen_set
@@ -29,6 +29,15 @@ from visionkit.jobs.author import author_of
 from visionkit.jobs.catalogued import model_name
 from visionkit.jobs.judging import classes_shown, judge_bundle, telling
 from visionkit.jobs.retrain_data import check_data, write_data
+from visionkit.jobs.retrain_folder import (
+    CHALLENGER_FOLDER,
+    CONFIG_NAME,
+    DATA_FOLDER,
+    OTHERS_FOLDER,
+    VERDICT_NAME,
+    WHEEL_NAME,
+    empty_folder,
+)
 from visionkit.jobs.retrain_others import (
     StandingHead,
     check_judged,
@@ -42,7 +51,7 @@ from visionkit.jobs.terminal import say, say_next, say_table
 from visionkit.jobs.train import train
 from visionkit.jobs.training import BUNDLE_NAME
 
-WHEEL_NAME, VERDICT_NAME, FROZEN_NAME = "wheel.html", "verdict.json", "frozen_test.json"
+FROZEN_NAME = "frozen_test.json"
 _SHOWN_CLASSES = 10
 
 
@@ -65,7 +74,7 @@ def retrain(config: RetrainConfig, place: Path) -> Summary:
 
     Raises:
         FileNotFoundError: there is no catalog, or a bundle or picture of it is gone.
-        FileExistsError: the output folder holds a run.
+        FileExistsError: the output folder holds something that is not to be replaced.
         ValueError: the frozen test set has changed, there is nothing to learn from, or the task
             or the backbone can't be what the config says.
         RuntimeError: the disk is full, or the loss is not finite.
@@ -123,9 +132,10 @@ def _turn(catalog: Catalog, config: RetrainConfig) -> Summary:
         )
     standing = _standing(config, None if champion is None else champion.bundle)
     check_judged(standing, frozen.samples, f"the frozen test set {frozen.name}")
-    round_ = _Round(version, frozen, champion, tuple(standing), _run_folder(config))
+    folder = empty_folder(config, catalog.models())
+    round_ = _Round(version, frozen, champion, tuple(standing), folder)
     text = yaml.safe_dump(asdict(config), sort_keys=False)
-    write_text(round_.folder / "config.yaml", text)
+    write_text(round_.folder / CONFIG_NAME, text)
     bundle = _trained(catalog, config, round_)
     name = model_name(bundle)
     if name in {model.name for model in catalog.models()}:
@@ -217,18 +227,6 @@ def _champion(catalog: Catalog, config: RetrainConfig) -> Model | None:
     return champion
 
 
-def _run_folder(config: RetrainConfig) -> Path:
-    if config.output is None:
-        return new_run_folder("runs", "retrain")
-    folder = Path(config.output)
-    if folder.exists() and any(folder.iterdir()) and not config.overwrite:
-        raise FileExistsError(
-            f"output={folder} must be a new or empty folder; choose another, or overwrite=true"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
     """Folder of the challenger's bundle."""
     bundle = None if round_.champion is None else round_.champion.bundle
@@ -237,11 +235,11 @@ def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
         catalog.at(round_.version.name),
         round_.frozen.samples,
         bundle,
-        round_.folder / "data",
+        round_.folder / DATA_FOLDER,
         catalogued={sample.uri for sample in catalog.samples()},
     )
-    folder = round_.folder / "challenger"
-    folder.mkdir(exist_ok=True)
+    folder = round_.folder / CHALLENGER_FOLDER
+    folder.mkdir()
     task = config.task
     if config.loop.minutes is not None:
         if isinstance(task, ClassificationConfig):
@@ -257,14 +255,14 @@ def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
         debugger=config.debugger,
         bundle=bundle,
         move_backbone=config.move_backbone and bundle is not None,
-        others=write_others(round_.standing, round_.frozen.samples, round_.folder / "others"),
+        others=write_others(round_.standing, round_.frozen.samples, round_.folder / OTHERS_FOLDER),
         seed=config.seed,
         output=str(folder),
         overwrite=config.overwrite,
         resume=None,
         debug=config.debug,
     )
-    write_text(folder / "config.yaml", yaml.safe_dump(asdict(training), sort_keys=False))
+    write_text(folder / CONFIG_NAME, yaml.safe_dump(asdict(training), sort_keys=False))
     train(training, folder)
     return folder / BUNDLE_NAME
 
@@ -352,13 +350,13 @@ def _tell(
         title=f"{config.task.name.capitalize()}: {round_.version.name}",
         promoted=promoted,
         created=time.strftime("%Y-%m-%d %H:%M"),
-        config=(round_.folder / "config.yaml").read_text("utf-8"),
+        config=(round_.folder / CONFIG_NAME).read_text("utf-8"),
         lineage={
             "catalog": config.catalog,
             "version learned from": round_.version.name,
             "frozen test set": f"{round_.frozen.name}, {len(round_.frozen.samples)} pictures",
             "champion": "none" if round_.champion is None else round_.champion.name,
-            "challenger": str(round_.folder / "challenger" / BUNDLE_NAME),
+            "challenger": str(round_.folder / CHALLENGER_FOLDER / BUNDLE_NAME),
             "visionkit": visionkit.__version__,
         },
     )
