@@ -14,7 +14,7 @@ import yaml
 
 import visionkit
 from visionkit.config import AllConfig, ClassificationConfig, LocalizationConfig, TrainConfig
-from visionkit.config.flywheel import LoopConfig, RetrainConfig
+from visionkit.config.flywheel import RetrainConfig
 from visionkit.config.limits import BUNDLE_TASKS
 from visionkit.evaluation.summary import counted, json_value, number
 from visionkit.files import write_json, write_text
@@ -46,6 +46,7 @@ from visionkit.jobs.retrain_others import (
     standing_heads,
     write_others,
 )
+from visionkit.jobs.retrain_waits import waits_for
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import say, say_next, say_table
 from visionkit.jobs.train import train
@@ -88,7 +89,7 @@ def retrain(config: RetrainConfig, place: Path) -> Summary:
     catalog = open_catalog(config.catalog)
     _check_moving(catalog, config)
     with _one_at_a_time(config.catalog):
-        waits = _waits_for(catalog, config.loop)
+        waits = waits_for(catalog, config.task.name, config.loop)
         if waits:
             say(waits)
             return Summary(place)
@@ -159,38 +160,6 @@ def _one_at_a_time(catalog: str) -> AbstractContextManager[None]:
     if "://" in catalog:
         return nullcontext()
     return file_lock(Path(catalog) / ".retrain.lock")
-
-
-def _waits_for(catalog: Catalog, loop: LoopConfig) -> str:
-    """Why nothing is trained now, a sentence, or ""."""
-    if not loop.enabled:
-        return f"Nothing is trained: loop.enabled is false. {_open_words(catalog)}"
-    corrected = _corrected(catalog)
-    if not catalog.versions() and not loop.merge:
-        return "Nothing is trained: the catalog has no version yet; visionkit merge makes one."
-    if corrected < loop.least_corrections:
-        return (
-            f"Nothing is trained: {_open_words(catalog)} {loop.least_corrections} are waited for "
-            "(loop.least_corrections)."
-        )
-    return ""
-
-
-def _open_words(catalog: Catalog) -> str:
-    return f"{counted(_corrected(catalog), 'picture is', 'pictures are')} new or corrected."
-
-
-def _corrected(catalog: Catalog) -> int:
-    """Pictures that changed since the last training, in versions or not."""
-    versions = [version.name for version in catalog.versions()]
-    learned = [model.version for model in catalog.models() if model.version in versions]
-    if not versions:
-        return sum(truth.reviewed for truth in catalog.truths().values())
-    since = max(learned, key=versions.index, default="")
-    if since == versions[-1]:
-        return catalog.unmerged()
-    merged = len(catalog.diff(since, versions[-1])) if since else len(catalog.at(versions[-1]))
-    return merged + catalog.unmerged()
 
 
 def _version(catalog: Catalog, config: RetrainConfig) -> Version:
