@@ -145,12 +145,13 @@ def _turn(catalog: Catalog, config: RetrainConfig) -> Summary:
     verdict, marks = _judged(config, round_, bundle)
     promoted = verdict.promoted and config.loop.promote
     figures = _figures(config, round_, marks, verdict, promoted=promoted)
-    catalog.add_model(_model(name, bundle, round_, figures, text))
     write_json(round_.folder / VERDICT_NAME, json_value(verdict))
+    model = _model(name, bundle, round_, figures, text)
+    # In one step: whatever is stopped before it is trained again, and nothing is left undecided.
     if promoted:
-        catalog.promote(name)
+        catalog.promote(model)
     else:
-        catalog.retire(name)
+        catalog.add_model(replace(model, status="retired"))
     _tell(catalog, config, round_, verdict, promoted=promoted)
     return Summary(round_.folder, {"champion": verdict.champion, "challenger": verdict.challenger})
 
