@@ -209,6 +209,15 @@ def test_the_first_model_is_used_if_it_is_good_enough() -> None:
     )
 
 
+def test_no_first_model_is_used_where_nothing_can_be_told() -> None:
+    verdict = first_verdict(named_marks(np.zeros((3, 2), bool), np.zeros((3, 2), bool), NAMES[:2]))
+    assert not verdict.promoted
+    assert verdict.words == (
+        "No model is used yet.",
+        "Nothing can be told from 3 test pictures.",
+    )
+
+
 def test_a_head_that_need_gain_nothing_is_kept_as_it_was() -> None:
     same = marks(0.8, seed=1)
     other = other_head("classification", same, same, untested=("eel", "fox", "gnu", "hen"))

@@ -181,7 +181,7 @@ def first_verdict(challenger: Marks, contest: Contest | None = None) -> Verdict:
     figures = challenger.by_class()
     value = challenger.mean()
     used = value >= contest.least_score
-    words = f"{challenger.figure} {number(value, 3)} on {counted(challenger.pictures, 'picture')}"
+    words = _first_words(challenger, value, contest)
     return Verdict(
         promoted=used,
         figure=challenger.figure,
@@ -203,12 +203,17 @@ def first_verdict(challenger: Marks, contest: Contest | None = None) -> Verdict:
             )
             for k in np.flatnonzero(challenger.support)
         ),
-        words=(
-            (f"The first model is used: {words}.",)
-            if used
-            else ("No model is used yet.", _too_low(challenger.figure, value, contest))
-        ),
+        words=words,
     )
+
+
+def _first_words(marks: Marks, value: float, contest: Contest) -> tuple[str, ...]:
+    if not math.isfinite(value):
+        return ("No model is used yet.", _nothing_told(marks.pictures))
+    if value < contest.least_score:
+        return ("No model is used yet.", _too_low(marks.figure, value, contest))
+    figure = f"{marks.figure} {number(value, 3)} on {counted(marks.pictures, 'picture')}"
+    return (f"The first model is used: {figure}.",)
 
 
 def _reasons(found: Difference, contest: Contest, pictures: int) -> list[str]:

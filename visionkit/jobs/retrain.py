@@ -24,10 +24,10 @@ from visionkit.flywheel.frozen import FrozenSet, frozen_set
 from visionkit.flywheel.marks import Marks
 from visionkit.flywheel.paired import Contest
 from visionkit.flywheel.promotion import Verdict, compare, first_verdict
-from visionkit.flywheel.wheel import Turn, signed, write_wheel
+from visionkit.flywheel.wheel import signed, write_wheel
 from visionkit.jobs.author import author_of
 from visionkit.jobs.catalogued import model_name
-from visionkit.jobs.judging import classes_shown, judge_bundle, telling
+from visionkit.jobs.judging import check_told, compared, items_of, judge_bundle
 from visionkit.jobs.retrain_data import check_data, write_data
 from visionkit.jobs.retrain_folder import (
     CHALLENGER_FOLDER,
@@ -46,11 +46,13 @@ from visionkit.jobs.retrain_others import (
     standing_heads,
     write_others,
 )
+from visionkit.jobs.retrain_turns import turns_of
 from visionkit.jobs.retrain_waits import waits_for
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import say, say_next, say_table
 from visionkit.jobs.train import train
 from visionkit.jobs.training import BUNDLE_NAME
+from visionkit.types import Sample
 
 FROZEN_NAME = "frozen_test.json"
 _SHOWN_CLASSES = 10
@@ -114,27 +116,7 @@ def _standing(config: RetrainConfig, bundle: str | None) -> list[StandingHead]:
 
 
 def _turn(catalog: Catalog, config: RetrainConfig) -> Summary:
-    version = _version(catalog, config)
-    frozen = frozen_set(
-        _frozen_path(config),
-        catalog.at(version.name),
-        share=config.loop.test_share,
-        anew=config.loop.refreeze,
-    )
-    say(
-        f"{version.name}: {counted(version.samples, 'picture')}, {len(frozen.samples)} of them in "
-        f"the frozen test set {frozen.name}{', frozen now' if frozen.is_new else ''}."
-    )
-    champion = _champion(catalog, config)
-    if champion is not None and frozen.added:
-        say(
-            f"{len(frozen.added)} of them were no test pictures before: the champion may have "
-            "learned from them, which speaks for it."
-        )
-    standing = _standing(config, None if champion is None else champion.bundle)
-    check_judged(standing, frozen.samples, f"the frozen test set {frozen.name}")
-    folder = empty_folder(config, catalog.models())
-    round_ = _Round(version, frozen, champion, tuple(standing), folder)
+    round_ = _round(catalog, config)
     text = yaml.safe_dump(asdict(config), sort_keys=False)
     write_text(round_.folder / CONFIG_NAME, text)
     bundle = _trained(catalog, config, round_)
@@ -154,6 +136,44 @@ def _turn(catalog: Catalog, config: RetrainConfig) -> Summary:
         catalog.add_model(replace(model, status="retired"))
     _tell(catalog, config, round_, verdict, promoted=promoted)
     return Summary(round_.folder, {"champion": verdict.champion, "challenger": verdict.challenger})
+
+
+def _round(catalog: Catalog, config: RetrainConfig) -> _Round:
+    """What is trained on and judged by, checked so that no training is for nothing."""
+    version = _version(catalog, config)
+    samples = catalog.at(version.name)
+    frozen = frozen_set(
+        _frozen_path(config),
+        samples,
+        share=config.loop.test_share,
+        anew=config.loop.refreeze,
+    )
+    say(
+        f"{version.name}: {counted(version.samples, 'picture')}, {len(frozen.samples)} of them in "
+        f"the frozen test set {frozen.name}{', frozen now' if frozen.is_new else ''}."
+    )
+    champion = _champion(catalog, config)
+    if champion is not None and frozen.added:
+        say(
+            f"{len(frozen.added)} of them were no test pictures before: the champion may have "
+            "learned from them, which speaks for it."
+        )
+    what = f"the frozen test set {frozen.name}"
+    standing = _standing(config, None if champion is None else champion.bundle)
+    check_judged(standing, frozen.samples, what)
+    check_told(config.task.name, frozen.samples, _items(config, samples, champion), what)
+    folder = empty_folder(config, catalog.models())
+    return _Round(version, frozen, champion, tuple(standing), folder)
+
+
+def _items(
+    config: RetrainConfig, samples: Sequence[Sample], champion: Model | None
+) -> set[str] | None:
+    """The items that a challenger may look for; None where the config brings its own."""
+    if config.data.items is not None:
+        return None
+    known = set() if champion is None else items_of(champion.bundle)
+    return known | {entry.label for sample in samples for entry in sample.objects}
 
 
 def _one_at_a_time(catalog: str) -> AbstractContextManager[None]:
@@ -240,8 +260,8 @@ def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
 def _judged(config: RetrainConfig, round_: _Round, bundle: Path) -> tuple[Verdict, Marks]:
     """The verdict, and how the challenger did."""
     frozen, task = round_.frozen.samples, config.task.name
-    names = classes_shown(frozen, task)
-    samples = telling(frozen, task, names)
+    champions = [] if round_.champion is None else [round_.champion.bundle]
+    samples, names = compared(task, frozen, [*champions, bundle])
     place = config.trainer.accelerator
     marks = judge_bundle(bundle, task, samples, names, accelerator=place)
     contest = Contest(
@@ -316,7 +336,13 @@ def _tell(
     page = write_wheel(
         round_.folder / WHEEL_NAME,
         verdict,
-        _turns(catalog.models(), round_, config.task.name, verdict),
+        turns_of(
+            catalog.models(),
+            round_.champion,
+            verdict.champion,
+            task=config.task.name,
+            test=round_.frozen.name,
+        ),
         title=f"{config.task.name.capitalize()}: {round_.version.name}",
         promoted=promoted,
         created=time.strftime("%Y-%m-%d %H:%M"),
@@ -334,34 +360,3 @@ def _tell(
     used = catalog.champion()
     if used is not None:
         say_next(["predict", f"bundle={used.bundle}", "source=PICTURES", f"catalog={catalog.uri}"])
-
-
-def _turns(models: Sequence[Model], round_: _Round, task: str, verdict: Verdict) -> list[Turn]:
-    """The models that were measured on this frozen test set, in their order.
-
-    A champion that came from elsewhere comes first, with what was measured of it now.
-    """
-    turns = [
-        Turn(
-            version=model.version,
-            model=model.name,
-            value=float(model.metrics["value"]),
-            low=_number(model.metrics.get("low")),
-            high=_number(model.metrics.get("high")),
-            promoted=bool(model.metrics.get("promoted")),
-        )
-        for model in models
-        if model.metrics.get("test") == round_.frozen.name
-        and model.metrics.get("task") == task
-        and model.metrics.get("value") is not None
-    ]
-    champion = round_.champion
-    if champion is None or champion.name in {turn.model for turn in turns}:
-        return turns
-    nothing = float("nan")
-    start = Turn("start", champion.name, verdict.champion, nothing, nothing, promoted=True)
-    return [start, *turns]
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)
