@@ -18,7 +18,13 @@ import numpy as np
 from visionkit.evaluation.bootstrap import Interval
 from visionkit.evaluation.summary import counted, number
 from visionkit.flywheel.marks import Marks
-from visionkit.flywheel.paired import ClassChange, Contest, Difference, paired_difference
+from visionkit.flywheel.paired import (
+    ClassChange,
+    Contest,
+    Difference,
+    least_differing,
+    paired_difference,
+)
 
 _NAMED = 3  # classes in a sentence
 
@@ -221,6 +227,13 @@ def _reasons(found: Difference, contest: Contest, pictures: int) -> list[str]:
     if not math.isfinite(found.gain):
         return [_nothing_told(pictures)]
     reasons = []
+    needed = least_differing(contest.level)
+    if found.differing < needed:
+        reasons.append(
+            f"The two answer {found.differing} of {counted(pictures, 'test picture')} otherwise, "
+            f"and fewer than {needed} can't tell a gain from chance at {100 * contest.level:g} %: "
+            "add test pictures and say loop.refreeze=true."
+        )
     if found.no_gain > contest.level:
         reasons.append(
             f"In {100 * found.no_gain:.3g} % of the draws of the test pictures nothing is gained; "
