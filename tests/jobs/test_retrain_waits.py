@@ -10,6 +10,7 @@ from visionkit.cli.compose import compose
 from visionkit.config.flywheel import RetrainConfig
 from visionkit.flywheel.answers import Correction
 from visionkit.flywheel.catalog import Catalog, Model, open_catalog
+from visionkit.jobs.retrain import retrain
 from visionkit.jobs.retrain_waits import waits_for
 from visionkit.types import Sample
 
@@ -82,3 +83,26 @@ def test_how_things_stand_is_told_where_nothing_shall_be_trained(catalog: Catalo
     assert words(catalog, "exemplar", "loop.enabled=false") == (
         "Nothing is trained: loop.enabled is false. 20 pictures are new or corrected."
     )
+
+
+def test_who_waits_needs_no_bundle_yet_nor_pictures_of_every_head(
+    catalog: Catalog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog.add_model(Model("gone", str(tmp_path / "moved away"), status="champion"))
+    given = [
+        "task=localization",
+        f"catalog={catalog.uri}",
+        "move_backbone=true",
+        f"output={tmp_path / 'run'}",
+    ]
+    for words, said in (
+        ("loop.least_corrections=21", "21 are waited for"),
+        ("loop.enabled=false", "loop.enabled is false"),
+    ):
+        retrain(compose("retrain", RetrainConfig, [*given, words]).config, tmp_path)
+        assert said in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(FileNotFoundError, match="moved away"):
+        retrain(
+            compose("retrain", RetrainConfig, [*given, "loop.least_corrections=1"]).config,
+            tmp_path,
+        )

@@ -89,12 +89,12 @@ def retrain(config: RetrainConfig, place: Path) -> Summary:
             "own; retrain them one after the other"
         )
     catalog = open_catalog(config.catalog)
-    _check_moving(catalog, config)
     with _one_at_a_time(config.catalog):
         waits = waits_for(catalog, config.task.name, config.loop)
         if waits:
             say(waits)
             return Summary(place)
+        _check_moving(catalog, config)
         return _turn(catalog, config)
 
 
