@@ -106,3 +106,24 @@ def test_who_waits_needs_no_bundle_yet_nor_pictures_of_every_head(
             compose("retrain", RetrainConfig, [*given, "loop.least_corrections=1"]).config,
             tmp_path,
         )
+
+
+@pytest.mark.parametrize(
+    ("task", "is_limited"),
+    [
+        (["task=localization"], True),
+        (["task=classification", "task.finetune.enabled=true"], True),
+        (["task=classification"], False),
+        (["task=exemplar"], False),
+    ],
+)
+def test_minutes_that_a_training_can_not_keep_to_are_refused(
+    catalog: Catalog, tmp_path: Path, task: list[str], is_limited: bool
+) -> None:
+    given = [*task, f"catalog={catalog.uri}", "loop.minutes=5", "loop.enabled=false"]
+    config = compose("retrain", RetrainConfig, given).config
+    if is_limited:
+        retrain(config, tmp_path)
+    else:
+        with pytest.raises(ValueError, match=f"loop.minutes must be null .* got 5 with {task[0]}"):
+            retrain(config, tmp_path)

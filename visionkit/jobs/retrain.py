@@ -16,6 +16,7 @@ import visionkit
 from visionkit.config import AllConfig, ClassificationConfig, LocalizationConfig, TrainConfig
 from visionkit.config.flywheel import RetrainConfig
 from visionkit.config.limits import BUNDLE_TASKS
+from visionkit.config.task import TaskConfig
 from visionkit.evaluation.summary import counted, json_value, number
 from visionkit.files import write_json, write_text
 from visionkit.flywheel.catalog import Catalog, Model, Version, open_catalog
@@ -88,6 +89,7 @@ def retrain(config: RetrainConfig, place: Path) -> Summary:
             f"task must be one head, {', '.join(BUNDLE_TASKS)}, got all: each is compared on its "
             "own; retrain them one after the other"
         )
+    _task(config)
     catalog = open_catalog(config.catalog)
     with _one_at_a_time(config.catalog):
         waits = waits_for(catalog, config.task.name, config.loop)
@@ -96,6 +98,22 @@ def retrain(config: RetrainConfig, place: Path) -> Summary:
             return Summary(place)
         _check_moving(catalog, config)
         return _turn(catalog, config)
+
+
+def _task(config: RetrainConfig) -> TaskConfig:
+    """What is trained, in no more minutes than the loop may take; or ValueError."""
+    task, minutes = config.task, config.loop.minutes
+    if minutes is None:
+        return task
+    if isinstance(task, LocalizationConfig):
+        return replace(task, minutes=minutes)
+    if isinstance(task, ClassificationConfig) and task.finetune.enabled:
+        return replace(task, finetune=replace(task.finetune, minutes=minutes))
+    raise ValueError(
+        "loop.minutes must be null but for task=localization, and task=classification with "
+        f"task.finetune.enabled=true, got {minutes:g} with task={task.name}, which can't be "
+        "stopped after some minutes; leave it away"
+    )
 
 
 def _check_moving(catalog: Catalog, config: RetrainConfig) -> None:
@@ -230,14 +248,8 @@ def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
     )
     folder = round_.folder / CHALLENGER_FOLDER
     folder.mkdir()
-    task = config.task
-    if config.loop.minutes is not None:
-        if isinstance(task, ClassificationConfig):
-            task = replace(task, finetune=replace(task.finetune, minutes=config.loop.minutes))
-        elif isinstance(task, LocalizationConfig):
-            task = replace(task, minutes=config.loop.minutes)
     training = TrainConfig(
-        task=task,
+        task=_task(config),
         backbone=config.backbone,
         data=data,
         augment=config.augment,
