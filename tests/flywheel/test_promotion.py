@@ -103,6 +103,92 @@ def test_equal_models_get_through_hardly_ever() -> None:
     assert sum(promoted) <= 7
 
 
+@pytest.mark.parametrize(
+    ("pictures", "level", "promoted"),
+    [(1, 0.01, False), (6, 0.01, False), (7, 0.01, True), (6, 0.02, True), (7, 0.005, False)],
+)
+def test_a_gain_takes_as_many_pictures_as_a_sign_test_does(
+    pictures: int, level: float, promoted: bool
+) -> None:
+    # All right after all wrong; by chance that comes once in 2, 64 and 128 times.
+    present = np.ones((pictures, 1), bool)
+    verdict = compare(
+        named_marks(present, ~present, NAMES[:1]),
+        named_marks(present, present, NAMES[:1]),
+        Contest(level=level),
+    )
+    assert verdict.promoted is promoted
+    assert verdict.gain == 1
+    if not promoted:
+        needed = {0.01: 7, 0.005: 8}[level]
+        shown = f"{pictures} of {pictures} test picture{'s' if pictures > 1 else ''} otherwise"
+        assert verdict.words[1:] == (
+            f"The two answer {shown}, and fewer than {needed} can't tell a gain from chance at "
+            f"{100 * level:g} %: add test pictures and say loop.refreeze=true.",
+        )
+
+
+def test_pictures_that_both_answer_alike_tell_no_gain() -> None:
+    present = np.arange(100)[:, None] % 2 == np.arange(2)
+    before = present.copy()
+    before[:6] = ~before[:6]
+    before = np.concatenate([before, np.zeros((100, 1), bool)], axis=1)
+    after = np.concatenate([present, np.ones((100, 1), bool)], axis=1)
+    shown = np.concatenate([present, np.zeros((100, 1), bool)], axis=1)  # of the third nothing
+    verdict = compare(named_marks(shown, before, NAMES[:3]), named_marks(shown, after, NAMES[:3]))
+    assert verdict.chance < 0.01 < verdict.gain
+    assert not verdict.promoted
+    assert verdict.words[1].startswith("The two answer 6 of 100 test pictures otherwise")
+
+
+def test_equal_models_hardly_ever_get_through_on_few_pictures() -> None:
+    rng = np.random.default_rng(0)
+    contest = Contest(rounds=1000, class_level=1.0)
+    promoted = 0
+    for pictures in (1, 2, 4, 8, 12):
+        truth = np.arange(pictures) % 2
+        present = truth[:, None] == np.arange(2)
+        for _ in range(100):
+            before, after = (
+                named_marks(
+                    present,
+                    np.where(rng.random(pictures) < 0.6, truth, 1 - truth)[:, None] == np.arange(2),
+                    NAMES[:2],
+                )
+                for _ in range(2)
+            )
+            promoted += compare(before, after, contest).promoted
+    # At a level of 0.01 at most five of 500 are to be expected; more than 12 once in 500 times.
+    assert promoted <= 12
+
+
+def test_boxes_are_answered_alike_where_the_same_is_found_with_the_same_scores() -> None:
+    truth = Truth(np.array([[0, 0, 10, 10]], np.float32), np.array([0]))
+    boxes = np.array([[0, 0, 10, 10], [50, 50, 60, 60]], np.float32)
+    found = sv.Detections(boxes, None, np.array([0.9, 0.4], np.float32), np.array([0, 0]))
+    surer = replace(found, confidence=np.array([0.9, 0.5], np.float32))
+    nothing = sv.Detections.empty()
+
+    def answers(*finds: sv.Detections) -> tuple[bytes, ...]:
+        return located_marks([truth] * len(finds), finds, NAMES[:2]).answers
+
+    assert answers() == ()
+    assert answers(found, found, found[[1, 0]])[1:] == answers(found, found)
+    assert len(set(answers(found, surer, nothing))) == 3
+    alien = replace(found, class_id=np.array([0, 1]))  # of a class that no picture shows
+    assert answers(alien) == answers(found[[0]])
+
+
+def test_a_strict_level_can_be_met() -> None:
+    present = np.ones((400, 1), bool)
+    before = np.zeros((400, 1), bool)
+    before[:10] = True
+    champion, challenger = (named_marks(present, said, NAMES[:1]) for said in (before, present))
+    verdict = compare(champion, challenger, Contest(level=0.0001))
+    assert verdict.promoted
+    assert verdict.chance <= 0.0001
+
+
 def test_chance_is_the_share_of_the_draws_that_gain_nothing() -> None:
     champion, challenger = marks(0.75, seed=5), marks(0.77, seed=6)
     verdict = compare(champion, challenger, Contest(rounds=4000))
@@ -206,6 +292,15 @@ def test_the_first_model_is_used_if_it_is_good_enough() -> None:
     assert low.words == (
         "No model is used yet.",
         f"F1 {low.challenger:.3f} is less than the 0.9 that is asked for.",
+    )
+
+
+def test_no_first_model_is_used_where_nothing_can_be_told() -> None:
+    verdict = first_verdict(named_marks(np.zeros((3, 2), bool), np.zeros((3, 2), bool), NAMES[:2]))
+    assert not verdict.promoted
+    assert verdict.words == (
+        "No model is used yet.",
+        "Nothing can be told from 3 test pictures.",
     )
 
 

@@ -113,6 +113,20 @@ def test_of_a_new_item_the_largest_box_of_each_picture_is_a_view(
     ]
 
 
+def test_a_new_item_gets_no_tiny_views_beside_large_ones(tmp_path: Path) -> None:
+    *learned, tested = pictures(tmp_path, 5)
+    sides = (30, 100, 40, 24)
+    boxed = [
+        replace(sample, objects=(box("new", side),))
+        for sample, side in zip(learned, sides, strict=True)
+    ]
+    data = write_data(
+        config("exemplar"), [*boxed, tested], [tested], None, tmp_path / "data", catalogued=()
+    )
+    views = load_gallery(Path(str(data.items))).views
+    assert [view.crop().shape[0] for view in views] == [100, 40]
+
+
 def gallery_of(bundle: Path, views: list[View]) -> Path:
     """A folder that holds a gallery as a bundle does."""
     (bundle / "gallery").mkdir(parents=True)

@@ -11,7 +11,14 @@ import supervision as sv
 from visionkit.evaluation.average_precision import average_precision_rounds
 from visionkit.evaluation.bootstrap import Interval, interval, picture_weights
 from visionkit.evaluation.counts import ratio
-from visionkit.evaluation.outcomes import BoolArray, FloatArray, IntArray, Truth, judge
+from visionkit.evaluation.outcomes import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Outcomes,
+    Truth,
+    judge,
+)
 
 
 @dataclass(frozen=True)
@@ -25,6 +32,8 @@ class Marks:
         pictures: N.
         of: (R, N) float64 weights of the pictures in R rounds -> (R, K) the figure of each class,
             nan where the round shows none of it.
+        answers: one a picture: what the model said of it, as far as that counts. Two models that
+            have the same there did the same on it.
     """
 
     figure: str
@@ -32,6 +41,7 @@ class Marks:
     support: IntArray
     pictures: int
     of: Callable[[FloatArray], FloatArray]
+    answers: tuple[bytes, ...]
 
     def by_class(self) -> FloatArray:
         """(K,) the figure of each class on the pictures as they are."""
@@ -72,7 +82,9 @@ def named_marks(present: BoolArray, said: BoolArray, class_names: Sequence[str])
         f1 = ratio(2 * (weights @ true), weights @ both)
         return np.where(weights @ present > 0, f1, np.nan)
 
-    return Marks("F1", names, present.sum(axis=0).astype(np.int64), len(present), of)
+    support = present.sum(axis=0).astype(np.int64)
+    answers = tuple(row.tobytes() for row in said[:, support > 0])
+    return Marks("F1", names, support, len(present), of, answers)
 
 
 def located_marks(
@@ -105,7 +117,18 @@ def located_marks(
             )
         return found
 
-    return Marks("AP50", names, support, outcomes.pictures, of)
+    return Marks("AP50", names, support, outcomes.pictures, of, _finds(outcomes, support))
+
+
+def _finds(outcomes: Outcomes, support: IntArray) -> tuple[bytes, ...]:
+    """The finds of each picture that count, whatever their order: class, score, whether right."""
+    own = support[outcomes.class_id] > 0
+    finds = np.stack([outcomes.class_id, outcomes.score, outcomes.is_true], axis=1)[own]
+    picture = outcomes.picture[own]
+    order = np.lexsort([*finds.T, picture])
+    starts = np.searchsorted(picture[order], np.arange(1, outcomes.pictures))
+    parts = np.split(finds[order], starts)[: outcomes.pictures]
+    return tuple(part.tobytes() for part in parts)
 
 
 def class_mean(figures: FloatArray) -> FloatArray:

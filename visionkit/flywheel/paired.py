@@ -72,6 +72,7 @@ class Difference:
         interval: of challenger less champion, 95 %.
         no_gain: share of the rounds in which nothing is gained, 0..1.
         no_loss: share of the rounds in which nothing is lost, 0..1.
+        differing: pictures that the two answer otherwise.
         changes: of each class that is shown, the greatest loss first.
     """
 
@@ -80,6 +81,7 @@ class Difference:
     interval: Interval
     no_gain: float
     no_loss: float
+    differing: int
     changes: tuple[ClassChange, ...]
 
     @property
@@ -113,8 +115,25 @@ def paired_difference(champion: Marks, challenger: Marks, contest: Contest) -> D
         interval=_span(totals, champion.pictures),
         no_gain=_chance(totals, worse=False),
         no_loss=_chance(totals, worse=True),
+        differing=sum(a != b for a, b in zip(champion.answers, challenger.answers, strict=True)),
         changes=_class_changes(champion, challenger, changes, contest),
     )
+
+
+def least_differing(level: float) -> int:
+    """How many pictures two models must answer otherwise before one can be better beyond chance.
+
+    Were they equally good, each such picture might as well speak for the other: that all speak for
+    the challenger comes once in 2^n times (Dixon and Mood, "The Statistical Sign Test", 1946). With
+    fewer no outcome is as rare as the level, whatever drawing them anew says.
+
+    Args:
+        level: chance of a gain that is none, above 0 and at most 1.
+
+    >>> least_differing(0.01), least_differing(0.25), least_differing(1.0)
+    (7, 2, 0)
+    """
+    return math.ceil(-math.log2(level))
 
 
 def _check(champion: Marks, challenger: Marks) -> None:
@@ -135,8 +154,9 @@ def _check(champion: Marks, challenger: Marks) -> None:
 def _rounds(champion: Marks, challenger: Marks, contest: Contest) -> tuple[FloatArray, FloatArray]:
     """(R, K) change of each class in each round, and (R,) that of the figure."""
     pictures, classes = champion.pictures, len(champion.class_names)
-    # So many that the chance at which a class counts as lost can be told at all.
-    rounds = max(contest.rounds, math.ceil(4 * max(classes, 1) / max(contest.class_level, 1e-3)))
+    # So many that the chances at which a gain or a lost class is believed can be told at all.
+    least = (1 / max(contest.level, 1e-4), max(classes, 1) / max(contest.class_level, 1e-3))
+    rounds = max(contest.rounds, math.ceil(4 * max(least)))
     step = max(1, min(rounds, _MOST_WEIGHTS // max(pictures, 1)))
     changes, totals = [], []
     for number_of, first in enumerate(range(0, rounds, step)):

@@ -18,7 +18,13 @@ import numpy as np
 from visionkit.evaluation.bootstrap import Interval
 from visionkit.evaluation.summary import counted, number
 from visionkit.flywheel.marks import Marks
-from visionkit.flywheel.paired import ClassChange, Contest, Difference, paired_difference
+from visionkit.flywheel.paired import (
+    ClassChange,
+    Contest,
+    Difference,
+    least_differing,
+    paired_difference,
+)
 
 _NAMED = 3  # classes in a sentence
 
@@ -181,7 +187,7 @@ def first_verdict(challenger: Marks, contest: Contest | None = None) -> Verdict:
     figures = challenger.by_class()
     value = challenger.mean()
     used = value >= contest.least_score
-    words = f"{challenger.figure} {number(value, 3)} on {counted(challenger.pictures, 'picture')}"
+    words = _first_words(challenger, value, contest)
     return Verdict(
         promoted=used,
         figure=challenger.figure,
@@ -203,12 +209,17 @@ def first_verdict(challenger: Marks, contest: Contest | None = None) -> Verdict:
             )
             for k in np.flatnonzero(challenger.support)
         ),
-        words=(
-            (f"The first model is used: {words}.",)
-            if used
-            else ("No model is used yet.", _too_low(challenger.figure, value, contest))
-        ),
+        words=words,
     )
+
+
+def _first_words(marks: Marks, value: float, contest: Contest) -> tuple[str, ...]:
+    if not math.isfinite(value):
+        return ("No model is used yet.", _nothing_told(marks.pictures))
+    if value < contest.least_score:
+        return ("No model is used yet.", _too_low(marks.figure, value, contest))
+    figure = f"{marks.figure} {number(value, 3)} on {counted(marks.pictures, 'picture')}"
+    return (f"The first model is used: {figure}.",)
 
 
 def _reasons(found: Difference, contest: Contest, pictures: int) -> list[str]:
@@ -216,6 +227,13 @@ def _reasons(found: Difference, contest: Contest, pictures: int) -> list[str]:
     if not math.isfinite(found.gain):
         return [_nothing_told(pictures)]
     reasons = []
+    needed = least_differing(contest.level)
+    if found.differing < needed:
+        reasons.append(
+            f"The two answer {found.differing} of {counted(pictures, 'test picture')} otherwise, "
+            f"and fewer than {needed} can't tell a gain from chance at {100 * contest.level:g} %: "
+            "add test pictures and say loop.refreeze=true."
+        )
     if found.no_gain > contest.level:
         reasons.append(
             f"In {100 * found.no_gain:.3g} % of the draws of the test pictures nothing is gained; "

@@ -22,7 +22,7 @@ from visionkit.types import Sample
 
 _AUDIT = AuditSettings()
 """What the audit of a gallery calls small or a copy, as the next frame of a video is, is not cut
-out; small boxes are where the item has no other view."""
+out; small boxes are where the item has no other view, and no larger box."""
 _LOOKED_AT = 4
 """So many boxes are looked at for each view that may be taken, lest all pictures be read."""
 
@@ -79,7 +79,7 @@ def cut_views(
     cut = []
     for item, boxes in sorted(_boxes_by_item(samples).items()):
         own = [view for view in known if view.item == item]
-        useful = [one for one in boxes if one.side >= _AUDIT.min_side or not own]
+        useful = [one for one in boxes if one.side >= _AUDIT.min_side] or ([] if own else boxes)
         views, lost = _unlike(item, useful[: _LOOKED_AT * each], own, each, max_pixels)
         cut.append(views)
         problems += lost

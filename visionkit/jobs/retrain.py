@@ -14,21 +14,31 @@ import yaml
 
 import visionkit
 from visionkit.config import AllConfig, ClassificationConfig, LocalizationConfig, TrainConfig
-from visionkit.config.flywheel import LoopConfig, RetrainConfig
+from visionkit.config.flywheel import RetrainConfig
 from visionkit.config.limits import BUNDLE_TASKS
+from visionkit.config.task import TaskConfig
 from visionkit.evaluation.summary import counted, json_value, number
-from visionkit.files import new_run_folder, write_json, write_text
+from visionkit.files import write_json, write_text
 from visionkit.flywheel.catalog import Catalog, Model, Version, open_catalog
 from visionkit.flywheel.catalog.locking import file_lock
 from visionkit.flywheel.frozen import FrozenSet, frozen_set
 from visionkit.flywheel.marks import Marks
 from visionkit.flywheel.paired import Contest
 from visionkit.flywheel.promotion import Verdict, compare, first_verdict
-from visionkit.flywheel.wheel import Turn, signed, write_wheel
+from visionkit.flywheel.wheel import signed, write_wheel
 from visionkit.jobs.author import author_of
 from visionkit.jobs.catalogued import model_name
-from visionkit.jobs.judging import classes_shown, judge_bundle, telling
+from visionkit.jobs.judging import check_told, compared, items_of, judge_bundle
 from visionkit.jobs.retrain_data import check_data, write_data
+from visionkit.jobs.retrain_folder import (
+    CHALLENGER_FOLDER,
+    CONFIG_NAME,
+    DATA_FOLDER,
+    OTHERS_FOLDER,
+    VERDICT_NAME,
+    WHEEL_NAME,
+    empty_folder,
+)
 from visionkit.jobs.retrain_others import (
     StandingHead,
     check_judged,
@@ -37,12 +47,15 @@ from visionkit.jobs.retrain_others import (
     standing_heads,
     write_others,
 )
+from visionkit.jobs.retrain_turns import turns_of
+from visionkit.jobs.retrain_waits import waits_for
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import say, say_next, say_table
 from visionkit.jobs.train import train
 from visionkit.jobs.training import BUNDLE_NAME
+from visionkit.types import Sample
 
-WHEEL_NAME, VERDICT_NAME, FROZEN_NAME = "wheel.html", "verdict.json", "frozen_test.json"
+FROZEN_NAME = "frozen_test.json"
 _SHOWN_CLASSES = 10
 
 
@@ -65,7 +78,7 @@ def retrain(config: RetrainConfig, place: Path) -> Summary:
 
     Raises:
         FileNotFoundError: there is no catalog, or a bundle or picture of it is gone.
-        FileExistsError: the output folder holds a run.
+        FileExistsError: the output folder holds something that is not to be replaced.
         ValueError: the frozen test set has changed, there is nothing to learn from, or the task
             or the backbone can't be what the config says.
         RuntimeError: the disk is full, or the loss is not finite.
@@ -76,14 +89,31 @@ def retrain(config: RetrainConfig, place: Path) -> Summary:
             f"task must be one head, {', '.join(BUNDLE_TASKS)}, got all: each is compared on its "
             "own; retrain them one after the other"
         )
+    _task(config)
     catalog = open_catalog(config.catalog)
-    _check_moving(catalog, config)
     with _one_at_a_time(config.catalog):
-        waits = _waits_for(catalog, config.loop)
+        waits = waits_for(catalog, config.task.name, config.loop)
         if waits:
             say(waits)
             return Summary(place)
+        _check_moving(catalog, config)
         return _turn(catalog, config)
+
+
+def _task(config: RetrainConfig) -> TaskConfig:
+    """What is trained, in no more minutes than the loop may take; or ValueError."""
+    task, minutes = config.task, config.loop.minutes
+    if minutes is None:
+        return task
+    if isinstance(task, LocalizationConfig):
+        return replace(task, minutes=minutes)
+    if isinstance(task, ClassificationConfig) and task.finetune.enabled:
+        return replace(task, finetune=replace(task.finetune, minutes=minutes))
+    raise ValueError(
+        "loop.minutes must be null but for task=localization, and task=classification with "
+        f"task.finetune.enabled=true, got {minutes:g} with task={task.name}, which can't be "
+        "stopped after some minutes; leave it away"
+    )
 
 
 def _check_moving(catalog: Catalog, config: RetrainConfig) -> None:
@@ -104,10 +134,35 @@ def _standing(config: RetrainConfig, bundle: str | None) -> list[StandingHead]:
 
 
 def _turn(catalog: Catalog, config: RetrainConfig) -> Summary:
+    round_ = _round(catalog, config)
+    text = yaml.safe_dump(asdict(config), sort_keys=False)
+    write_text(round_.folder / CONFIG_NAME, text)
+    bundle = _trained(catalog, config, round_)
+    name = model_name(bundle)
+    if name in {model.name for model in catalog.models()}:
+        say(f"The challenger is the model {name} once more, to the last bit: nothing changes.")
+        return Summary(round_.folder)
+    verdict, marks = _judged(config, round_, bundle)
+    promoted = verdict.promoted and config.loop.promote
+    figures = _figures(config, round_, marks, verdict, promoted=promoted)
+    write_json(round_.folder / VERDICT_NAME, json_value(verdict))
+    model = _model(name, bundle, round_, figures, text)
+    # In one step: whatever is stopped before it is trained again, and nothing is left undecided.
+    if promoted:
+        catalog.promote(model)
+    else:
+        catalog.add_model(replace(model, status="retired"))
+    _tell(catalog, config, round_, verdict, promoted=promoted)
+    return Summary(round_.folder, {"champion": verdict.champion, "challenger": verdict.challenger})
+
+
+def _round(catalog: Catalog, config: RetrainConfig) -> _Round:
+    """What is trained on and judged by, checked so that no training is for nothing."""
     version = _version(catalog, config)
+    samples = catalog.at(version.name)
     frozen = frozen_set(
         _frozen_path(config),
-        catalog.at(version.name),
+        samples,
         share=config.loop.test_share,
         anew=config.loop.refreeze,
     )
@@ -121,27 +176,22 @@ def _turn(catalog: Catalog, config: RetrainConfig) -> Summary:
             f"{len(frozen.added)} of them were no test pictures before: the champion may have "
             "learned from them, which speaks for it."
         )
+    what = f"the frozen test set {frozen.name}"
     standing = _standing(config, None if champion is None else champion.bundle)
-    check_judged(standing, frozen.samples, f"the frozen test set {frozen.name}")
-    round_ = _Round(version, frozen, champion, tuple(standing), _run_folder(config))
-    text = yaml.safe_dump(asdict(config), sort_keys=False)
-    write_text(round_.folder / "config.yaml", text)
-    bundle = _trained(catalog, config, round_)
-    name = model_name(bundle)
-    if name in {model.name for model in catalog.models()}:
-        say(f"The challenger is the model {name} once more, to the last bit: nothing changes.")
-        return Summary(round_.folder)
-    verdict, marks = _judged(config, round_, bundle)
-    promoted = verdict.promoted and config.loop.promote
-    figures = _figures(config, round_, marks, verdict, promoted=promoted)
-    catalog.add_model(_model(name, bundle, round_, figures, text))
-    write_json(round_.folder / VERDICT_NAME, json_value(verdict))
-    if promoted:
-        catalog.promote(name)
-    else:
-        catalog.retire(name)
-    _tell(catalog, config, round_, verdict, promoted=promoted)
-    return Summary(round_.folder, {"champion": verdict.champion, "challenger": verdict.challenger})
+    check_judged(standing, frozen.samples, what)
+    check_told(config.task.name, frozen.samples, _items(config, samples, champion), what)
+    folder = empty_folder(config, catalog.models())
+    return _Round(version, frozen, champion, tuple(standing), folder)
+
+
+def _items(
+    config: RetrainConfig, samples: Sequence[Sample], champion: Model | None
+) -> set[str] | None:
+    """The items that a challenger may look for; None where the config brings its own."""
+    if config.data.items is not None:
+        return None
+    known = set() if champion is None else items_of(champion.bundle)
+    return known | {entry.label for sample in samples for entry in sample.objects}
 
 
 def _one_at_a_time(catalog: str) -> AbstractContextManager[None]:
@@ -149,38 +199,6 @@ def _one_at_a_time(catalog: str) -> AbstractContextManager[None]:
     if "://" in catalog:
         return nullcontext()
     return file_lock(Path(catalog) / ".retrain.lock")
-
-
-def _waits_for(catalog: Catalog, loop: LoopConfig) -> str:
-    """Why nothing is trained now, a sentence, or ""."""
-    if not loop.enabled:
-        return f"Nothing is trained: loop.enabled is false. {_open_words(catalog)}"
-    corrected = _corrected(catalog)
-    if not catalog.versions() and not loop.merge:
-        return "Nothing is trained: the catalog has no version yet; visionkit merge makes one."
-    if corrected < loop.least_corrections:
-        return (
-            f"Nothing is trained: {_open_words(catalog)} {loop.least_corrections} are waited for "
-            "(loop.least_corrections)."
-        )
-    return ""
-
-
-def _open_words(catalog: Catalog) -> str:
-    return f"{counted(_corrected(catalog), 'picture is', 'pictures are')} new or corrected."
-
-
-def _corrected(catalog: Catalog) -> int:
-    """Pictures that changed since the last training, in versions or not."""
-    versions = [version.name for version in catalog.versions()]
-    learned = [model.version for model in catalog.models() if model.version in versions]
-    if not versions:
-        return sum(truth.reviewed for truth in catalog.truths().values())
-    since = max(learned, key=versions.index, default="")
-    if since == versions[-1]:
-        return catalog.unmerged()
-    merged = len(catalog.diff(since, versions[-1])) if since else len(catalog.at(versions[-1]))
-    return merged + catalog.unmerged()
 
 
 def _version(catalog: Catalog, config: RetrainConfig) -> Version:
@@ -217,18 +235,6 @@ def _champion(catalog: Catalog, config: RetrainConfig) -> Model | None:
     return champion
 
 
-def _run_folder(config: RetrainConfig) -> Path:
-    if config.output is None:
-        return new_run_folder("runs", "retrain")
-    folder = Path(config.output)
-    if folder.exists() and any(folder.iterdir()) and not config.overwrite:
-        raise FileExistsError(
-            f"output={folder} must be a new or empty folder; choose another, or overwrite=true"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
 def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
     """Folder of the challenger's bundle."""
     bundle = None if round_.champion is None else round_.champion.bundle
@@ -237,19 +243,13 @@ def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
         catalog.at(round_.version.name),
         round_.frozen.samples,
         bundle,
-        round_.folder / "data",
+        round_.folder / DATA_FOLDER,
         catalogued={sample.uri for sample in catalog.samples()},
     )
-    folder = round_.folder / "challenger"
-    folder.mkdir(exist_ok=True)
-    task = config.task
-    if config.loop.minutes is not None:
-        if isinstance(task, ClassificationConfig):
-            task = replace(task, finetune=replace(task.finetune, minutes=config.loop.minutes))
-        elif isinstance(task, LocalizationConfig):
-            task = replace(task, minutes=config.loop.minutes)
+    folder = round_.folder / CHALLENGER_FOLDER
+    folder.mkdir()
     training = TrainConfig(
-        task=task,
+        task=_task(config),
         backbone=config.backbone,
         data=data,
         augment=config.augment,
@@ -257,14 +257,14 @@ def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
         debugger=config.debugger,
         bundle=bundle,
         move_backbone=config.move_backbone and bundle is not None,
-        others=write_others(round_.standing, round_.frozen.samples, round_.folder / "others"),
+        others=write_others(round_.standing, round_.frozen.samples, round_.folder / OTHERS_FOLDER),
         seed=config.seed,
         output=str(folder),
         overwrite=config.overwrite,
         resume=None,
         debug=config.debug,
     )
-    write_text(folder / "config.yaml", yaml.safe_dump(asdict(training), sort_keys=False))
+    write_text(folder / CONFIG_NAME, yaml.safe_dump(asdict(training), sort_keys=False))
     train(training, folder)
     return folder / BUNDLE_NAME
 
@@ -272,8 +272,8 @@ def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
 def _judged(config: RetrainConfig, round_: _Round, bundle: Path) -> tuple[Verdict, Marks]:
     """The verdict, and how the challenger did."""
     frozen, task = round_.frozen.samples, config.task.name
-    names = classes_shown(frozen, task)
-    samples = telling(frozen, task, names)
+    champions = [] if round_.champion is None else [round_.champion.bundle]
+    samples, names = compared(task, frozen, [*champions, bundle])
     place = config.trainer.accelerator
     marks = judge_bundle(bundle, task, samples, names, accelerator=place)
     contest = Contest(
@@ -348,17 +348,23 @@ def _tell(
     page = write_wheel(
         round_.folder / WHEEL_NAME,
         verdict,
-        _turns(catalog.models(), round_, config.task.name, verdict),
+        turns_of(
+            catalog.models(),
+            round_.champion,
+            verdict.champion,
+            task=config.task.name,
+            test=round_.frozen.name,
+        ),
         title=f"{config.task.name.capitalize()}: {round_.version.name}",
         promoted=promoted,
         created=time.strftime("%Y-%m-%d %H:%M"),
-        config=(round_.folder / "config.yaml").read_text("utf-8"),
+        config=(round_.folder / CONFIG_NAME).read_text("utf-8"),
         lineage={
             "catalog": config.catalog,
             "version learned from": round_.version.name,
             "frozen test set": f"{round_.frozen.name}, {len(round_.frozen.samples)} pictures",
             "champion": "none" if round_.champion is None else round_.champion.name,
-            "challenger": str(round_.folder / "challenger" / BUNDLE_NAME),
+            "challenger": str(round_.folder / CHALLENGER_FOLDER / BUNDLE_NAME),
             "visionkit": visionkit.__version__,
         },
     )
@@ -366,34 +372,3 @@ def _tell(
     used = catalog.champion()
     if used is not None:
         say_next(["predict", f"bundle={used.bundle}", "source=PICTURES", f"catalog={catalog.uri}"])
-
-
-def _turns(models: Sequence[Model], round_: _Round, task: str, verdict: Verdict) -> list[Turn]:
-    """The models that were measured on this frozen test set, in their order.
-
-    A champion that came from elsewhere comes first, with what was measured of it now.
-    """
-    turns = [
-        Turn(
-            version=model.version,
-            model=model.name,
-            value=float(model.metrics["value"]),
-            low=_number(model.metrics.get("low")),
-            high=_number(model.metrics.get("high")),
-            promoted=bool(model.metrics.get("promoted")),
-        )
-        for model in models
-        if model.metrics.get("test") == round_.frozen.name
-        and model.metrics.get("task") == task
-        and model.metrics.get("value") is not None
-    ]
-    champion = round_.champion
-    if champion is None or champion.name in {turn.model for turn in turns}:
-        return turns
-    nothing = float("nan")
-    start = Turn("start", champion.name, verdict.champion, nothing, nothing, promoted=True)
-    return [start, *turns]
-
-
-def _number(value: Any) -> float:
-    return float("nan") if value is None else float(value)

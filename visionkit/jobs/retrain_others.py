@@ -14,7 +14,7 @@ from typing import Any
 from visionkit.config.jobs import OthersConfig
 from visionkit.flywheel.paired import Contest
 from visionkit.flywheel.promotion import OtherHead, other_head
-from visionkit.jobs.judging import classes_shown, judge_bundle, telling
+from visionkit.jobs.judging import classes_shown, judge_bundle, may_be_silent, telling
 from visionkit.jobs.moving import SETS
 from visionkit.jobs.retrain_data import write_manifest
 from visionkit.jobs.sources import some_names
@@ -35,18 +35,20 @@ class StandingHead:
     Attributes:
         task: which.
         class_names: that it knows, sorted.
+        multi_label: whether it may say that a picture shows none of them.
     """
 
     task: str
     class_names: tuple[str, ...]
+    multi_label: bool
 
     def samples(self, samples: Sequence[Sample]) -> list[Sample]:
         """Those pictures that say something of what this head is asked for."""
-        return telling(samples, self.task, self.class_names)
+        return telling(samples, self.task, self.class_names, multi_label=self.multi_label)
 
     def shown(self, samples: Sequence[Sample]) -> tuple[str, ...]:
         """Its classes that the pictures show, sorted."""
-        shown = classes_shown(self.samples(samples), self.task)
+        shown = classes_shown(self.samples(samples), self.task, self.class_names)
         return tuple(name for name in shown if name in self.class_names)
 
 
@@ -57,9 +59,13 @@ def standing_heads(bundle: str | Path, taught: str) -> list[StandingHead]:
         FileNotFoundError: there is no such bundle.
         ValueError: it is damaged.
     """
-    heads: Mapping[str, Mapping[str, Sequence[str]]] = read_manifest(bundle)["heads"]
+    heads: Mapping[str, Mapping[str, Any]] = read_manifest(bundle)["heads"]
     return [
-        StandingHead(task, tuple(sorted(told["items" if task == "exemplar" else "class_names"])))
+        StandingHead(
+            task,
+            tuple(sorted(told["items" if task == "exemplar" else "class_names"])),
+            multi_label=may_be_silent(task, told),
+        )
         for task, told in heads.items()
         if task != taught
     ]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from visionkit.flywheel.catalog import Catalog, Model, open_catalog
+from visionkit.flywheel.catalog.store import Table
 
 
 def test_a_model_comes_back_with_what_it_was_made_of(catalog: Catalog) -> None:
@@ -44,3 +45,25 @@ def test_what_can_not_be_is_refused(catalog: Catalog) -> None:
         catalog.add_model(Model("m2", "/c", status="champion"))
     with pytest.raises(KeyError, match=r"\(m1\), got 'm9'"):
         catalog.promote("m9")
+
+
+def test_a_new_model_becomes_champion_in_one_write(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.add_model(Model("m1", "/b", status="champion"))
+    written = []
+    append = Table.append
+    monkeypatch.setattr(
+        Table,
+        "append",
+        lambda table, rows: (written.append(rows.num_rows), append(table, rows))[1],
+    )
+    found = catalog.promote(Model("m2", "/c", parent="m1"))
+    assert written == [2]  # the new one, and the old one as it is now
+    assert (found.name, found.status, found.parent) == ("m2", "champion", "m1")
+    assert found.created
+    statuses = {each.name: each.status for each in open_catalog(catalog.uri).models()}
+    assert statuses == {"m1": "retired", "m2": "champion"}
+    with pytest.raises(ValueError, match="must be its own, got 'm1'"):
+        catalog.promote(Model("m1", "/d"))
+    assert catalog.champion() == found

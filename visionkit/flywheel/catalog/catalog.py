@@ -318,15 +318,16 @@ class Catalog:
             self._models.follow()
             return self._models.champion()
 
-    def promote(self, name: str) -> Model:
-        """Makes a model the champion, and retires the one that was.
+    def promote(self, model: str | Model) -> Model:
+        """Makes a model, by name or a new one, the champion, and retires the one that was.
 
         Raises:
-            KeyError: there is no such model.
+            KeyError: there is no model of that name.
+            ValueError: the name of a new one is taken or empty.
         """
         with self._store.writing():
             self._models.follow()
-            return self._models.promote(name)
+            return self._models.promote(model)
 
     def retire(self, name: str) -> None:
         """Says that a model is not used and won't be.

@@ -64,32 +64,45 @@ class ModelTable:
         Raises:
             ValueError: its name is taken or empty, its status is none, or there is a champion.
         """
-        if not model.name.strip() or model.name in self.by_name:
-            raise ValueError(
-                f"the name of a model must be its own, got {model.name!r}; choose another"
-            )
         if model.status not in get_args(Status):
             raise ValueError(
                 f"status must be one of {', '.join(get_args(Status))}, got {model.status!r}"
             )
+        new = self._new(model)
         if model.status == "champion" and self.champion() is not None:
             raise ValueError("there is a champion; add the model as challenger and promote it")
-        created = model.created or utc_now()
-        self._append([replace(model, created=created)])
+        self._append([new])
 
-    def promote(self, name: str) -> Model:
-        """Makes a model the champion and retires the old one, in one step; or KeyError."""
-        if name not in self.by_name:
-            names = ", ".join(self.by_name) or "none yet"
-            raise KeyError(f"the model must be one of the catalog's ({names}), got {name!r}")
+    def promote(self, model: str | Model) -> Model:
+        """Makes a model the champion and retires the old one, in one step, as a new one comes.
+
+        Raises:
+            KeyError: there is no model of that name.
+            ValueError: the name of a new one is taken or empty.
+        """
+        found = self._new(model) if isinstance(model, Model) else self._known(model)
         old = self.champion()
-        retired = [] if old is None or old.name == name else [replace(old, status="retired")]
-        self._append([*retired, replace(self.by_name[name], status="champion")])
-        return self.by_name[name]
+        retired = [] if old is None or old.name == found.name else [replace(old, status="retired")]
+        self._append([*retired, replace(found, status="champion")])
+        return self.by_name[found.name]
 
     def retire(self, name: str) -> None:
         """Says that a model won't be used; or KeyError."""
         self._append([replace(self.by_name[name], status="retired")])
+
+    def _known(self, name: str) -> Model:
+        if name not in self.by_name:
+            names = ", ".join(self.by_name) or "none yet"
+            raise KeyError(f"the model must be one of the catalog's ({names}), got {name!r}")
+        return self.by_name[name]
+
+    def _new(self, model: Model) -> Model:
+        """The model with the time at which it came."""
+        if not model.name.strip() or model.name in self.by_name:
+            raise ValueError(
+                f"the name of a model must be its own, got {model.name!r}; choose another"
+            )
+        return replace(model, created=model.created or utc_now())
 
     def _append(self, models: list[Model]) -> None:
         rows = [
