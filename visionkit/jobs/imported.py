@@ -16,6 +16,7 @@ from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import take_answers
 from visionkit.jobs.author import author_of
 from visionkit.jobs.catalogued import thumbnail_of
+from visionkit.jobs.statements import said_now
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
 from visionkit.types import Sample
@@ -51,13 +52,16 @@ def take_source(catalog: Catalog, config: VersionsConfig, place: Path) -> Summar
         with problems_kept(place.parent, name=problems_name):
             found = read(config.source, config.source_format, image_root=config.image_root)
         problems = list(found.problems)
-        figures = _take_samples(catalog, to_samples(found.table), author_of(config.author))
+        samples = to_samples(found.table)
+        figures = _take_samples(catalog, samples, found.format, author_of(config.author))
     keep_problems(problems, place.parent, name=problems_name)
     say_next(["merge", f"catalog={config.catalog}"])
     return Summary(place, {**figures, "skipped": len(problems)})
 
 
-def _take_samples(catalog: Catalog, samples: list[Sample], author: str) -> dict[str, float]:
+def _take_samples(
+    catalog: Catalog, samples: list[Sample], form: str, author: str
+) -> dict[str, float]:
     """Adds new pictures as people have labelled them, and corrects those that the catalog has."""
     known: dict[str, Sample] = {}
     for sample in catalog.samples():
@@ -69,7 +73,7 @@ def _take_samples(catalog: Catalog, samples: list[Sample], author: str) -> dict[
         for sample in samples:
             same = known.get(sample.uri) or known.get(sample.content_hash)
             if same is not None:
-                corrected += _correct(catalog, same, sample, author)
+                corrected += _correct(catalog, same, sample, form, author)
             elif sample.content_hash not in new:
                 name = sample.id if sample.id not in ids else sample.content_hash
                 new[sample.content_hash] = replace(sample, id=name)
@@ -94,15 +98,14 @@ def _add(catalog: Catalog, samples: list[Sample]) -> int:
     return added
 
 
-def _correct(catalog: Catalog, known: Sample, said: Sample, author: str) -> bool:
+def _correct(catalog: Catalog, known: Sample, said: Sample, form: str, author: str) -> bool:
     """Whether something else is said of a known picture now."""
     truth = catalog.truth(known.id)
+    labels, objects = said_now(truth, said, form)
     boxes = [(entry.label, entry.box) for entry in truth.objects]
-    same = truth.labels == said.labels and boxes == [(e.label, e.box) for e in said.objects]
+    same = truth.labels == labels and boxes == [(e.label, e.box) for e in objects]
     if same and truth.reviewed:
         return False
     name = uuid.uuid4().hex
-    catalog.correct(
-        Correction(name, known.id, truth.revision, author, "edit", said.labels, said.objects)
-    )
+    catalog.correct(Correction(name, known.id, truth.revision, author, "edit", labels, objects))
     return True
