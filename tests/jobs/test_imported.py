@@ -10,6 +10,7 @@ import pytest
 from tests.jobs.conftest import write_coco, write_picture
 from tests.worlds import photo
 from visionkit.cli import main
+from visionkit.data.images import content_hash
 from visionkit.flywheel.answers import Correction
 from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.types import ObjectBox
@@ -94,3 +95,25 @@ def test_a_set_takes_back_only_what_its_format_states(shop: Shop, tmp_path: Path
     assert shown(catalog, "1.png") == (("cat",), [("paw", OTHER)])
     assert shown(catalog, "2.png") == (("dog",), [])
     assert shown(catalog, "3.png") == ((), [])
+
+
+def test_a_file_that_was_replaced_is_another_picture(shop: Shop, tmp_path: Path) -> None:
+    source = folders(tmp_path / "set", {"1.png": 1})
+    write_coco(source, {"1.png": ("cat", BOX)})
+    (old,) = shop.take(source).samples()
+    large = photo(2, 288, 384)
+    write_picture(source / "1.png", large)
+    far = (300.0, 200.0, 340.0, 230.0)  # outside the old picture
+    write_coco(source, {"1.png": ("cat", far)})
+    catalog = shop.take(source)
+    first, second = catalog.samples()
+    assert first == old
+    assert catalog.corrections() == []
+    assert second.id == second.content_hash == content_hash(large)
+    assert (second.height, second.width) == large.shape[:2]
+    assert shown(catalog, second.id) == ((), [("cat", far)])
+    (reason,) = shop.reasons()
+    assert "shows another one now" in reason
+    assert "1.png" in reason
+    assert shop.take(source).samples() == [first, second]
+    assert catalog.corrections() == []

@@ -9,6 +9,7 @@ from pathlib import Path
 from visionkit.config.flywheel import TOOLS, VersionsConfig
 from visionkit.data.formats import read
 from visionkit.data.images import read_image
+from visionkit.data.problems import Problem
 from visionkit.data.table import to_samples
 from visionkit.evaluation.summary import counted
 from visionkit.flywheel.answers import Correction
@@ -16,6 +17,7 @@ from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import take_answers
 from visionkit.jobs.author import author_of
 from visionkit.jobs.catalogued import thumbnail_of
+from visionkit.jobs.known import KnownPictures
 from visionkit.jobs.statements import said_now
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
@@ -53,7 +55,9 @@ def take_source(catalog: Catalog, config: VersionsConfig, place: Path) -> Summar
             found = read(config.source, config.source_format, image_root=config.image_root)
         problems = list(found.problems)
         samples = to_samples(found.table)
-        figures = _take_samples(catalog, samples, found.format, author_of(config.author))
+        author = author_of(config.author)
+        figures, doubts = _take_samples(catalog, samples, found.format, author)
+        problems += doubts
     keep_problems(problems, place.parent, name=problems_name)
     say_next(["merge", f"catalog={config.catalog}"])
     return Summary(place, {**figures, "skipped": len(problems)})
@@ -61,21 +65,20 @@ def take_source(catalog: Catalog, config: VersionsConfig, place: Path) -> Summar
 
 def _take_samples(
     catalog: Catalog, samples: list[Sample], form: str, author: str
-) -> dict[str, float]:
+) -> tuple[dict[str, float], list[Problem]]:
     """Adds new pictures as people have labelled them, and corrects those that the catalog has."""
-    known: dict[str, Sample] = {}
-    for sample in catalog.samples():
-        known |= {sample.content_hash: sample, sample.uri: sample}
-    ids = {sample.id for sample in known.values()}
+    known = KnownPictures(catalog.samples())
     new: dict[str, Sample] = {}
     corrected = 0
+    problems: list[Problem] = []
     with progress("Importing", len(samples)) as step:
         for sample in samples:
-            same = known.get(sample.uri) or known.get(sample.content_hash)
+            same = known.same(sample.uri, sample.content_hash)
+            problems += _replaced(known, sample)
             if same is not None:
                 corrected += _correct(catalog, same, sample, form, author)
             elif sample.content_hash not in new:
-                name = sample.id if sample.id not in ids else sample.content_hash
+                name = sample.id if sample.id not in known.ids else sample.content_hash
                 new[sample.content_hash] = replace(sample, id=name)
             step(1)
     added = _add(catalog, list(new.values()))
@@ -84,7 +87,19 @@ def _take_samples(
         f"{counted(added, 'picture')} new, {counted(corrected, 'picture')} corrected, "
         f"{copies} known or copies of others"
     )
-    return {"added": added, "corrected": corrected}
+    return {"added": added, "corrected": corrected}, problems
+
+
+def _replaced(known: KnownPictures, sample: Sample) -> list[Problem]:
+    """A warning where another picture lay at the place of one."""
+    old = known.replaced(sample.uri, sample.content_hash)
+    if old is None:
+        return []
+    reason = (
+        f"the file must show the picture {old.id}, as when the catalog took it, but shows another "
+        f"one now, which is taken as a picture of its own; import {old.id} from where it lies now"
+    )
+    return [Problem(sample.uri, None, reason, "warning")]
 
 
 def _add(catalog: Catalog, samples: list[Sample]) -> int:

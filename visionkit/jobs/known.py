@@ -1,0 +1,40 @@
+"""Which picture of a catalog a file is: told by what it shows, not by where it lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from visionkit.types import Sample
+
+
+class KnownPictures:
+    """The pictures of a catalog by content and by place.
+
+    Attributes:
+        ids: that are taken.
+    """
+
+    def __init__(self, samples: Iterable[Sample]) -> None:
+        self.ids: set[str] = set()
+        self._by_hash: dict[str, Sample] = {}
+        self._by_uri: dict[str, Sample] = {}
+        for sample in samples:
+            self.add(sample)
+
+    def add(self, sample: Sample) -> None:
+        """Takes one more; of several at one place the last one lies there."""
+        self.ids.add(sample.id)
+        self._by_hash.setdefault(sample.content_hash, sample)
+        self._by_uri[sample.uri] = sample
+
+    def same(self, uri: str, content_hash: str) -> Sample | None:
+        """The picture that a file shows, of copies the one at its place; None for a new one."""
+        here = self._by_uri.get(uri)
+        if here is not None and here.content_hash == content_hash:
+            return here
+        return self._by_hash.get(content_hash)
+
+    def replaced(self, uri: str, content_hash: str) -> Sample | None:
+        """Another picture that lay at a place; None where none did."""
+        here = self._by_uri.get(uri)
+        return None if here is None or here.content_hash == content_hash else here
