@@ -117,3 +117,79 @@ def test_a_file_that_was_replaced_is_another_picture(shop: Shop, tmp_path: Path)
     assert "1.png" in reason
     assert shop.take(source).samples() == [first, second]
     assert catalog.corrections() == []
+
+
+def test_the_same_statement_again_takes_back_no_answer(shop: Shop, tmp_path: Path) -> None:
+    source = folders(tmp_path / "set", {"1.png": 1, "2.png": 2})
+    write_coco(source, {"1.png": ("cat", BOX), "2.png": None})
+    catalog = shop.take(source)
+    answer(catalog, "1.png", ObjectBox("lynx", BOX))
+    answer(catalog, "2.png", ObjectBox("fox", OTHER))
+    write_picture(source / "3.png", photo(3))
+    write_coco(source, {"1.png": ("cat", BOX), "2.png": None, "3.png": ("dog", BOX)})
+    catalog = shop.take(source)
+    assert len(catalog.samples()) == 3
+    assert len(catalog.corrections()) == 2
+    assert shown(catalog, "1.png") == ((), [("lynx", BOX)])
+    write_coco(source, {"1.png": ("dog", BOX), "2.png": None, "3.png": ("dog", BOX)})
+    catalog = shop.take(source)
+    assert shown(catalog, "1.png") == ((), [("dog", BOX)])  # the set says something else now
+    assert shown(catalog, "2.png") == ((), [("fox", OTHER)])
+    answer(catalog, "1.png", ObjectBox("wolf", BOX))
+    catalog = shop.take(source)
+    assert shown(catalog, "1.png") == ((), [("wolf", BOX)])
+    assert len(catalog.corrections()) == 4
+    write_coco(source, {"1.png": ("cat", BOX), "2.png": None, "3.png": ("dog", BOX)})
+    assert shown(shop.take(source), "1.png") == ((), [("cat", BOX)])  # as at first, but it changed
+
+
+def test_of_a_changed_statement_the_rest_takes_back_no_answer(shop: Shop, tmp_path: Path) -> None:
+    classes = folders(tmp_path / "classes", {"cat/1.png": 1})
+    boxes = folders(tmp_path / "boxes", {"1.png": 1})
+    write_coco(boxes, {"1.png": ("tail", BOX)})
+    catalog = shop.take(classes, "folders")
+    answer(catalog, "cat/1.png", labels=("lynx",))
+    shop.take(boxes, "coco")
+    catalog = shop.take(classes, "folders")
+    assert shown(catalog, "cat/1.png") == (("lynx",), [("tail", BOX)])
+    answer(catalog, "cat/1.png", ObjectBox("paw", OTHER), labels=("lynx",))
+    (classes / "cat").rename(classes / "dog")
+    shop.take(classes, "folders")
+    catalog = shop.take(boxes, "coco")
+    assert shown(catalog, "cat/1.png") == (("dog",), [("paw", OTHER)])
+
+
+def test_what_nobody_vouches_for_any_more_is_taken_again(shop: Shop, tmp_path: Path) -> None:
+    source = folders(tmp_path / "set", {"1.png": 1})
+    write_picture(tmp_path / "other" / "2.png", photo(2))
+    write_coco(tmp_path / "other", {"2.png": None})
+    catalog = shop.take(tmp_path / "other")
+    catalog.merge(author="zoe")
+    write_coco(source, {"1.png": ("cat", BOX)})
+    catalog = shop.take(source)
+    catalog.merge(author="zoe")
+    catalog.restore("v1", author="zoe")
+    assert not catalog.truth("1.png").reviewed
+    catalog = shop.take(source)
+    assert catalog.truth("1.png").reviewed
+    assert shown(catalog, "1.png") == ((), [("cat", BOX)])
+
+
+def test_a_box_that_is_said_again_keeps_who_said_it_first(shop: Shop, tmp_path: Path) -> None:
+    source = csv_file(folders(tmp_path / "set", {"1.png": 1}), "1.png,cat,10,10,40,40")
+    catalog = shop.take(source)
+    (cat,) = catalog.truth("1.png").objects
+    answer(catalog, "1.png", cat, ObjectBox("dog", OTHER))
+    before = catalog.truth("1.png").objects
+    fox = "1.png,fox,1,1,9,9"
+    csv_file(source, fox, "1.png,dog,50,20,70,60", "1.png,cat,10,10,40,40")
+    after = shop.take(source).truth("1.png").objects
+    assert {entry.label: entry.source for entry in after} == {
+        "cat": "human",
+        "dog": "human:ann",
+        "fox": "human:zoe",
+    }
+    assert [entry for entry in after if entry.label != "fox"] == [before[1], before[0]]
+    csv_file(source, "1.png,cat,10,10,40,40", "1.png,dog,50,20,70,60", fox)
+    catalog = shop.take(source)
+    assert len(catalog.corrections()) == 2  # another order is nothing new

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +11,12 @@ from visionkit.data.images import read_image
 from visionkit.data.problems import Problem
 from visionkit.data.table import to_samples
 from visionkit.evaluation.summary import counted
-from visionkit.flywheel.answers import Correction
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import take_answers
 from visionkit.jobs.author import author_of
 from visionkit.jobs.catalogued import thumbnail_of
 from visionkit.jobs.known import KnownPictures
-from visionkit.jobs.statements import said_now
+from visionkit.jobs.statements import correction_of, statements
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
 from visionkit.types import Sample
@@ -67,7 +65,7 @@ def _take_samples(
     catalog: Catalog, samples: list[Sample], form: str, author: str
 ) -> tuple[dict[str, float], list[Problem]]:
     """Adds new pictures as people have labelled them, and corrects those that the catalog has."""
-    known = KnownPictures(catalog.samples())
+    known, stated = KnownPictures(catalog.samples()), statements(catalog)
     new: dict[str, Sample] = {}
     corrected = 0
     problems: list[Problem] = []
@@ -76,7 +74,12 @@ def _take_samples(
             same = known.same(sample.uri, sample.content_hash)
             problems += _replaced(known, sample)
             if same is not None:
-                corrected += _correct(catalog, same, sample, form, author)
+                truth = catalog.truth(same.id)
+                before = stated.get(same.id) or catalog.imported(same.id)
+                entry = correction_of(truth, before, sample, form, known=same.id, author=author)
+                if entry is not None:
+                    catalog.correct(entry)
+                    corrected += 1
             elif sample.content_hash not in new:
                 name = sample.id if sample.id not in known.ids else sample.content_hash
                 new[sample.content_hash] = replace(sample, id=name)
@@ -111,16 +114,3 @@ def _add(catalog: Catalog, samples: list[Sample]) -> int:
             added += catalog.add_samples(part, thumbnails=thumbnails, reviewed=True)
             step(len(part))
     return added
-
-
-def _correct(catalog: Catalog, known: Sample, said: Sample, form: str, author: str) -> bool:
-    """Whether something else is said of a known picture now."""
-    truth = catalog.truth(known.id)
-    labels, objects = said_now(truth, said, form)
-    boxes = [(entry.label, entry.box) for entry in truth.objects]
-    same = truth.labels == labels and boxes == [(e.label, e.box) for e in objects]
-    if same and truth.reviewed:
-        return False
-    name = uuid.uuid4().hex
-    catalog.correct(Correction(name, known.id, truth.revision, author, "edit", labels, objects))
-    return True
