@@ -193,3 +193,29 @@ def test_a_box_that_is_said_again_keeps_who_said_it_first(shop: Shop, tmp_path: 
     csv_file(source, "1.png,cat,10,10,40,40", "1.png,dog,50,20,70,60", fox)
     catalog = shop.take(source)
     assert len(catalog.corrections()) == 2  # another order is nothing new
+
+
+def test_of_copies_that_disagree_the_same_one_counts_each_time(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = folders(tmp_path / "set", {"b.png": 1, "c.png": 1})
+    write_coco(source, {"b.png": ("cat", BOX), "c.png": ("dog", OTHER)})
+    catalog = shop.take(source)
+    assert [sample.id for sample in catalog.samples()] == ["b.png"]
+    write_picture(source / "a.png", photo(1))  # sorts before the one that the catalog has
+    boxes = {"a.png": ("fox", BOX), "b.png": ("cat", BOX), "c.png": ("cat", BOX)}
+    write_coco(source, boxes)
+    capsys.readouterr()
+    for _ in range(2):
+        catalog = shop.take(source)
+        assert catalog.corrections() == []
+        assert "0 pictures new, 0 pictures corrected, 3 known or copies" in capsys.readouterr().out
+        assert shown(catalog, "b.png") == ((), [("cat", BOX)])
+    assert [reason for reason in shop.reasons() if "that counts" in reason] == [
+        "the file is a copy of b.png, of which the set says something else; that counts"
+    ]
+    write_coco(source, boxes | {"b.png": ("owl", BOX)})
+    for _ in range(2):
+        catalog = shop.take(source)
+        assert shown(catalog, "b.png") == ((), [("owl", BOX)])
+        assert len(catalog.corrections()) == 1

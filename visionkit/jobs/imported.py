@@ -16,7 +16,7 @@ from visionkit.flywheel.exchange import take_answers
 from visionkit.jobs.author import author_of
 from visionkit.jobs.catalogued import thumbnail_of
 from visionkit.jobs.known import KnownPictures
-from visionkit.jobs.statements import correction_of, statements
+from visionkit.jobs.statements import correction_of, says_the_same, statements
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
 from visionkit.types import Sample
@@ -66,31 +66,58 @@ def _take_samples(
 ) -> tuple[dict[str, float], list[Problem]]:
     """Adds new pictures as people have labelled them, and corrects those that the catalog has."""
     known, stated = KnownPictures(catalog.samples()), statements(catalog)
-    new: dict[str, Sample] = {}
+    problems = [problem for sample in samples for problem in _replaced(known, sample)]
+    new: list[Sample] = []
     corrected = 0
-    problems: list[Problem] = []
-    with progress("Importing", len(samples)) as step:
-        for sample in samples:
-            same = known.same(sample.uri, sample.content_hash)
-            problems += _replaced(known, sample)
-            if same is not None:
+    pictures = _by_picture(known, samples)
+    with progress("Importing", len(pictures)) as step:
+        for same, said, copies in pictures:
+            problems += _contradictions(said, copies)
+            if same is None:
+                name = said.id if said.id not in known.ids else said.content_hash
+                new.append(replace(said, id=name))
+            else:
                 truth = catalog.truth(same.id)
                 before = stated.get(same.id) or catalog.imported(same.id)
-                entry = correction_of(truth, before, sample, form, known=same.id, author=author)
+                entry = correction_of(truth, before, said, form, known=same.id, author=author)
                 if entry is not None:
                     catalog.correct(entry)
                     corrected += 1
-            elif sample.content_hash not in new:
-                name = sample.id if sample.id not in known.ids else sample.content_hash
-                new[sample.content_hash] = replace(sample, id=name)
             step(1)
-    added = _add(catalog, list(new.values()))
-    copies = len(samples) - added - corrected
+    added = _add(catalog, new)
+    others = len(samples) - added - corrected
     say(
         f"{counted(added, 'picture')} new, {counted(corrected, 'picture')} corrected, "
-        f"{copies} known or copies of others"
+        f"{others} known or copies of others"
     )
     return {"added": added, "corrected": corrected}, problems
+
+
+def _by_picture(
+    known: KnownPictures, samples: list[Sample]
+) -> list[tuple[Sample | None, Sample, list[Sample]]]:
+    """The picture of the catalog, what is said of it, and its copies, one a picture.
+
+    Of copies the one that lies where the catalog's does is what counts, else the first.
+    """
+    copies: dict[str, list[Sample]] = {}
+    for sample in samples:
+        same = known.same(sample.uri, sample.content_hash)
+        copies.setdefault(same.id if same else sample.content_hash, []).append(sample)
+    result = []
+    for group in copies.values():
+        same = known.same(group[0].uri, group[0].content_hash)
+        at_home = (sample for sample in group if same is not None and sample.uri == same.uri)
+        said = next(at_home, group[0])
+        result.append((same, said, [sample for sample in group if sample is not said]))
+    return result
+
+
+def _contradictions(said: Sample, copies: list[Sample]) -> list[Problem]:
+    """Warnings of copies of a picture that are labelled otherwise."""
+    reason = f"the file is a copy of {said.id}, of which the set says something else; that counts"
+    odd = [copy for copy in copies if not says_the_same(copy, said)]
+    return [Problem(copy.uri, None, reason, "warning") for copy in odd]
 
 
 def _replaced(known: KnownPictures, sample: Sample) -> list[Problem]:

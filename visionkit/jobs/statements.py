@@ -62,11 +62,17 @@ def correction_of(
         labels = said.labels
     if truth.reviewed and not _states_boxes(said, form, stated):
         objects = truth.objects
-    same = sorted(labels) == sorted(truth.labels) and _boxes(objects) == _boxes(truth.objects)
-    if same and truth.reviewed:
+    after = replace(truth, labels=labels, objects=objects)
+    if truth.reviewed and says_the_same(after, truth):
         return None
     name = f"{_IMPORT}{uuid.uuid4().hex}"
     return Correction(name, known, truth.revision, author, "edit", labels, objects)
+
+
+def says_the_same(one: Sample | Truth, other: Sample | Truth) -> bool:
+    """Whether labels and boxes are the same, in whatever order and whoever said so."""
+    labels = sorted(one.labels) == sorted(other.labels)
+    return labels and _boxes(one.objects) == _boxes(other.objects)
 
 
 def _states_labels(said: Sample, form: str, stated: Truth) -> bool:
