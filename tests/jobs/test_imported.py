@@ -13,6 +13,7 @@ from visionkit.cli import main
 from visionkit.data.images import content_hash
 from visionkit.flywheel.answers import Correction
 from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.jobs import imported
 from visionkit.types import ObjectBox
 
 BOX = (10.0, 10.0, 40.0, 40.0)
@@ -219,3 +220,52 @@ def test_of_copies_that_disagree_the_same_one_counts_each_time(
         catalog = shop.take(source)
         assert shown(catalog, "b.png") == ((), [("owl", BOX)])
         assert len(catalog.corrections()) == 1
+
+
+def test_two_imports_at_once_lose_no_picture(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, ben = (folders(tmp_path / who, {"1.png": n}) for n, who in enumerate(("ann", "ben")))
+    write_picture(ann / "2.png", photo(5))
+    write_picture(ben / "3.png", photo(5))
+    write_coco(ann, {"1.png": ("cat", BOX), "2.png": None})
+    write_coco(ben, {"1.png": ("dog", BOX), "3.png": None})
+    read = imported.read_image
+
+    def while_ben_imports(path: str) -> object:
+        monkeypatch.setattr(imported, "read_image", read)
+        shop.take(ben, author="ben")
+        return read(path)
+
+    monkeypatch.setattr(imported, "read_image", while_ben_imports)
+    catalog = shop.take(ann, author="ann")
+    first = content_hash(photo(0))
+    assert [sample.id for sample in catalog.samples()] == ["1.png", "3.png", first]
+    assert shown(catalog, first) == ((), [("cat", BOX)])
+    assert shown(catalog, "1.png") == ((), [("dog", BOX)])
+
+
+def test_who_answers_meanwhile_is_not_overruled_and_the_rest_goes_on(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = folders(tmp_path / "set", {"1.png": 1, "2.png": 2})
+    write_coco(source, {"1.png": ("cat", BOX), "2.png": None})
+    other = shop.take(source)
+    write_picture(source / "3.png", photo(3))
+    write_coco(source, {"1.png": ("dog", BOX), "2.png": ("dog", BOX), "3.png": None})
+    correct = Catalog.correct
+
+    def after_ann(self: Catalog, correction: Correction) -> object:
+        monkeypatch.setattr(Catalog, "correct", correct)
+        answer(other, "1.png", ObjectBox("lynx", BOX))
+        return correct(self, correction)
+
+    monkeypatch.setattr(Catalog, "correct", after_ann)
+    capsys.readouterr()
+    catalog = shop.take(source)
+    assert "1 picture new, 1 picture corrected, 0 known" in capsys.readouterr().out
+    assert shown(catalog, "1.png") == ((), [("lynx", BOX)])
+    assert shown(catalog, "2.png") == ((), [("dog", BOX)])
+    assert len(catalog.samples()) == 3
+    (reason,) = shop.reasons()
+    assert "ann has answered since" in reason

@@ -11,6 +11,7 @@ from visionkit.data.images import read_image
 from visionkit.data.problems import Problem
 from visionkit.data.table import to_samples
 from visionkit.evaluation.summary import counted
+from visionkit.flywheel.answers import Conflict, Truth
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import take_answers
 from visionkit.jobs.author import author_of
@@ -68,29 +69,38 @@ def _take_samples(
     known, stated = KnownPictures(catalog.samples()), statements(catalog)
     problems = [problem for sample in samples for problem in _replaced(known, sample)]
     new: list[Sample] = []
-    corrected = 0
+    corrected, answered = 0, list[Problem]()
     pictures = _by_picture(known, samples)
     with progress("Importing", len(pictures)) as step:
         for same, said, copies in pictures:
             problems += _contradictions(said, copies)
             if same is None:
-                name = said.id if said.id not in known.ids else said.content_hash
-                new.append(replace(said, id=name))
+                new.append(said)
             else:
-                truth = catalog.truth(same.id)
                 before = stated.get(same.id) or catalog.imported(same.id)
-                entry = correction_of(truth, before, said, form, known=same.id, author=author)
-                if entry is not None:
-                    catalog.correct(entry)
-                    corrected += 1
+                try:
+                    corrected += _correct(catalog, same.id, before, said, form, author)
+                except Conflict as error:
+                    answered.append(Problem(said.uri, None, f"{same.id}: {error}; left out"))
             step(1)
     added = _add(catalog, new)
-    others = len(samples) - added - corrected
+    others = len(samples) - added - corrected - len(answered)
     say(
         f"{counted(added, 'picture')} new, {counted(corrected, 'picture')} corrected, "
         f"{others} known or copies of others"
     )
-    return {"added": added, "corrected": corrected}, problems
+    return {"added": added, "corrected": corrected}, [*problems, *answered]
+
+
+def _correct(
+    catalog: Catalog, known: str, stated: Truth, said: Sample, form: str, author: str
+) -> bool:
+    """Whether something new is said of a known picture; raises Conflict as the catalog does."""
+    truth = catalog.truth(known)
+    entry = correction_of(truth, stated, said, form, known=known, author=author)
+    if entry is not None:
+        catalog.correct(entry)
+    return entry is not None
 
 
 def _by_picture(
@@ -133,11 +143,25 @@ def _replaced(known: KnownPictures, sample: Sample) -> list[Problem]:
 
 
 def _add(catalog: Catalog, samples: list[Sample]) -> int:
+    """How many pictures were added; not those that others have brought meanwhile."""
+    known = KnownPictures(catalog.samples())
     added = 0
     with progress("Adding", len(samples)) as step:
         for start in range(0, len(samples), _BATCH):
             part = samples[start : start + _BATCH]
             thumbnails = [thumbnail_of(read_image(sample.uri)) for sample in part]
-            added += catalog.add_samples(part, thumbnails=thumbnails, reviewed=True)
+            with catalog.writing():  # so that nobody takes an id in between
+                known.follow(catalog.samples())
+                new = [i for i, said in enumerate(part) if not known.has(said.content_hash)]
+                added += catalog.add_samples(
+                    [_named(known, part[i]) for i in new],
+                    thumbnails=[thumbnails[i] for i in new],
+                    reviewed=True,
+                )
             step(len(part))
     return added
+
+
+def _named(known: KnownPictures, sample: Sample) -> Sample:
+    """The sample, called by its content where another one has its id."""
+    return replace(sample, id=sample.content_hash) if sample.id in known.ids else sample

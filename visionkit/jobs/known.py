@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from visionkit.types import Sample
 
@@ -14,18 +14,28 @@ class KnownPictures:
         ids: that are taken.
     """
 
-    def __init__(self, samples: Iterable[Sample]) -> None:
+    def __init__(self, samples: Sequence[Sample]) -> None:
         self.ids: set[str] = set()
         self._by_hash: dict[str, Sample] = {}
         self._by_uri: dict[str, Sample] = {}
-        for sample in samples:
+        self._followed = 0
+        self.follow(samples)
+
+    def follow(self, samples: Sequence[Sample]) -> None:
+        """Takes in what came since, of all pictures of the catalog."""
+        for sample in samples[self._followed :]:
             self.add(sample)
+        self._followed = len(samples)
 
     def add(self, sample: Sample) -> None:
         """Takes one more; of several at one place the last one lies there."""
         self.ids.add(sample.id)
         self._by_hash.setdefault(sample.content_hash, sample)
         self._by_uri[sample.uri] = sample
+
+    def has(self, content_hash: str) -> bool:
+        """Whether there is a picture of these pixels."""
+        return content_hash in self._by_hash
 
     def same(self, uri: str, content_hash: str) -> Sample | None:
         """The picture that a file shows, of copies the one at its place; None for a new one."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +65,28 @@ def test_samples_come_back_as_they_were_and_a_known_one_stays(catalog: Catalog) 
     assert catalog.uri_of("p1") == "/pictures/1.jpg"
     with pytest.raises(KeyError, match="'p9'"):
         catalog.samples(["p9"])
+
+
+def test_the_id_of_another_picture_is_refused_and_nothing_is_written(catalog: Catalog) -> None:
+    catalog.add_samples([picture(0)])
+    samples = [picture(1), picture(0, content_hash="other", uri="/new.jpg")]
+    with pytest.raises(ValueError, match=r"'p0' is that of /pictures/0\.jpg.*/new\.jpg"):
+        catalog.add_samples(samples, thumbnails=[b"one", b"other"])
+    assert again(catalog).samples() == [picture(0)]
+    assert catalog.thumbnailed() == set()
+
+
+def test_nobody_writes_while_one_does(catalog: Catalog) -> None:
+    catalog.add_samples([picture(0)])
+    other = again(catalog)
+    with ThreadPoolExecutor(1) as pool:
+        with catalog.writing():
+            waiting = pool.submit(other.add_samples, [picture(1)])
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.2)
+            assert catalog.add_samples([picture(2)]) == 1
+        assert waiting.result() == 1
+    assert catalog.samples() == [picture(0), picture(2), picture(1)]
 
 
 def test_thumbnails_and_embeddings_belong_to_their_pictures(catalog: Catalog) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,6 +62,12 @@ class Catalog:
         self._shown = 0
         self._is_read = self._has_proposals = False
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keeps all others from writing for a block; what was read in it is so when it ends."""
+        with self._store.writing():
+            yield
+
     def add_samples(
         self,
         samples: Sequence[Sample],
@@ -79,8 +86,9 @@ class Catalog:
                 None takes it so where there are labels or boxes and all boxes are by people.
 
         Raises:
-            ValueError: ids are given twice, lengths don't agree, or embeddings have another
-                length than those in the catalog.
+            ValueError: ids are given twice, or one is that of another picture (by
+                `content_hash`); lengths don't agree, or embeddings have another length than
+                those in the catalog.
         """
         if reviewed is None:
             known = [_by_people(sample) for sample in samples]

@@ -85,6 +85,7 @@ class SampleTable:
 
         What belongs to a sample is written before it, so that none is ever without.
         """
+        self._check_taken(samples)
         ids = [sample.id for sample in samples]
         table = to_table(samples).append_column(
             SAMPLES.field("reviewed"), pa.array(reviewed, pa.bool_())
@@ -128,6 +129,16 @@ class SampleTable:
         """The samples that have an embedding."""
         table = self._store.existing(_EMBEDDINGS)
         return set() if table is None else set(table.rows(["id"]).column("id").to_pylist())
+
+    def _check_taken(self, samples: Sequence[Sample]) -> None:
+        for sample in samples:
+            place = self._places.get(sample.id)
+            if place is not None and self.all[place].content_hash != sample.content_hash:
+                raise ValueError(
+                    f"the id of a new picture must be free, but {sample.id!r} is that of "
+                    f"{self.all[place].uri}, and {sample.uri} shows something else; give it "
+                    "another id, such as its content_hash"
+                )
 
     def _add_thumbnails(self, ids: Sequence[str], thumbnails: Sequence[bytes]) -> None:
         if len(thumbnails) != len(ids):
