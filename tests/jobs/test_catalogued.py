@@ -157,6 +157,19 @@ def test_a_file_that_was_replaced_is_another_picture(
     assert [entry.created for entry in catalog.proposals([gone.id])] == kept
 
 
+def test_pictures_that_were_moved_are_found_by_predicting_again(
+    two_heads: Path, scenes: Scenes, tmp_path: Path
+) -> None:
+    before = predicted(two_heads, scenes, tmp_path).samples()
+    shutil.rmtree(tmp_path / "run")
+    moved = Scenes(scenes.folder.rename(tmp_path / "moved"), scenes.boxes)
+    after = predicted(two_heads, moved, tmp_path).samples()
+    assert [sample.id for sample in after] == [sample.id for sample in before]
+    assert {Path(sample.uri).parent for sample in after} == {moved.folder}
+    for sample in after:
+        assert content_hash(read_image(sample.uri)) == sample.content_hash
+
+
 def test_a_stopped_run_leaves_no_picture_out(
     two_heads: Path, scenes: Scenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -269,3 +270,43 @@ def test_who_answers_meanwhile_is_not_overruled_and_the_rest_goes_on(
     assert len(catalog.samples()) == 3
     (reason,) = shop.reasons()
     assert "ann has answered since" in reason
+
+
+def test_pictures_that_were_moved_are_found_by_importing_them_again(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = folders(tmp_path / "set", {"1.png": 1, "2.png": 2})
+    write_coco(source, {"1.png": ("cat", BOX), "2.png": None})
+    shop.take(source).merge(author="zoe")
+    export = ["versions", "export", f"catalog={shop.place}", f"output={tmp_path / 'out'}"]
+    source = source.rename(tmp_path / "moved")
+    assert main(export) == 2
+    capsys.readouterr()
+    catalog = shop.take(source)
+    assert "2 pictures found where they lie now" in capsys.readouterr().out
+    assert [Path(sample.uri).parent for sample in catalog.samples()] == [source] * 2
+    assert catalog.corrections() == []
+    assert main(export) == 0
+    shutil.copytree(source, tmp_path / "copy")
+    capsys.readouterr()
+    assert shop.take(tmp_path / "copy").samples() == catalog.samples()  # copies of what is there
+    assert "found where they lie" not in capsys.readouterr().out
+
+
+def test_a_picture_that_another_took_the_place_of_is_found_again(
+    shop: Shop, tmp_path: Path
+) -> None:
+    source = folders(tmp_path / "set", {"1.png": 1})
+    write_coco(source, {"1.png": ("cat", BOX)})
+    shop.take(source)
+    (source / "1.png").rename(source / "old.png")
+    write_picture(source / "1.png", photo(2))
+    write_coco(source, {"1.png": ("dog", BOX)})
+    shop.take(source)
+    write_coco(source, {"1.png": ("dog", BOX), "old.png": ("cat", BOX)})
+    first, second = shop.take(source).samples()
+    assert [Path(each.uri).name for each in (first, second)] == ["old.png", "1.png"]
+    assert [each.content_hash for each in (first, second)] == [
+        content_hash(photo(1)),
+        content_hash(photo(2)),
+    ]

@@ -86,8 +86,9 @@ class CatalogWriter:
     """Adds pictures to a catalog, many at once, with thumbnails, embeddings and proposals.
 
     A picture that the catalog has, in its file or in a copy, is not added again; what the bundle
-    says of it is. A file that shows another picture by now is a new one. The bundle joins the
-    catalog's models; the first one is the champion.
+    says of it is, and where its file is gone, the copy takes that one's place. A file that shows
+    another picture by now is a new one. The bundle joins the catalog's models; the first one is
+    the champion.
 
     Attributes:
         added: how many pictures were new.
@@ -104,6 +105,7 @@ class CatalogWriter:
         self._model = model_name(bundle)
         self._known = KnownPictures(catalog.samples())
         self._replaced: list[str] = []
+        self._moved: dict[str, str] = {}
         length = catalog.embedding_length()
         self._embeds = length in (None, predictor.backbone.pooled_channels)
         if not self._embeds:
@@ -146,6 +148,9 @@ class CatalogWriter:
         if sample is None:
             sample = Sample(digest, place, width, height, digest)
             self._known.add(sample)
+        elif sample.uri != place and self._known.is_lost(sample):
+            self._moved[sample.id] = place
+            self._known.move(replace(sample, uri=place))
         name = sample.id
         if name not in self._whole:
             self._whole.add(name)
@@ -166,6 +171,7 @@ class CatalogWriter:
             thumbnails=list(self._thumbnails.values()),
             embeddings=np.stack([*self._embeddings.values()]) if self._embeddings else None,
         )
+        self._catalog.move(self._moved)
         self._catalog.add_proposals(
             [proposal for said in self._said.values() for proposal in said],
             asked=[(name, self._model) for name in self._said],

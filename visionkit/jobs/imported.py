@@ -83,13 +83,21 @@ def _take_samples(
                 except Conflict as error:
                     answered.append(Problem(said.uri, None, f"{same.id}: {error}; left out"))
             step(1)
+    moved = {
+        same.id: said.uri
+        for same, said, _ in pictures
+        if same is not None and said.uri != same.uri and known.is_lost(same)
+    }
+    catalog.move(moved)
     added = _add(catalog, new)
     others = len(samples) - added - corrected - len(answered)
     say(
         f"{counted(added, 'picture')} new, {counted(corrected, 'picture')} corrected, "
         f"{others} known or copies of others"
     )
-    return {"added": added, "corrected": corrected}, [*problems, *answered]
+    if moved:
+        say(f"{counted(len(moved), 'picture')} found where they lie now")
+    return {"added": added, "corrected": corrected, "moved": len(moved)}, [*problems, *answered]
 
 
 def _correct(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from visionkit.types import Sample
 
@@ -48,3 +49,11 @@ class KnownPictures:
         """Another picture that lay at a place; None where none did."""
         here = self._by_uri.get(uri)
         return None if here is None or here.content_hash == content_hash else here
+
+    def is_lost(self, sample: Sample) -> bool:
+        """Whether a picture's file is gone, or another picture lies in its place."""
+        return self._by_uri[sample.uri].id != sample.id or not Path(sample.uri).is_file()
+
+    def move(self, sample: Sample) -> None:
+        """Takes a known picture with the place where it lies now."""
+        self._by_hash[sample.content_hash] = self._by_uri[sample.uri] = sample

@@ -89,6 +89,41 @@ def test_nobody_writes_while_one_does(catalog: Catalog) -> None:
     assert catalog.samples() == [picture(0), picture(2), picture(1)]
 
 
+def test_a_picture_lies_where_it_was_last_said_to(catalog: Catalog) -> None:
+    catalog.add_samples([picture(0, labels=("a",)), picture(1)])
+    catalog.merge(author="ann")
+    other = again(catalog)
+    assert other.uri_of("p0") == "/pictures/0.jpg"
+    catalog.move({})
+    assert not (Path(catalog.uri) / "places.lance").exists()
+    for uri in ("/first/0.jpg", "/second/0.jpg"):
+        catalog.move({"p0": uri})
+        for each in (catalog, other, again(catalog)):
+            assert each.uri_of("p0") == uri
+            assert each.samples() == [picture(0, labels=("a",), uri=uri), picture(1)]
+            assert each.at("v1") == [picture(0, labels=("a",), uri=uri)]
+    other.move({"p1": "/1.jpg"})
+    catalog.correct(answer("p0", labels=("b",)))
+    assert [sample.uri for sample in again(catalog).samples()] == ["/second/0.jpg", "/1.jpg"]
+    assert catalog.samples(["p0"]) == [picture(0, labels=("b",), uri="/second/0.jpg")]
+    assert catalog.unmerged() == 1
+    with pytest.raises(KeyError, match="'p9'"):
+        catalog.move({"p1": "/elsewhere.jpg", "p9": "/9.jpg"})
+    assert catalog.uri_of("p1") == "/1.jpg"
+
+
+def test_frames_move_with_the_catalog_that_keeps_them(catalog: Catalog) -> None:
+    place = Path(catalog.uri)
+    frame, gone = place / "frames" / "a.jpg", place / "frames" / "b.jpg"
+    frame.parent.mkdir()
+    frame.write_bytes(b"frame")
+    uris = [frame.as_posix(), gone.as_posix(), "/pictures/frames/c.jpg"]
+    catalog.add_samples([picture(number, uri=uri) for number, uri in enumerate(uris)])
+    moved = place.rename(place.parent / "elsewhere")
+    found = [sample.uri for sample in open_catalog(moved).samples()]
+    assert found == [(moved / "frames" / "a.jpg").as_posix(), *uris[1:]]
+
+
 def test_thumbnails_and_embeddings_belong_to_their_pictures(catalog: Catalog) -> None:
     vectors = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
     catalog.add_samples([picture(0), picture(1)], thumbnails=[b"", b"one"], embeddings=vectors)
