@@ -10,12 +10,13 @@ import pytest
 from PIL import Image as PillowImage
 
 from tests.clips import write_clip
-from tests.jobs.conftest import Scenes, predict_config
+from tests.jobs.conftest import Scenes, predict_config, write_picture
 from tests.jobs.test_predict_video import config_of
 from tests.worlds import (
     classification_part,
     localization_part,
     new_finder,
+    photo,
     three_items,
     whole_backbone,
 )
@@ -124,8 +125,9 @@ def test_a_picture_of_a_data_set_keeps_its_name_and_labels(
     two_heads: Path, scenes: Scenes, tmp_path: Path
 ) -> None:
     path = scenes.folder / "1.png"
-    height, width = read_image(path).shape[:2]
-    known = Sample("mine", path.as_posix(), width, height, "other", labels=("a",))
+    image = read_image(path)
+    height, width = image.shape[:2]
+    known = Sample("mine", path.as_posix(), width, height, content_hash(image), labels=("a",))
     open_catalog(tmp_path / "catalog", create=True).add_samples([known])
     catalog = predicted(two_heads, scenes, tmp_path)
     assert len(catalog.samples()) == 4
@@ -133,6 +135,42 @@ def test_a_picture_of_a_data_set_keeps_its_name_and_labels(
     assert catalog.thumbnail("mine")
     assert catalog.embeddings(["mine"])[0] == ["mine"]
     assert catalog.proposals(["mine"])
+
+
+def test_a_file_that_was_replaced_is_another_picture(
+    two_heads: Path, scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = predicted(two_heads, scenes, tmp_path)
+    before, said = first.samples(), first.proposals()
+    shutil.rmtree(tmp_path / "run")
+    large = photo(5, 288, 384)
+    write_picture(scenes.folder / "1.png", large)
+    catalog = predicted(two_heads, scenes, tmp_path)
+    *old, new = catalog.samples()
+    assert old == before
+    assert (new.height, new.width) == large.shape[:2]
+    assert new.content_hash == content_hash(large)
+    assert catalog.thumbnail(new.id)
+    assert catalog.embeddings([new.id])[0] == [new.id]
+    assert "1 file showed another picture when the catalog took it" in capsys.readouterr().out
+    assert catalog.proposals([new.id])
+    (gone,) = (sample for sample in before if Path(sample.uri).name == "1.png")
+    kept = [entry.created for entry in said if entry.sample_id == gone.id]
+    assert kept
+    assert [entry.created for entry in catalog.proposals([gone.id])] == kept
+
+
+def test_pictures_that_were_moved_are_found_by_predicting_again(
+    two_heads: Path, scenes: Scenes, tmp_path: Path
+) -> None:
+    before = predicted(two_heads, scenes, tmp_path).samples()
+    shutil.rmtree(tmp_path / "run")
+    moved = Scenes(scenes.folder.rename(tmp_path / "moved"), scenes.boxes)
+    after = predicted(two_heads, moved, tmp_path).samples()
+    assert [sample.id for sample in after] == [sample.id for sample in before]
+    assert {Path(sample.uri).parent for sample in after} == {moved.folder}
+    for sample in after:
+        assert content_hash(read_image(sample.uri)) == sample.content_hash
 
 
 def test_a_stopped_run_leaves_no_picture_out(

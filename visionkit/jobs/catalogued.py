@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from visionkit.data.images import content_hash
+from visionkit.evaluation.summary import counted
 from visionkit.flywheel.answers import Proposal
 from visionkit.flywheel.catalog import Catalog, Model, Status
 from visionkit.inference.embedding import embed
 from visionkit.inference.prediction import Prediction, above_threshold
 from visionkit.inference.predictor import Predictor
 from visionkit.inference.records import prediction_records
+from visionkit.jobs.known import KnownPictures
 from visionkit.jobs.terminal import say
 from visionkit.models.bundle import bundle_hash
 from visionkit.types import Image, Sample
@@ -83,8 +85,10 @@ def settled(prediction: Prediction, predictor: Predictor, limit: float | None) -
 class CatalogWriter:
     """Adds pictures to a catalog, many at once, with thumbnails, embeddings and proposals.
 
-    A picture that the catalog has, by its file or as a copy, is not added again; what the bundle
-    says of it is. The bundle joins the catalog's models; the first one is the champion.
+    A picture that the catalog has, in its file or in a copy, is not added again; what the bundle
+    says of it is, and where its file is gone, the copy takes that one's place. A file that shows
+    another picture by now is a new one. The bundle joins the catalog's models; the first one is
+    the champion.
 
     Attributes:
         added: how many pictures were new.
@@ -99,9 +103,9 @@ class CatalogWriter:
         self._catalog, self._predictor = catalog, predictor
         self._thresholds = thresholds_of(predictor)
         self._model = model_name(bundle)
-        self._ids: dict[str, str] = {}
-        for sample in catalog.samples():
-            self._ids |= {sample.uri: sample.id, sample.content_hash: sample.id}
+        self._known = KnownPictures(catalog.samples())
+        self._replaced: list[str] = []
+        self._moved: dict[str, str] = {}
         length = catalog.embedding_length()
         self._embeds = length in (None, predictor.backbone.pooled_channels)
         if not self._embeds:
@@ -137,12 +141,20 @@ class CatalogWriter:
         """
         place = Path(uri).absolute().as_posix()
         digest = content_hash(image)
-        name = self._ids.get(place) or self._ids.get(digest) or digest
-        self._ids[place] = self._ids[digest] = name
+        height, width = image.shape[:2]
+        sample = self._known.same(place, digest)
+        if self._known.replaced(place, digest) is not None:
+            self._replaced.append(place)
+        if sample is None:
+            sample = Sample(digest, place, width, height, digest)
+            self._known.add(sample)
+        elif sample.uri != place and self._known.is_lost(sample):
+            self._moved[sample.id] = place
+            self._known.move(replace(sample, uri=place))
+        name = sample.id
         if name not in self._whole:
             self._whole.add(name)
-            height, width = image.shape[:2]
-            self._samples[name] = Sample(name, place, width, height, digest)
+            self._samples[name] = sample
             self._thumbnails[name] = thumbnail_of(image)
             if self._embeds:
                 self._embeddings[name] = embed(self._predictor, [image])[0]
@@ -159,11 +171,23 @@ class CatalogWriter:
             thumbnails=list(self._thumbnails.values()),
             embeddings=np.stack([*self._embeddings.values()]) if self._embeddings else None,
         )
+        self._catalog.move(self._moved)
         self._catalog.add_proposals(
             [proposal for said in self._said.values() for proposal in said],
             asked=[(name, self._model) for name in self._said],
         )
-        for taken in (self._samples, self._thumbnails, self._embeddings, self._said):
+        if self._replaced:
+            say(
+                f"{counted(len(self._replaced), 'file')} showed another picture when the catalog "
+                f"took it, and is taken as a new one: {self._replaced[0]}"
+            )
+        for taken in (
+            self._replaced,
+            self._samples,
+            self._thumbnails,
+            self._embeddings,
+            self._said,
+        ):
             taken.clear()
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import replace
 from pathlib import Path
 
 from visionkit.config.flywheel import TOOLS, VersionsConfig
 from visionkit.data.formats import read
 from visionkit.data.images import read_image
+from visionkit.data.problems import Problem
 from visionkit.data.table import to_samples
 from visionkit.evaluation.summary import counted
-from visionkit.flywheel.answers import Correction
+from visionkit.flywheel.answers import Conflict, Truth
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import take_answers
 from visionkit.jobs.author import author_of
 from visionkit.jobs.catalogued import thumbnail_of
+from visionkit.jobs.known import KnownPictures
+from visionkit.jobs.statements import correction_of, says_the_same, statements
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
 from visionkit.types import Sample
@@ -51,58 +53,123 @@ def take_source(catalog: Catalog, config: VersionsConfig, place: Path) -> Summar
         with problems_kept(place.parent, name=problems_name):
             found = read(config.source, config.source_format, image_root=config.image_root)
         problems = list(found.problems)
-        figures = _take_samples(catalog, to_samples(found.table), author_of(config.author))
+        samples = to_samples(found.table)
+        author = author_of(config.author)
+        figures, doubts = _take_samples(catalog, samples, found.format, author)
+        problems += doubts
     keep_problems(problems, place.parent, name=problems_name)
     say_next(["merge", f"catalog={config.catalog}"])
     return Summary(place, {**figures, "skipped": len(problems)})
 
 
-def _take_samples(catalog: Catalog, samples: list[Sample], author: str) -> dict[str, float]:
+def _take_samples(
+    catalog: Catalog, samples: list[Sample], form: str, author: str
+) -> tuple[dict[str, float], list[Problem]]:
     """Adds new pictures as people have labelled them, and corrects those that the catalog has."""
-    known: dict[str, Sample] = {}
-    for sample in catalog.samples():
-        known |= {sample.content_hash: sample, sample.uri: sample}
-    ids = {sample.id for sample in known.values()}
-    new: dict[str, Sample] = {}
-    corrected = 0
-    with progress("Importing", len(samples)) as step:
-        for sample in samples:
-            same = known.get(sample.uri) or known.get(sample.content_hash)
-            if same is not None:
-                corrected += _correct(catalog, same, sample, author)
-            elif sample.content_hash not in new:
-                name = sample.id if sample.id not in ids else sample.content_hash
-                new[sample.content_hash] = replace(sample, id=name)
+    known, stated = KnownPictures(catalog.samples()), statements(catalog)
+    problems = [problem for sample in samples for problem in _replaced(known, sample)]
+    new: list[Sample] = []
+    corrected, answered = 0, list[Problem]()
+    pictures = _by_picture(known, samples)
+    with progress("Importing", len(pictures)) as step:
+        for same, said, copies in pictures:
+            problems += _contradictions(said, copies)
+            if same is None:
+                new.append(said)
+            else:
+                before = stated.get(same.id) or catalog.imported(same.id)
+                try:
+                    corrected += _correct(catalog, same.id, before, said, form, author)
+                except Conflict as error:
+                    answered.append(Problem(said.uri, None, f"{same.id}: {error}; left out"))
             step(1)
-    added = _add(catalog, list(new.values()))
-    copies = len(samples) - added - corrected
+    moved = {
+        same.id: said.uri
+        for same, said, _ in pictures
+        if same is not None and said.uri != same.uri and known.is_lost(same)
+    }
+    catalog.move(moved)
+    added = _add(catalog, new)
+    others = len(samples) - added - corrected - len(answered)
     say(
         f"{counted(added, 'picture')} new, {counted(corrected, 'picture')} corrected, "
-        f"{copies} known or copies of others"
+        f"{others} known or copies of others"
     )
-    return {"added": added, "corrected": corrected}
+    if moved:
+        say(f"{counted(len(moved), 'picture')} found where they lie now")
+    return {"added": added, "corrected": corrected, "moved": len(moved)}, [*problems, *answered]
+
+
+def _correct(
+    catalog: Catalog, known: str, stated: Truth, said: Sample, form: str, author: str
+) -> bool:
+    """Whether something new is said of a known picture; raises Conflict as the catalog does."""
+    truth = catalog.truth(known)
+    entry = correction_of(truth, stated, said, form, known=known, author=author)
+    if entry is not None:
+        catalog.correct(entry)
+    return entry is not None
+
+
+def _by_picture(
+    known: KnownPictures, samples: list[Sample]
+) -> list[tuple[Sample | None, Sample, list[Sample]]]:
+    """The picture of the catalog, what is said of it, and its copies, one a picture.
+
+    Of copies the one that lies where the catalog's does is what counts, else the first.
+    """
+    copies: dict[str, list[Sample]] = {}
+    for sample in samples:
+        same = known.same(sample.uri, sample.content_hash)
+        copies.setdefault(same.id if same else sample.content_hash, []).append(sample)
+    result = []
+    for group in copies.values():
+        same = known.same(group[0].uri, group[0].content_hash)
+        at_home = (sample for sample in group if same is not None and sample.uri == same.uri)
+        said = next(at_home, group[0])
+        result.append((same, said, [sample for sample in group if sample is not said]))
+    return result
+
+
+def _contradictions(said: Sample, copies: list[Sample]) -> list[Problem]:
+    """Warnings of copies of a picture that are labelled otherwise."""
+    reason = f"the file is a copy of {said.id}, of which the set says something else; that counts"
+    odd = [copy for copy in copies if not says_the_same(copy, said)]
+    return [Problem(copy.uri, None, reason, "warning") for copy in odd]
+
+
+def _replaced(known: KnownPictures, sample: Sample) -> list[Problem]:
+    """A warning where another picture lay at the place of one."""
+    old = known.replaced(sample.uri, sample.content_hash)
+    if old is None:
+        return []
+    reason = (
+        f"the file must show the picture {old.id}, as when the catalog took it, but shows another "
+        f"one now, which is taken as a picture of its own; import {old.id} from where it lies now"
+    )
+    return [Problem(sample.uri, None, reason, "warning")]
 
 
 def _add(catalog: Catalog, samples: list[Sample]) -> int:
+    """How many pictures were added; not those that others have brought meanwhile."""
+    known = KnownPictures(catalog.samples())
     added = 0
     with progress("Adding", len(samples)) as step:
         for start in range(0, len(samples), _BATCH):
             part = samples[start : start + _BATCH]
             thumbnails = [thumbnail_of(read_image(sample.uri)) for sample in part]
-            added += catalog.add_samples(part, thumbnails=thumbnails, reviewed=True)
+            with catalog.writing():  # so that nobody takes an id in between
+                known.follow(catalog.samples())
+                new = [i for i, said in enumerate(part) if not known.has(said.content_hash)]
+                added += catalog.add_samples(
+                    [_named(known, part[i]) for i in new],
+                    thumbnails=[thumbnails[i] for i in new],
+                    reviewed=True,
+                )
             step(len(part))
     return added
 
 
-def _correct(catalog: Catalog, known: Sample, said: Sample, author: str) -> bool:
-    """Whether something else is said of a known picture now."""
-    truth = catalog.truth(known.id)
-    boxes = [(entry.label, entry.box) for entry in truth.objects]
-    same = truth.labels == said.labels and boxes == [(e.label, e.box) for e in said.objects]
-    if same and truth.reviewed:
-        return False
-    name = uuid.uuid4().hex
-    catalog.correct(
-        Correction(name, known.id, truth.revision, author, "edit", said.labels, said.objects)
-    )
-    return True
+def _named(known: KnownPictures, sample: Sample) -> Sample:
+    """The sample, called by its content where another one has its id."""
+    return replace(sample, id=sample.content_hash) if sample.id in known.ids else sample

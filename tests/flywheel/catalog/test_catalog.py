@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +65,63 @@ def test_samples_come_back_as_they_were_and_a_known_one_stays(catalog: Catalog) 
     assert catalog.uri_of("p1") == "/pictures/1.jpg"
     with pytest.raises(KeyError, match="'p9'"):
         catalog.samples(["p9"])
+
+
+def test_the_id_of_another_picture_is_refused_and_nothing_is_written(catalog: Catalog) -> None:
+    catalog.add_samples([picture(0)])
+    samples = [picture(1), picture(0, content_hash="other", uri="/new.jpg")]
+    with pytest.raises(ValueError, match=r"'p0' is that of /pictures/0\.jpg.*/new\.jpg"):
+        catalog.add_samples(samples, thumbnails=[b"one", b"other"])
+    assert again(catalog).samples() == [picture(0)]
+    assert catalog.thumbnailed() == set()
+
+
+def test_nobody_writes_while_one_does(catalog: Catalog) -> None:
+    catalog.add_samples([picture(0)])
+    other = again(catalog)
+    with ThreadPoolExecutor(1) as pool:
+        with catalog.writing():
+            waiting = pool.submit(other.add_samples, [picture(1)])
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.2)
+            assert catalog.add_samples([picture(2)]) == 1
+        assert waiting.result() == 1
+    assert catalog.samples() == [picture(0), picture(2), picture(1)]
+
+
+def test_a_picture_lies_where_it_was_last_said_to(catalog: Catalog) -> None:
+    catalog.add_samples([picture(0, labels=("a",)), picture(1)])
+    catalog.merge(author="ann")
+    other = again(catalog)
+    assert other.uri_of("p0") == "/pictures/0.jpg"
+    catalog.move({})
+    assert not (Path(catalog.uri) / "places.lance").exists()
+    for uri in ("/first/0.jpg", "/second/0.jpg"):
+        catalog.move({"p0": uri})
+        for each in (catalog, other, again(catalog)):
+            assert each.uri_of("p0") == uri
+            assert each.samples() == [picture(0, labels=("a",), uri=uri), picture(1)]
+            assert each.at("v1") == [picture(0, labels=("a",), uri=uri)]
+    other.move({"p1": "/1.jpg"})
+    catalog.correct(answer("p0", labels=("b",)))
+    assert [sample.uri for sample in again(catalog).samples()] == ["/second/0.jpg", "/1.jpg"]
+    assert catalog.samples(["p0"]) == [picture(0, labels=("b",), uri="/second/0.jpg")]
+    assert catalog.unmerged() == 1
+    with pytest.raises(KeyError, match="'p9'"):
+        catalog.move({"p1": "/elsewhere.jpg", "p9": "/9.jpg"})
+    assert catalog.uri_of("p1") == "/1.jpg"
+
+
+def test_frames_move_with_the_catalog_that_keeps_them(catalog: Catalog) -> None:
+    place = Path(catalog.uri)
+    frame, gone = place / "frames" / "a.jpg", place / "frames" / "b.jpg"
+    frame.parent.mkdir()
+    frame.write_bytes(b"frame")
+    uris = [frame.as_posix(), gone.as_posix(), "/pictures/frames/c.jpg"]
+    catalog.add_samples([picture(number, uri=uri) for number, uri in enumerate(uris)])
+    moved = place.rename(place.parent / "elsewhere")
+    found = [sample.uri for sample in open_catalog(moved).samples()]
+    assert found == [(moved / "frames" / "a.jpg").as_posix(), *uris[1:]]
 
 
 def test_thumbnails_and_embeddings_belong_to_their_pictures(catalog: Catalog) -> None:

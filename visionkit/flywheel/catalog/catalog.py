@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from visionkit.flywheel.catalog.corrections import CorrectionTable, check_correc
 from visionkit.flywheel.catalog.models import Model, ModelTable
 from visionkit.flywheel.catalog.predictions import ProposalTable
 from visionkit.flywheel.catalog.samples import Embeddings, SampleTable
+from visionkit.flywheel.catalog.shown import by_people, content, with_truth
 from visionkit.flywheel.catalog.store import Store
 from visionkit.flywheel.catalog.versions import Change, Cut, Version, VersionTable, changes
 from visionkit.types import Sample
@@ -58,8 +60,14 @@ class Catalog:
             self._models = ModelTable(store)
         self._now: list[Sample] = []
         self._truths: dict[str, Truth] = {}
-        self._shown = 0
+        self._shown = self._moved = 0
         self._is_read = self._has_proposals = False
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Keeps all others from writing for a block; what was read in it is so when it ends."""
+        with self._store.writing():
+            yield
 
     def add_samples(
         self,
@@ -79,11 +87,12 @@ class Catalog:
                 None takes it so where there are labels or boxes and all boxes are by people.
 
         Raises:
-            ValueError: ids are given twice, lengths don't agree, or embeddings have another
-                length than those in the catalog.
+            ValueError: ids are given twice, or one is that of another picture (by
+                `content_hash`); lengths don't agree, or embeddings have another length than
+                those in the catalog.
         """
         if reviewed is None:
-            known = [_by_people(sample) for sample in samples]
+            known = [by_people(sample) for sample in samples]
         else:
             known = [reviewed] * len(samples) if isinstance(reviewed, bool) else list(reviewed)
         if len(known) != len(samples):
@@ -161,6 +170,19 @@ class Catalog:
             KeyError: it is not in the catalog.
         """
         return self.samples([sample_id])[0].uri
+
+    def move(self, places: Mapping[str, str]) -> None:
+        """Says where the files of pictures lie now, by id; their pixels must be the same.
+
+        Raises:
+            KeyError: one is not in the catalog.
+        """
+        with self._store.writing():
+            self._follow()
+            for name in places:
+                self._samples.place(name)
+            self._samples.move(places)
+            self._follow()
 
     def thumbnail(self, sample_id: str) -> bytes:
         """JPEG of at most 256 pixels a side, or b"" where there is none."""
@@ -353,10 +375,13 @@ class Catalog:
         for place, sample in enumerate(news, start=len(self._now)):
             self._truths[sample.id] = self._samples.imported(place)
         self._now += news
+        for place in self._samples.moved[self._moved :]:
+            self._now[place] = replace(self._now[place], uri=self._samples.all[place].uri)
+        self._moved = len(self._samples.moved)
         for name in self._corrections.answered(since=self._shown - 1):
             place = self._samples.place(name)
             truth = self._truths[name] = self._corrections.truth(place)
-            self._now[place] = _with(self._samples.all[place], truth)
+            self._now[place] = with_truth(self._samples.all[place], truth)
         self._shown = len(self._corrections.all)
         self._is_read = True
 
@@ -366,7 +391,7 @@ class Catalog:
         return [
             name
             for name in self._corrections.answered(since=cut.last_correction)
-            if _content(self._truths[name]) != _content(self._then(name, cut))
+            if content(self._truths[name]) != content(self._then(name, cut))
         ]
 
     def _came_reviewed(self) -> list[str]:
@@ -385,7 +410,7 @@ class Catalog:
             for place in range(len(samples))
         ]
         pairs = zip(samples, truths, strict=True)
-        return [_with(sample, truth) for sample, truth in pairs if truth.reviewed]
+        return [with_truth(sample, truth) for sample, truth in pairs if truth.reviewed]
 
     def _back_to(self, cut: Cut) -> Iterator[tuple[Sample, Truth]]:
         """The pictures of which something else is said now, with what was said then."""
@@ -394,25 +419,10 @@ class Catalog:
             then = self._corrections.truth(place, until=cut.last_correction)
             if place > cut.last_sample:
                 then = replace(then, reviewed=False)
-            if _content(now) != _content(then):
+            if content(now) != content(then):
                 yield sample, then
 
     def _add_version(self, author: str, note: str, *, restored: str = "") -> Version:
         cut = Cut(self._samples.last, self._corrections.last)
         samples = self._up_to(cut)
         return self._versions.add(samples, cut, author=author, note=note, restored=restored)
-
-
-def _with(sample: Sample, truth: Truth) -> Sample:
-    if (sample.labels, sample.objects) == (truth.labels, truth.objects):
-        return sample
-    return replace(sample, labels=truth.labels, objects=truth.objects)
-
-
-def _content(truth: Truth) -> tuple[object, ...]:
-    return truth.labels, truth.objects, truth.reviewed
-
-
-def _by_people(sample: Sample) -> bool:
-    said = bool(sample.labels or sample.objects)
-    return said and all(entry.source.split(":")[0] == "human" for entry in sample.objects)

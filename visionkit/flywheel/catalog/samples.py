@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from visionkit.data.table import SCHEMA, to_table
 from visionkit.flywheel.answers import Truth
+from visionkit.flywheel.catalog.places import PlaceTable
 from visionkit.flywheel.catalog.schema import (
     SAMPLES,
     THUMBNAILS,
@@ -27,18 +30,22 @@ _SAMPLES, _THUMBNAILS, _EMBEDDINGS = "samples", "thumbnails", "embeddings"
 
 
 class SampleTable:
-    """The pictures as they came into the catalog; what is there is never changed.
+    """The pictures as they came into the catalog, but where they lie now.
 
     Attributes:
         all: in the order they came.
         reviewed: one a sample, whether it came as something that a person has said.
+        moved: where in `all` those stand that were moved, in that order.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._table = store.table(_SAMPLES, SAMPLES)
         self._thumbnails = store.table(_THUMBNAILS, THUMBNAILS)
+        self._moves = PlaceTable(store)
+        self._frames = "" if store.folder is None else f"{store.folder.as_posix()}/frames"
         self._places: dict[str, int] = {}
+        self.moved: list[int] = []
         self.all: list[Sample] = []
         self.reviewed: list[bool] = []
 
@@ -49,7 +56,15 @@ class SampleTable:
 
     def follow(self) -> list[Sample]:
         """Takes in what was added by anybody, and returns it."""
-        return self._take(self._table.fresh())
+        moves = self._moves.fresh()  # before them, so that every one's picture is among them
+        new = self._take(self._table.fresh())
+        self._move(moves)
+        return new
+
+    def move(self, places: Mapping[str, str]) -> None:
+        """Says where pictures lie now, by id; while `Store.writing` is held, after `follow`."""
+        if places:
+            self._move(self._moves.add(places))
 
     def place(self, sample_id: str) -> int:
         """Where in `all` a sample stands.
@@ -85,6 +100,7 @@ class SampleTable:
 
         What belongs to a sample is written before it, so that none is ever without.
         """
+        self._check_taken(samples)
         ids = [sample.id for sample in samples]
         table = to_table(samples).append_column(
             SAMPLES.field("reviewed"), pa.array(reviewed, pa.bool_())
@@ -129,6 +145,16 @@ class SampleTable:
         table = self._store.existing(_EMBEDDINGS)
         return set() if table is None else set(table.rows(["id"]).column("id").to_pylist())
 
+    def _check_taken(self, samples: Sequence[Sample]) -> None:
+        for sample in samples:
+            place = self._places.get(sample.id)
+            if place is not None and self.all[place].content_hash != sample.content_hash:
+                raise ValueError(
+                    f"the id of a new picture must be free, but {sample.id!r} is that of "
+                    f"{self.all[place].uri}, and {sample.uri} shows something else; give it "
+                    "another id, such as its content_hash"
+                )
+
     def _add_thumbnails(self, ids: Sequence[str], thumbnails: Sequence[bytes]) -> None:
         if len(thumbnails) != len(ids):
             raise ValueError(f"thumbnails must be one a sample ({len(ids)}), got {len(thumbnails)}")
@@ -168,9 +194,24 @@ class SampleTable:
             return set()
         return set(table.rows(["id"], strings("id", known)).column("id").to_pylist())
 
+    def _move(self, moves: Sequence[tuple[str, str]]) -> None:
+        for name, uri in moves:
+            place = self._places[name]
+            self.all[place] = replace(self.all[place], uri=uri)
+            self.moved.append(place)
+
+    def _with_own_frame(self, sample: Sample) -> Sample:
+        """The sample, at its place in the catalog's folder if that was moved with its frame."""
+        folder, _, name = sample.uri.rpartition("/")
+        if not self._frames or folder == self._frames or not folder.endswith("/frames"):
+            return sample
+        own = f"{self._frames}/{name}"
+        moved = os.path.isfile(own) and not os.path.isfile(sample.uri)
+        return replace(sample, uri=own) if moved else sample
+
     @without_collecting()
     def _take(self, rows: pa.Table) -> list[Sample]:
-        new = samples_of(rows.select(SCHEMA.names))
+        new = [self._with_own_frame(sample) for sample in samples_of(rows.select(SCHEMA.names))]
         for sample in new:
             self._places[sample.id] = len(self._places)
         self.all += new

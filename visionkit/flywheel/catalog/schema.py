@@ -27,6 +27,9 @@ _REVIEWED = pa.field("reviewed", pa.bool_(), nullable=False)
 SAMPLES = pa.schema([*table.SCHEMA, _REVIEWED])
 """Pictures as they came in; `reviewed` where a person had said before what they show."""
 
+PLACES = pa.schema([_text("id"), _text("uri")])
+"""Where pictures lie that were moved since they came; the last row of a picture counts."""
+
 THUMBNAILS = pa.schema([_text("id"), pa.field("jpeg", pa.binary(), nullable=False)])
 
 PROPOSALS = pa.schema(

@@ -88,6 +88,12 @@ class Store:
             self._held_by(name, self._database.open_table(name)) if name in self.names() else None
         )
 
+    def has_made(self, name: str) -> bool:
+        """Whether a table is there by now, told by the folder alone; False in object storage."""
+        if self.folder is None:
+            return False
+        return any(self.folder.glob(f"{name}.lance/_versions/*.manifest"))
+
     def _held_by(self, name: str, opened: lancedb.table.Table) -> Table:
         folder = None if self.folder is None else self.folder / f"{name}.lance"
         return Table(opened, opened.schema, folder)
