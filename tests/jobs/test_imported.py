@@ -310,3 +310,16 @@ def test_a_picture_that_another_took_the_place_of_is_found_again(
         content_hash(photo(1)),
         content_hash(photo(2)),
     ]
+
+
+def test_merge_is_named_as_the_next_step_only_where_there_is_something_to_merge(
+    shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = folders(tmp_path / "set", {"cat/1.png": 1, "dog/2.png": 2})
+    catalog = shop.take(source)
+    assert f" merge catalog={shop.place}" in capsys.readouterr().out.replace("merge.py", "merge")
+    catalog.merge(author="zoe")
+    shop.take(source)
+    said = capsys.readouterr().out
+    assert "0 pictures new" in said
+    assert "Next:" not in said

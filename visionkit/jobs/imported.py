@@ -58,7 +58,8 @@ def take_source(catalog: Catalog, config: VersionsConfig, place: Path) -> Summar
         figures, doubts = _take_samples(catalog, samples, found.format, author)
         problems += doubts
     keep_problems(problems, place.parent, name=problems_name)
-    say_next(["merge", f"catalog={config.catalog}"])
+    if catalog.unmerged():
+        say_next(["merge", f"catalog={config.catalog}"])
     return Summary(place, {**figures, "skipped": len(problems)})
 
 
