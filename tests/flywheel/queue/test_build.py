@@ -11,6 +11,7 @@ import pytest
 
 from visionkit.flywheel.answers import Correction, Proposal, Truth
 from visionkit.flywheel.catalog import Catalog, Model, open_catalog
+from visionkit.flywheel.frozen import frozen_set
 from visionkit.flywheel.queue.audit import audit_draws
 from visionkit.flywheel.queue.build import QueueSettings, build_queue, queue_of
 from visionkit.types import ObjectBox, Sample
@@ -127,12 +128,31 @@ def test_a_steady_share_is_audited_whatever_the_score_at_even_distances(catalog:
     assert gaps.max() - gaps.min() <= 2
 
 
+def test_what_is_asked_first_or_audited_is_frozen_no_more_often_than_the_rest(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    catalog.add_samples([sample(f"{number:064x}") for number in range(3000)])
+    queue = build_queue(catalog)
+    asked = [each.sample_id for each in queue]
+    audited = [each.sample_id for each in queue if each.reasons[0].kind == "audit"]
+    samples = catalog.samples()
+    frozen = {each.id for each in frozen_set(tmp_path / "f.json", samples, share=0.2).samples}
+    # Five standard deviations of so many draws of which each is frozen with a chance of 0.2.
+    for names in (asked[:500], audited):
+        expected = 0.2 * len(names)
+        assert abs(len(frozen & {*names}) - expected) < 5 * np.sqrt(0.8 * expected)
+    unfrozen = [each for each in samples if each.id in asked[:100] and each.id not in frozen]
+    assert 50 < len(unfrozen) < 100  # of the first hundred there is something to learn from
+
+
 def test_draws_are_even_and_follow_from_the_id() -> None:
     draws = audit_draws([f"picture {number}" for number in range(20_000)])
     counts = np.histogram(draws, bins=10, range=(0, 1))[0]
     assert np.abs(counts - 2000).max() < 5 * np.sqrt(2000)
     assert audit_draws(["picture 7"])[0] == draws[7]
     assert audit_draws(["picture 7"], seed=1)[0] != draws[7]
+    others = audit_draws([f"picture {number}" for number in range(20_000)], purpose="frozen")
+    assert abs(np.corrcoef(draws, others)[0, 1]) < 5 / np.sqrt(20_000)
 
 
 def test_drift_comes_first_with_its_sentence(catalog: Catalog) -> None:

@@ -13,17 +13,19 @@ import numpy as np
 from visionkit.flywheel.queue.columns import BoolArray, Doubts, FloatArray
 
 
-def audit_draws(ids: Sequence[str], *, seed: int = 0) -> FloatArray:
+def audit_draws(ids: Sequence[str], *, seed: int = 0, purpose: str = "") -> FloatArray:
     """(N,) float64 in 0..1, even over many ids: a picture's draw follows from its id alone.
 
     Args:
         ids: of the pictures.
         seed: another one makes other draws.
+        purpose: what is drawn, where it is not the audit; 16 bytes at most. Each has draws of its
+            own: else who is audited, asked first and tested on would be the same pictures.
     """
-    key = seed.to_bytes(8, "big", signed=True)
+    key, person = seed.to_bytes(8, "big", signed=True), purpose.encode()
+    texts = (sample_id.encode("utf-8", "surrogatepass") for sample_id in ids)
     hashed = b"".join(
-        hashlib.blake2b(sample_id.encode("utf-8", "surrogatepass"), digest_size=8, key=key).digest()
-        for sample_id in ids
+        hashlib.blake2b(text, digest_size=8, key=key, person=person).digest() for text in texts
     )
     return np.frombuffer(hashed, ">u8").astype(np.float64) / 2.0**64
 

@@ -59,7 +59,7 @@ class QueueSettings:
         drift: ids of the pictures that carry a drift -> a sentence that says so with its figure.
         model: whose proposals count; "" takes the champion's, or the newest where it has none.
         test: whether pictures of the test split are asked; their labels are frozen otherwise.
-        seed: of the audit.
+        seed: of the audit, and of the order of those that are as doubtful.
     """
 
     most: int = 10_000
@@ -132,7 +132,8 @@ def queue_of(
     doubt = np.maximum(np.where(seen, doubt, _UNKNOWN), drift.weight)
     doubt = np.where(reviewed, suspects.weight, doubt)
     asked = ~reviewed | (suspects.weight >= _FEW)
-    order, new = _order(ids, embeddings, doubt, asked, reviewed, draws)
+    chance = audit_draws(ids, seed=settings.seed, purpose="ties")
+    order, new = _order(ids, embeddings, doubt, asked, reviewed, chance)
     order = _with_audit(order, draws, (audit.weight > 0) & ~reviewed, settings.audit)
     order = order[: settings.most]
     coverage = Doubts("coverage", new, lambda picture: _coverage_words(new[picture]))
@@ -172,17 +173,17 @@ def _order(
     doubt: FloatArray,
     asked: BoolArray,
     reviewed: BoolArray,
-    draws: FloatArray,
+    chance: FloatArray,
 ) -> tuple[IntArray, FloatArray]:
     """The numbers of the pictures asked in their order, and (N,) how new each is, 0..1.
 
     Only the most doubtful are compared with one another and with what is labelled; those of equal
     doubt come by chance.
     """
-    urgent = np.lexsort((draws, -doubt))
+    urgent = np.lexsort((chance, -doubt))
     urgent = urgent[asked[urgent]]
     new = np.zeros(len(ids))
-    by_chance = np.argsort(draws, kind="stable")
+    by_chance = np.argsort(chance, kind="stable")
     known = by_chance[reviewed[by_chance]][:_CENTRES]
     names, vectors = embeddings([ids[place] for place in [*urgent[:_SHORT], *known]])
     row = {name: number for number, name in enumerate(names)}
