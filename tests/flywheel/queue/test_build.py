@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,14 @@ def test_the_doubtful_come_first_and_the_labelled_and_tested_not_at_all(catalog:
     assert "0.52" in queue[0].reasons[0].words
     everything = build_queue(catalog, QueueSettings(audit=0.0, test=True))
     assert {asked.sample_id for asked in everything} == {"sure", "unsure", "test"}
+
+
+def test_frozen_pictures_are_asked_as_those_of_the_test_split_are(catalog: Catalog) -> None:
+    catalog.add_samples([sample("open"), sample("frozen")])
+    settings = QueueSettings(audit=0.0, frozen={"frozen", "gone"})
+    assert [asked.sample_id for asked in build_queue(catalog, settings)] == ["open"]
+    everything = build_queue(catalog, replace(settings, test=True))
+    assert {asked.sample_id for asked in everything} == {"open", "frozen"}
 
 
 def test_what_is_answered_is_asked_no_more(catalog: Catalog) -> None:

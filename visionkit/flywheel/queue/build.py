@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -58,7 +58,9 @@ class QueueSettings:
         suspects: whether labels that people gave are asked about again where a model doubts them.
         drift: ids of the pictures that carry a drift -> a sentence that says so with its figure.
         model: whose proposals count; "" takes the champion's, or the newest where it has none.
-        test: whether pictures of the test split are asked; their labels are frozen otherwise.
+        frozen: ids of pictures that models are compared on though they are in no test split.
+        test: whether pictures of the test split and frozen ones are asked; their labels must stay
+            as they are otherwise.
         seed: of the audit, and of the order of those that are as doubtful.
     """
 
@@ -67,6 +69,7 @@ class QueueSettings:
     suspects: bool = True
     drift: Mapping[str, str] = field(default_factory=dict)
     model: str = ""
+    frozen: Set[str] = frozenset()
     test: bool = False
     seed: int = 0
 
@@ -82,7 +85,11 @@ def build_queue(catalog: Catalog, settings: QueueSettings | None = None) -> list
         settings: None takes the defaults.
     """
     settings = settings or QueueSettings()
-    samples = [each for each in catalog.samples() if settings.test or each.split != "test"]
+    samples = [
+        each
+        for each in catalog.samples()
+        if settings.test or (each.split != "test" and each.id not in settings.frozen)
+    ]
     return queue_of(
         samples,
         catalog.truths(),
