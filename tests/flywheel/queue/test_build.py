@@ -94,6 +94,26 @@ def test_pictures_unlike_what_is_labelled_come_before_those_alike(catalog: Catal
     assert queue[0].reasons[0].kind == "coverage"
 
 
+def test_pictures_without_an_embedding_come_by_their_doubt(catalog: Catalog) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"sure{number}" for number in range(40)]
+    catalog.add_samples(
+        [*map(sample, names), sample("known", "cup")],
+        embeddings=rng.standard_normal((41, 8)).astype(np.float32),
+    )
+    catalog.add_samples([sample("doubtful"), sample("drifting"), sample("surest")])
+    catalog.add_proposals([said(name, 0.9) for name in names])
+    catalog.add_proposals([said("doubtful", 0.6), said("drifting", 1.0), said("surest", 1.0)])
+    settings = QueueSettings(audit=0.0, drift={"drifting": "Darker than 99 of 100."})
+    queue = build_queue(catalog, settings)
+    order = [asked.sample_id for asked in queue]
+    assert order[:2] == ["drifting", "doubtful"]
+    assert order[-1] == "surest"
+    assert sorted(order) == sorted([*names, "doubtful", "drifting", "surest"])
+    kinds = {asked.sample_id: [reason.kind for reason in asked.reasons] for asked in queue}
+    assert kinds["doubtful"] == ["margin"]  # that it is unlike the labelled nobody knows
+
+
 def test_where_nothing_is_labelled_nothing_is_unlike_it(catalog: Catalog) -> None:
     vectors = np.eye(3, dtype=np.float32)
     catalog.add_samples([sample("a"), sample("b"), sample("c")], embeddings=vectors)

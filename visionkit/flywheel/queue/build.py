@@ -185,26 +185,32 @@ def _order(
     """The numbers of the pictures asked in their order, and (N,) how new each is, 0..1.
 
     Only the most doubtful are compared with one another and with what is labelled; those of equal
-    doubt come by chance.
+    doubt come by chance. A picture without an embedding counts as unlike all others.
     """
     urgent = np.lexsort((chance, -doubt))
     urgent = urgent[asked[urgent]]
     new = np.zeros(len(ids))
     by_chance = np.argsort(chance, kind="stable")
     known = by_chance[reviewed[by_chance]][:_CENTRES]
-    names, vectors = embeddings([ids[place] for place in [*urgent[:_SHORT], *known]])
-    row = {name: number for number, name in enumerate(names)}
-    short = np.array([place for place in urgent[:_SHORT] if ids[place] in row], np.int64)
-    if not len(short):
+    short = urgent[:_SHORT]
+    names, vectors = embeddings([ids[place] for place in [*short, *known]])
+    if not len(names):
         return urgent, new
+    row = {name: number for number, name in enumerate(names)}
+    has_vector = np.fromiter((ids[place] in row for place in short), np.bool_, len(short))
+    embedded = short[has_vector]
     labelled = [place for place in known if ids[place] in row]
-    unit = compact(vectors[[row[ids[place]] for place in [*short, *labelled]]])
-    own, centres = unit[: len(short)], unit[len(short) :]
-    distance = newness(own, centres)
+    unit = compact(vectors[[row[ids[place]] for place in [*embedded, *labelled]]])
+    common = np.ones(len(short))
+    common[has_vector] = commonness(unit[: len(embedded)])
+    # A row of zeros lies at distance 1 from all: what has no vector is taken to be new.
+    own = np.zeros((len(short), unit.shape[1]), np.float32)
+    own[has_vector] = unit[: len(embedded)]
+    distance = newness(own, unit[len(embedded) :])
     if labelled:  # else all are as new as each other, which is no reason
-        new[short] = np.clip(distance, 0.0, 1.0)
-    found = short[spread_order(own, distance, doubt[short] * commonness(own))]
-    return np.concatenate([found, urgent[~np.isin(urgent, found)]]), new
+        new[embedded] = np.clip(distance[has_vector], 0.0, 1.0)
+    order = spread_order(own, distance, doubt[short] * common)
+    return np.concatenate([short[order], urgent[_SHORT:]]), new
 
 
 def _with_audit(order: IntArray, draws: FloatArray, audited: BoolArray, share: float) -> IntArray:
