@@ -117,10 +117,11 @@ def test_pictures_without_an_embedding_come_by_their_doubt(catalog: Catalog) -> 
 def test_where_nothing_is_labelled_nothing_is_unlike_it(catalog: Catalog) -> None:
     vectors = np.eye(3, dtype=np.float32)
     catalog.add_samples([sample("a"), sample("b"), sample("c")], embeddings=vectors)
-    catalog.add_proposals([said("a", 0.45)])
+    catalog.add_proposals([said("a", 0.45)], asked=[("b", "m")])
     queue = {entry.sample_id: entry.reasons for entry in build_queue(catalog)}
     assert queue["a"][0].kind == "margin"
     assert queue["b"][0].words == "Nobody has looked at it yet, and no model doubts it."
+    assert queue["c"][0].words == "Nobody has looked at it yet, and no model either."
 
 
 def test_the_models_proposals_that_count_are_the_champions(catalog: Catalog) -> None:
@@ -133,6 +134,40 @@ def test_the_models_proposals_that_count_are_the_champions(catalog: Catalog) -> 
     assert [asked.sample_id for asked in build_queue(catalog, PLAIN)] == ["a", "b"]
     named = build_queue(catalog, QueueSettings(audit=0.0, model="new"))
     assert [asked.sample_id for asked in named] == ["b", "a"]
+
+
+def test_a_picture_in_which_a_model_found_nothing_is_not_one_that_none_has_seen(
+    catalog: Catalog,
+) -> None:
+    catalog.add_samples([sample("empty"), sample("doubted"), sample("unseen"), sample("unsure")])
+    # Doubts of 0.4 and 0.6; a picture that no model has seen counts as 0.5, an empty one as 0.
+    catalog.add_proposals([said("doubted", 0.8), said("unsure", 0.7)], asked=[("empty", "m")])
+    queue = build_queue(catalog, PLAIN)
+    assert [asked.sample_id for asked in queue] == ["unsure", "unseen", "doubted", "empty"]
+    assert queue[1].reasons[0].weight == 0.5
+    assert queue[3].reasons[0].words == "Nobody has looked at it yet, and no model doubts it."
+    another = build_queue(catalog, QueueSettings(audit=0.0, model="other"))
+    assert {each.reasons[0].words for each in another} == {queue[1].reasons[0].words}
+
+
+def test_where_the_champion_was_not_asked_yet_the_model_counts_that_was_asked_last(
+    catalog: Catalog,
+) -> None:
+    catalog.add_samples([sample(name) for name in ("a", "b", "c", "d")])
+    names = [("first", (0.9, 0.9, 0.9, 0.9)), ("old", (0.55, 0.6, 0.99, 0.5))]
+    for model, scores in names:
+        catalog.add_model(Model(model, f"/{model}"))
+        catalog.add_proposals(
+            [said(n, s, model=model) for n, s in zip("abcd", scores, strict=True)]
+        )
+    catalog.add_model(Model("new", "/new", status="champion"))
+    assert [asked.sample_id for asked in build_queue(catalog, PLAIN)] == ["d", "a", "b", "c"]
+    # It finds nothing in "d" and doubts "c", and says nothing of "a" and "b".
+    catalog.add_proposals([said("c", 0.5, model="new")], asked=[("d", "new")])
+    assert [asked.sample_id for asked in build_queue(catalog, PLAIN)] == ["c", "a", "b", "d"]
+    # What was asked last is newer, whichever model came first.
+    catalog.add_proposals([said("b", 0.51, model="first")])
+    assert [asked.sample_id for asked in build_queue(catalog, PLAIN)] == ["c", "b", "a", "d"]
 
 
 def test_a_steady_share_is_audited_whatever_the_score_at_even_distances(catalog: Catalog) -> None:

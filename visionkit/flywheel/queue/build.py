@@ -57,7 +57,8 @@ class QueueSettings:
         audit: 0..1, share of all pictures that is looked at whatever the score.
         suspects: whether labels that people gave are asked about again where a model doubts them.
         drift: ids of the pictures that carry a drift -> a sentence that says so with its figure.
-        model: whose proposals count; "" takes the champion's, or the newest where it has none.
+        model: whose proposals count; "" takes the champion's of each picture, and those of the
+            model that was asked last where it was not asked.
         frozen: ids of pictures that models are compared on though they are in no test split.
         test: whether pictures of the test split and frozen ones are asked; their labels must stay
             as they are otherwise.
@@ -90,12 +91,10 @@ def build_queue(catalog: Catalog, settings: QueueSettings | None = None) -> list
         for each in catalog.samples()
         if settings.test or (each.split != "test" and each.id not in settings.frozen)
     ]
+    models = _models_that_count(catalog, settings.model)
+    said = [one for one in catalog.proposals() if models.get(one.sample_id) == one.model]
     return queue_of(
-        samples,
-        catalog.truths(),
-        _proposals_of(catalog, settings.model),
-        catalog.embeddings,
-        settings,
+        samples, catalog.truths(), said, catalog.embeddings, settings, asked=models.keys()
     )
 
 
@@ -105,15 +104,18 @@ def queue_of(
     proposals: Sequence[Proposal],
     embeddings: Embeddings,
     settings: QueueSettings,
+    *,
+    asked: Set[str] = frozenset(),
 ) -> list[Asked]:
     """As `build_queue`, of what a catalog holds.
 
     Args:
         samples: the pictures that may be asked.
         truths: of those pictures at least.
-        proposals: of one model.
+        proposals: of one model about each picture.
         embeddings: ids of pictures -> those that have an embedding, and (N, D) float32 of them.
         settings: of the queue.
+        asked: ids of pictures that a model has seen, though it may have nothing to say of them.
     """
     ids = [sample.id for sample in samples]
     reviewed = np.fromiter((truths[name].reviewed for name in ids), np.bool_, len(ids))
@@ -135,32 +137,36 @@ def queue_of(
     # Of a margin the greatest is shown as the reason; what counts is the sum over the finds.
     worth = _worth_by_margin(columns, ids, truths)
     doubt = np.max([worth, *(each.weight for each in other_doubts)], axis=0)
-    seen = np.bincount(columns.picture, minlength=len(ids)) > 0
+    said = np.bincount(columns.picture, minlength=len(ids)) > 0
+    seen = said | np.fromiter((name in asked for name in ids), np.bool_, len(ids))
     doubt = np.maximum(np.where(seen, doubt, _UNKNOWN), drift.weight)
     doubt = np.where(reviewed, suspects.weight, doubt)
-    asked = ~reviewed | (suspects.weight >= _FEW)
+    is_asked = ~reviewed | (suspects.weight >= _FEW)
     chance = audit_draws(ids, seed=settings.seed, purpose="ties")
-    order, new = _order(ids, embeddings, doubt, asked, reviewed, chance)
+    order, new = _order(ids, embeddings, doubt, is_asked, reviewed, chance)
     order = _with_audit(order, draws, (audit.weight > 0) & ~reviewed, settings.audit)
     order = order[: settings.most]
     coverage = Doubts("coverage", new, lambda picture: _coverage_words(new[picture]))
     first = [suspects, by_margin, *other_doubts, coverage, drift, audit]
     return [
-        Asked(ids[picture], float(len(order) - place), _reasons(picture, first, reviewed))
+        Asked(ids[picture], float(len(order) - place), _reasons(picture, first, reviewed, seen))
         for place, picture in enumerate(order.tolist())
     ]
 
 
-def _proposals_of(catalog: Catalog, model: str) -> list[Proposal]:
-    """What the model that counts says of all pictures."""
+def _models_that_count(catalog: Catalog, model: str) -> dict[str, str]:
+    """Picture -> the model whose word counts; without those about which none was asked.
+
+    The one that is named counts alone, or the champion, and where it was not asked yet the model
+    that was asked last: what it doubts is still to be seen.
+    """
     champion = catalog.champion()
     name = model or (champion.name if champion is not None else "")
-    found = catalog.proposals(model=name) if name else []
-    if found or model:
-        return found
-    everything = catalog.proposals()
-    newest = max(everything, key=lambda one: one.created, default=None)
-    return [one for one in everything if newest is not None and one.model == newest.model]
+    return {
+        picture: name if name in models else models[-1]
+        for picture, models in catalog.asked().items()
+        if name in models or not model
+    }
 
 
 def _worth_by_margin(
@@ -178,7 +184,7 @@ def _order(
     ids: Sequence[str],
     embeddings: Embeddings,
     doubt: FloatArray,
-    asked: BoolArray,
+    is_asked: BoolArray,
     reviewed: BoolArray,
     chance: FloatArray,
 ) -> tuple[IntArray, FloatArray]:
@@ -188,7 +194,7 @@ def _order(
     doubt come by chance. A picture without an embedding counts as unlike all others.
     """
     urgent = np.lexsort((chance, -doubt))
-    urgent = urgent[asked[urgent]]
+    urgent = urgent[is_asked[urgent]]
     new = np.zeros(len(ids))
     by_chance = np.argsort(chance, kind="stable")
     known = by_chance[reviewed[by_chance]][:_CENTRES]
@@ -226,7 +232,9 @@ def _with_audit(order: IntArray, draws: FloatArray, audited: BoolArray, share: f
     return mixed
 
 
-def _reasons(picture: int, doubts: Iterable[Doubts], reviewed: BoolArray) -> tuple[Reason, ...]:
+def _reasons(
+    picture: int, doubts: Iterable[Doubts], reviewed: BoolArray, seen: BoolArray
+) -> tuple[Reason, ...]:
     """Why a picture is asked, the weightiest reason first; one at least."""
     label_only = ("label", "drift")
     found = [
@@ -234,6 +242,9 @@ def _reasons(picture: int, doubts: Iterable[Doubts], reviewed: BoolArray) -> tup
         for each in doubts
         if each.weight[picture] >= _FEW and (not reviewed[picture] or each.kind in label_only)
     ]
+    if not found and not seen[picture]:
+        words = "Nobody has looked at it yet, and no model either."
+        return (Reason("coverage", words, _UNKNOWN),)
     if not found:
         return (Reason("coverage", "Nobody has looked at it yet, and no model doubts it.", 0.0),)
     return tuple(sorted(found, key=lambda reason: -reason.weight))
