@@ -22,9 +22,11 @@ def sample(name: str, *labels: str, split: str = "") -> Sample:
     return Sample(name, f"/{name}.jpg", 64, 48, name, split, tuple(labels))  # type: ignore[arg-type]
 
 
+BOX = (1.0, 1.0, 20.0, 20.0)
+
+
 def said(name: str, score: float, *, model: str = "m", label: str = "cup") -> Proposal:
-    box = (1.0, 1.0, 20.0, 20.0)
-    return Proposal(f"{name}:{model}", name, "localization", label, score, 0.5, box, model)
+    return Proposal(f"{name}:{model}", name, "localization", label, score, 0.5, BOX, model)
 
 
 @pytest.fixture
@@ -271,10 +273,38 @@ def test_boxes_that_a_sure_find_contradicts_are_asked(
 ) -> None:
     objects = tuple(ObjectBox(label, box) for label, box in drawn)
     picture = Sample("a", "/a.jpg", 64, 48, "a", "train", (), objects)
-    catalog.add_samples([picture], reviewed=True)
-    catalog.add_proposals([said("a", 0.9)])
+    other = replace(picture, id="b", content_hash="b", objects=(ObjectBox("mug", BOX),))
+    catalog.add_samples([picture, other], reviewed=True)
+    # By its word about the other picture the model knows mugs, too.
+    catalog.add_proposals([said("a", 0.9), said("b", 0.9, label="mug")])
     found = [asked.reasons[0].words for asked in build_queue(catalog, PLAIN)]
     assert found == ([words] if words else [])
+
+
+def test_a_label_of_a_class_that_the_model_does_not_know_is_not_doubted(catalog: Catalog) -> None:
+    scores = (0.9, 0.92, 0.94, 0.96, 0.98)
+    new, old = [f"new{n}" for n in range(5)], [f"old{n}" for n in range(5)]
+    catalog.add_samples([*(sample(n, "new") for n in new), *(sample(n, "old") for n in old)])
+    both = [sample("both", "old", "new"), sample("wrong", "other")]
+    catalog.add_samples(both)
+    catalog.add_samples([Sample("box", "/b", 64, 48, "b", "", (), (ObjectBox("new", BOX),))])
+    catalog.add_proposals(
+        [
+            Proposal(n, n, "classification", "old", score, 0.0, None, "m", "other", 0.01)
+            for n, score in zip(
+                [*new, *old, "both", "wrong"], [*scores, *scores, 0.97, 0.97], strict=True
+            )
+        ]
+    )
+    catalog.add_proposals([said("box", 0.95, label="old")])
+    asked = [each.sample_id for each in build_queue(catalog, PLAIN)]
+    assert asked == ["wrong"]
+    # Where another model has named the class, that model alone knows it.
+    catalog.add_samples([sample("late")])
+    named = Proposal("late", "late", "classification", "new", 0.9, 0.0, None, "m2", "old", 0.1)
+    catalog.add_proposals([named, said("late", 0.9, model="m2", label="new")])
+    asked = [each.sample_id for each in build_queue(catalog, PLAIN)]
+    assert sorted(asked) == ["late", "wrong"]
 
 
 def test_the_queue_needs_no_torch() -> None:
