@@ -13,7 +13,7 @@ import pytest
 from visionkit.flywheel.answers import Correction, Proposal, Truth
 from visionkit.flywheel.catalog import Catalog, Model, open_catalog
 from visionkit.flywheel.frozen import frozen_set
-from visionkit.flywheel.queue.audit import audit_draws
+from visionkit.flywheel.queue.audit import audit_draws, with_audit
 from visionkit.flywheel.queue.build import QueueSettings, build_queue, queue_of
 from visionkit.types import ObjectBox, Sample
 
@@ -192,6 +192,59 @@ def test_a_steady_share_is_audited_whatever_the_score_at_even_distances(catalog:
     assert 30 <= len(first) <= 70
     gaps = np.diff(second)
     assert gaps.max() - gaps.min() <= 2
+
+
+def test_an_urgent_picture_keeps_its_place_though_it_is_audited(catalog: Catalog) -> None:
+    names = [f"p{number}" for number in range(300)]
+    catalog.add_samples([sample(name) for name in names])
+    rng = np.random.default_rng(0)
+    catalog.add_proposals([said(name, rng.uniform(0.55, 1.0)) for name in names])
+    draws = audit_draws(names)
+    audited = sorted((name for name in names if draws[names.index(name)] < 0.1), key=names.index)
+    last = max(audited, key=lambda name: draws[names.index(name)])
+    plain = QueueSettings(audit=0.0, drift={last: "Darker than 99 of 100 in the reference."})
+    before = [asked.sample_id for asked in build_queue(catalog, plain)]
+    after = [asked.sample_id for asked in build_queue(catalog, replace(plain, audit=0.1))]
+    assert before[0] == after[0] == last
+    assert all(after.index(name) <= before.index(name) for name in audited)
+    assert sorted(after) == sorted(before)
+    assert len({*after[:150]} & {*audited}) >= len(audited) // 2  # no fewer than the even share
+    few = build_queue(catalog, replace(plain, audit=0.1, most=1))
+    assert [asked.sample_id for asked in few] == [last]
+
+
+@pytest.mark.parametrize(
+    ("audited", "expected"),
+    [
+        ([], [0, 1, 2, 3, 4, 5, 6, 7]),
+        ([7], [0, 1, 2, 3, 7, 4, 5, 6]),  # the middle
+        ([1], [0, 1, 2, 3, 4, 5, 6, 7]),  # comes sooner anyway
+        ([6, 7], [0, 1, 6, 2, 3, 4, 7, 5]),  # a quarter and three quarters
+        ([4, 7], [0, 1, 4, 2, 3, 5, 7, 6]),
+        ([0, 1, 2], [0, 1, 2, 3, 4, 5, 6, 7]),
+        (list(range(8)), [0, 1, 2, 3, 4, 5, 6, 7]),
+    ],
+)
+def test_audited_pictures_move_to_even_places_but_never_back(
+    audited: list[int], expected: list[int]
+) -> None:
+    order, draws = np.arange(8), np.linspace(0, 1, 8)
+    assert with_audit(order, draws, np.isin(order, audited)).tolist() == expected
+
+
+def test_no_audited_picture_comes_later_than_without_the_audit() -> None:
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        count = int(rng.integers(1, 40))
+        order, draws = rng.permutation(count), rng.random(count)
+        audited = rng.random(count) < rng.choice([0.05, 0.3, 0.7, 1.0])
+        found = with_audit(order, draws, audited)
+        assert sorted(found.tolist()) == list(range(count))
+        places = {int(picture): place for place, picture in enumerate(found)}
+        before = {int(picture): place for place, picture in enumerate(order)}
+        assert all(places[picture] <= before[picture] for picture in np.flatnonzero(audited))
+        others = [picture for picture in found if not audited[picture]]
+        assert others == [picture for picture in order if not audited[picture]]
 
 
 def test_what_is_asked_first_or_audited_is_frozen_no_more_often_than_the_rest(

@@ -11,7 +11,7 @@ import numpy as np
 
 from visionkit.flywheel.answers import Asked, Proposal, Reason, Truth
 from visionkit.flywheel.catalog import Catalog
-from visionkit.flywheel.queue.audit import audit_draws, audit_of
+from visionkit.flywheel.queue.audit import audit_draws, audit_of, with_audit
 from visionkit.flywheel.queue.columns import (
     BoolArray,
     Columns,
@@ -142,10 +142,12 @@ def queue_of(
     doubt = np.maximum(np.where(seen, doubt, _UNKNOWN), drift.weight)
     doubt = np.where(reviewed, suspects.weight, doubt)
     is_asked = ~reviewed | (suspects.weight >= _FEW)
+    audited = (audit.weight > 0) & ~reviewed
     chance = audit_draws(ids, seed=settings.seed, purpose="ties")
+    # Of the equally doubtful audited ones come last, and so move to places of the audit.
+    chance = np.where(audited, 1 + draws, chance)
     order, new = _order(ids, embeddings, doubt, is_asked, reviewed, chance)
-    order = _with_audit(order, draws, (audit.weight > 0) & ~reviewed, settings.audit)
-    order = order[: settings.most]
+    order = with_audit(order, draws, audited)[: settings.most]
     coverage = Doubts("coverage", new, lambda picture: _coverage_words(new[picture]))
     first = [suspects, by_margin, *other_doubts, coverage, drift, audit]
     return [
@@ -217,19 +219,6 @@ def _order(
         new[embedded] = np.clip(distance[has_vector], 0.0, 1.0)
     order = spread_order(own, distance, doubt[short] * common)
     return np.concatenate([short[order], urgent[_SHORT:]]), new
-
-
-def _with_audit(order: IntArray, draws: FloatArray, audited: BoolArray, share: float) -> IntArray:
-    """The order with audited pictures at even distances, so that they come whatever the score."""
-    chosen = order[audited[order]]
-    if not len(chosen) or share <= 0:
-        return order
-    chosen = chosen[np.argsort(draws[chosen], kind="stable")]
-    others = order[~audited[order]]
-    step = len(others) / len(chosen)
-    places = np.concatenate([np.arange(len(others)), (np.arange(len(chosen)) + 0.5) * step - 0.5])
-    mixed: IntArray = np.concatenate([others, chosen])[np.argsort(places, kind="stable")]
-    return mixed
 
 
 def _reasons(
