@@ -283,6 +283,29 @@ def test_drift_comes_first_with_its_sentence(catalog: Catalog) -> None:
     assert queue[0].reasons[0].words == "Darker than 99 of 100 in the reference."
 
 
+def test_tracks_vote_in_their_own_video_wherever_the_frames_lie(catalog: Catalog) -> None:
+    def frame(video: str, seconds: str, label: str) -> None:
+        file = f"/take_2.5s/frames/{video}_{seconds}s.jpg"
+        catalog.add_samples([Sample(file, file, 64, 48, file)])
+        catalog.add_proposals([replace(said(file, 0.9, label=label), track=1)])
+
+    for seconds in ("000000.500", "000001.000", "000001.500"):
+        frame("hunt", seconds, "fox")
+        frame("clip_1.5s_cut", seconds, "dog")  # its track 1 is another one
+    assert all(
+        reason.kind != "frames" for asked in build_queue(catalog, PLAIN) for reason in asked.reasons
+    )
+    frame("hunt", "000002.000", "dog")
+    found = [
+        (asked.sample_id, reason.words)
+        for asked in build_queue(catalog, PLAIN)
+        for reason in asked.reasons
+        if reason.kind == "frames"
+    ]
+    words = "It says 'dog' where 3 of the 4 frames of the track say 'fox'."
+    assert found == [("/take_2.5s/frames/hunt_000002.000s.jpg", words)]
+
+
 def test_a_label_that_a_model_contradicts_is_asked_until_somebody_answers(
     catalog: Catalog,
 ) -> None:

@@ -44,7 +44,7 @@ _SHORT = 4000
 """Pictures whose order is worked out in full; comparing each with each takes a second."""
 _CENTRES = 2000  # labelled pictures that they are compared with
 _UNKNOWN = 0.5  # doubt about a picture that no model has seen
-_TIME = re.compile(r"_\d+\.\d+s")  # in the name of a frame, behind that of its video
+_FRAME = re.compile(r"(.*)_\d+\.\d+s[^/]*", re.DOTALL)  # the time is in the name, not the folder
 _FEW = 0.05  # a doubt below that is no reason
 
 
@@ -120,12 +120,12 @@ def queue_of(
     ids = [sample.id for sample in samples]
     reviewed = np.fromiter((truths[name].reviewed for name in ids), np.bool_, len(ids))
     columns = columns_of(proposals, ids)
-    video = {sample.id: _TIME.split(sample.uri)[0] for sample in samples}
+    files = {sample.id: sample.uri for sample in samples}
     by_margin = doubts_by_margin(columns)
     other_doubts = [
         doubts_by_entropy(columns),
         doubts_by_heads(columns),
-        doubts_by_frames(columns, video_of=video.__getitem__),
+        doubts_by_frames(columns, video_of=lambda name: _video_of(files[name])),
         doubts_by_geometry(columns),
     ]
     draws = audit_draws(ids, seed=settings.seed)
@@ -180,6 +180,12 @@ def _worth_by_margin(
     near = margins(columns)
     others = np.where(columns.of_task("localization"), 0.0, near)
     return np.maximum(columns.strongest(others)[0], boxes_to_learn(columns, near, known))
+
+
+def _video_of(uri: str) -> str:
+    """The file of a frame up to its time, which is the same for all frames of a video."""
+    frame = _FRAME.fullmatch(uri)
+    return uri if frame is None else frame[1]
 
 
 def _order(
