@@ -80,6 +80,13 @@ def test_without_a_test_split_a_share_is_drawn_copies_together(tmp_path: Path) -
     assert frozen_set(path, [*samples, *copies, *more]).name == first.name
 
 
+def test_a_set_that_was_drawn_is_read_from_its_file_not_drawn_again(tmp_path: Path) -> None:
+    path = tmp_path / "frozen.json"
+    first = frozen_set(path, pictures(60), share=0.5)
+    again = frozen_set(path, pictures(60), share=0.1)
+    assert (again.is_new, again.samples, again.name) == (False, first.samples, first.name)
+
+
 def test_nothing_to_freeze_and_a_damaged_file_are_said(tmp_path: Path) -> None:
     path = tmp_path / "frozen.json"
     with pytest.raises(ValueError, match="must be pictures to compare models on"):

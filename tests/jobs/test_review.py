@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import pytest
 from visionkit.cli import main
 from visionkit.cli.compose import compose
 from visionkit.config.flywheel import ReviewConfig
+from visionkit.flywheel.answers import Proposal
 from visionkit.flywheel.catalog import open_catalog
+from visionkit.flywheel.frozen import frozen_set
 from visionkit.flywheel.review.guard import Rules
 from visionkit.jobs.author import author_of
-from visionkit.jobs.review import _rules
+from visionkit.jobs.review import _queue, _rules
+from visionkit.types import Sample
 
 
 def rules(**changes: Any) -> Rules:
@@ -43,6 +47,51 @@ def test_other_machines_need_one() -> None:
 def test_a_token_that_can_be_guessed_is_refused(token: str) -> None:
     with pytest.raises(ValueError, match="at least 16 plain characters"):
         rules(token=token)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_frozen_set_that_retrain_drew_is_not_asked_about(tmp_path: Path, named: bool) -> None:
+    place = tmp_path / "catalog"
+    catalog = open_catalog(place, create=True)
+    pictures = [
+        Sample(f"p{number}", f"/p{number}.jpg", 64, 48, f"p{number}", labels=("cat",))
+        for number in range(20)
+    ]
+    catalog.add_samples([*pictures, Sample("new", "/new.jpg", 64, 48, "new")])
+    # A model takes each of them for a dog, and knows cats, too.
+    catalog.add_proposals(
+        [
+            Proposal(each.id, each.id, "classification", "dog", 0.9, 0.0, None, "m", "cat", 0.1)
+            for each in pictures
+        ]
+        + [Proposal("new", "new", "classification", "cat", 0.9, 0.0, None, "m", "dog", 0.1)]
+    )
+    catalog.add_samples([replace(pictures[0], id="dog", content_hash="dog", labels=("dog",))])
+    catalog.add_proposals(
+        [Proposal("dog", "dog", "classification", "dog", 0.9, 0.0, None, "m", "cat", 0.1)]
+    )
+    words = [f"catalog={place}", "audit=0"]
+    file = tmp_path / "elsewhere.json" if named else place / "frozen_test.json"
+    before = _queue(catalog, compose("review", ReviewConfig, words).config)
+    assert {each.sample_id for each in before} == {"new", *(each.id for each in pictures)}
+    frozen = {each.id for each in frozen_set(file, pictures, share=0.4).samples}
+    assert 0 < len(frozen) < 20
+    config = compose("review", ReviewConfig, [*words, f"frozen={file if named else 'null'}"])
+    after = {each.sample_id for each in _queue(catalog, config.config)}
+    assert after == {each.sample_id for each in before} - frozen
+
+
+def test_a_file_of_frozen_pictures_that_cannot_be_read_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "catalog"
+    open_catalog(place, create=True)
+    file = tmp_path / "frozen.json"
+    assert main(["review", f"catalog={place}", "port=0", f"frozen={file}"]) == 2
+    assert "leave it out until something is frozen" in capsys.readouterr().err
+    (place / "frozen_test.json").write_text("[1]", "utf-8")
+    assert main(["review", f"catalog={place}", "port=0"]) == 2
+    assert "loop.refreeze=true" in capsys.readouterr().err
 
 
 def test_a_catalog_that_is_not_there_is_told(

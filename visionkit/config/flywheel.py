@@ -46,6 +46,7 @@ class ReviewConfig:
     reviewer: str | None
     most: Positive
     audit: Fraction
+    frozen: OptionalPath
     twice_share: Fraction
     lease_seconds: Annotated[float, Limits(minimum=5)]
     one_class: bool | None

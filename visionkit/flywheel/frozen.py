@@ -77,7 +77,8 @@ def frozen_set(
 
 def _drawn(samples: Sequence[Sample], share: float) -> list[Sample]:
     free = [sample for sample in samples if not sample.split]
-    draws = audit_draws([sample.content_hash for sample in free])
+    # With draws of its own: with the queue's, it would hold what is asked first.
+    draws = audit_draws([sample.content_hash for sample in free], purpose="frozen")
     return [sample for sample, draw in zip(free, draws, strict=True) if draw < share]
 
 

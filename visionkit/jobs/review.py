@@ -15,6 +15,7 @@ from visionkit.flywheel.answers import Asked, Correction
 from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.flywheel.queue.build import QueueSettings, build_queue
 from visionkit.flywheel.queue.carriers import read_carriers
+from visionkit.flywheel.queue.tested import read_frozen
 from visionkit.flywheel.review.desk import Desk, DeskSettings
 from visionkit.flywheel.review.guard import LOOPBACK_NAMES, Rules, is_loopback
 from visionkit.jobs.author import author_of
@@ -29,7 +30,7 @@ def review(config: ReviewConfig, catalog: Path) -> Summary:
     """Serves the page until it is stopped with Ctrl-C; every answer is in the catalog by then.
 
     Raises:
-        FileNotFoundError: there is no such catalog.
+        FileNotFoundError: there is no such catalog, or no such file of frozen pictures.
         ValueError: the token is too short, or the address can't be served at.
         ImportError: the packages of the page are not installed.
     """
@@ -86,8 +87,13 @@ def review(config: ReviewConfig, catalog: Path) -> Summary:
 
 
 def _queue(catalog: Catalog, config: ReviewConfig) -> list[Asked]:
-    """What people are asked now, with the pictures that the last run of monitor named."""
-    settings = QueueSettings(most=config.most, audit=config.audit, drift=read_carriers(catalog.uri))
+    """What people are asked now: what monitor named last is, what retrain has frozen is not."""
+    settings = QueueSettings(
+        most=config.most,
+        audit=config.audit,
+        drift=read_carriers(catalog.uri),
+        frozen=read_frozen(catalog.uri, config.frozen),
+    )
     return build_queue(catalog, settings)
 
 

@@ -181,6 +181,17 @@ def test_newer_answers_of_a_model_take_the_place_of_its_older_ones(catalog: Cata
         catalog.add_proposals([proposal("f", "p9")])
 
 
+def test_which_models_were_asked_is_known_though_they_said_nothing(catalog: Catalog) -> None:
+    catalog.add_samples([picture(0), picture(1), picture(2)])
+    assert catalog.asked() == {}
+    catalog.add_proposals([proposal("a", "p0")], asked=[("p0", "m1"), ("p1", "m1")])
+    catalog.add_proposals([proposal("b", "p0", model="m2")])
+    assert catalog.asked() == {"p0": ("m1", "m2"), "p1": ("m1",)}
+    catalog.add_proposals([], asked=[("p0", "m1")])
+    for each in (catalog, again(catalog)):
+        assert each.asked() == {"p0": ("m2", "m1"), "p1": ("m1",)}
+
+
 def test_an_answer_changes_the_truth_and_says_who_and_when(catalog: Catalog) -> None:
     catalog.add_samples([picture(0), picture(1, objects=(DOG,))])
     drawn = ObjectBox("cat", (0.0, 0.0, 5.0, 5.0))

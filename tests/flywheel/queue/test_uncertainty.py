@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -131,6 +132,24 @@ def test_heads_contradict_each_other_at_one_place_and_over_the_whole_picture() -
     doubts = doubts_by_heads(columns_of(whole, ["a", "b", "c"]))
     assert doubts.weight.tolist() == pytest.approx([0.6, 0.0, 0.0])
     assert "and no 'cat'" in doubts.words(0)
+
+
+def test_a_class_is_contradicted_by_a_head_that_knows_it_and_finds_nothing() -> None:
+    said = [
+        found("a", "cat", 0.8),  # so the other head knows cats
+        named("b", "cat", 0.9, "dog", 0.1),
+        found("c", "cat", 0.3),  # below its threshold
+        named("c", "cat", 0.7, "dog", 0.3),
+        named("d", "street", 0.9),  # of which the other head knows nothing
+        named("e", "cat", 0.6),
+        found("e", "cat", 0.9),
+        named("f", "street", 0.9),
+        named("f", "cat", 0.1),  # not the likeliest
+        replace(named("g", "cat", 0.9), model="other"),  # which has one head
+    ]
+    doubts = doubts_by_heads(columns_of(said, list("abcdefg")))
+    assert doubts.weight.tolist() == pytest.approx([0.0, 0.9, 0.7, 0.0, 0.0, 0.0, 0.0])
+    assert doubts.words(1) == "Classification says 'cat' (0.90), but localization finds nothing."
 
 
 def test_geometry_against_look() -> None:

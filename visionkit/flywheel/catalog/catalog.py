@@ -209,11 +209,16 @@ class Catalog:
         self, ids: Sequence[str] | None = None, *, model: str | None = None
     ) -> list[Proposal]:
         """The newest answers of every model, or of one, about some pictures or all."""
-        with self._store.reading(wait=not self._has_proposals) as free:
-            if free:
-                self._proposals.follow()
-                self._has_proposals = True
+        self._read_proposals()
         return self._proposals.select(ids, model)
+
+    def asked(self) -> dict[str, tuple[str, ...]]:
+        """Picture -> the models that were asked about it, the one that was asked last at the end.
+
+        Those that had nothing to say are among them; a picture that none was asked about is not.
+        """
+        self._read_proposals()
+        return self._proposals.asked()
 
     def correct(self, correction: Correction) -> Truth:
         """What the picture shows after an answer; the same answer again changes nothing.
@@ -366,6 +371,13 @@ class Catalog:
         with self._store.reading(wait=not self._is_read) as free:
             if free:
                 self._follow()
+
+    def _read_proposals(self) -> None:
+        """As `_read`, of what models say."""
+        with self._store.reading(wait=not self._has_proposals) as free:
+            if free:
+                self._proposals.follow()
+                self._has_proposals = True
 
     def _follow(self) -> None:
         """Takes in what anybody has written, and keeps `_now` and `_truths` what is so now."""

@@ -19,7 +19,7 @@ class ProposalTable:
 
     def __init__(self, store: Store) -> None:
         self._table = store.table("predictions", PROPOSALS)
-        self._answers: dict[str, dict[str, list[Proposal]]] = {}
+        self._answers: dict[str, dict[str, tuple[int, list[Proposal]]]] = {}  # with their batch
 
     def follow(self) -> None:
         """Takes in what was added by anybody."""
@@ -54,10 +54,18 @@ class ProposalTable:
         return [
             proposal
             for picture in pictures
-            for name, answers in list(self._answers.get(picture, {}).items())
+            for name, (_, answers) in list(self._answers.get(picture, {}).items())
             if model is None or name == model
             for proposal in answers
         ]
+
+    def asked(self) -> dict[str, tuple[str, ...]]:
+        """Picture -> the models that were asked about it, the last one at the end."""
+        found = {}
+        for picture, answers in list(self._answers.items()):
+            batches = {name: batch for name, (batch, _) in list(answers.items())}
+            found[picture] = tuple(sorted(batches, key=batches.__getitem__))
+        return found
 
     @without_collecting()
     def _take(self, rows: pa.Table) -> None:
@@ -65,9 +73,9 @@ class ProposalTable:
         batches = rows.column("batch").to_pylist()
         for entry, batch in zip(_proposals(rows), batches, strict=True):
             fresh.setdefault((entry.sample_id, entry.model, batch), []).append(entry)
-        for (sample, model, _), answers in fresh.items():
+        for (sample, model, batch), answers in fresh.items():
             kept = [answer for answer in answers if answer.label]
-            self._answers.setdefault(sample, {})[model] = kept
+            self._answers.setdefault(sample, {})[model] = batch, kept
 
 
 def _proposals(rows: pa.Table) -> list[Proposal]:

@@ -1,12 +1,15 @@
 """Labels of pictures that people have labelled, and that a model says otherwise of.
 
 A model that learned from a picture rarely contradicts its label, so what is found here is the
-less, the longer it learned; predictions by a model that never saw the picture find more.
+less, the longer it learned; predictions by a model that never saw the picture find more. Labels of
+classes that it does not know are not doubted: it had to say something else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence, Set
+from operator import attrgetter
 
 import numpy as np
 
@@ -19,6 +22,7 @@ from visionkit.types import ObjectBox
 _SURE = 0.5
 """Way from its threshold up to 1 from which a find may contradict what people drew."""
 _SAME, _APART = 0.5, 0.1  # overlap: of two boxes of one object, and of those of two
+_NAMES = attrgetter("model", "task", "label", "runner_up")
 _MOST_SCORES = 20_000_000  # pictures times classes
 
 
@@ -47,7 +51,13 @@ def _of_pictures(
     """Picture, weight and sentence of doubtful labels of whole pictures, by confident learning."""
     has_labels = np.fromiter((bool(truths[name].labels) for name in ids), np.bool_, len(ids))
     judged = columns.of_task("classification") & columns.whole & has_labels[columns.picture]
-    own = np.flatnonzero(judged).tolist()
+    known = _known(columns)
+    said = [(place, columns.proposals[place]) for place in np.flatnonzero(judged).tolist()]
+    own = [
+        place
+        for place, one in said
+        if known[one.model, one.task].issuperset(truths[one.sample_id].labels)
+    ]
     labelled = np.unique(columns.picture[own]).tolist()
     proposals = [columns.proposals[place] for place in own]
     names = sorted(
@@ -78,6 +88,14 @@ def _of_pictures(
     ]
 
 
+def _known(columns: Columns) -> dict[tuple[str, str], set[str]]:
+    """Model and head -> the classes or items that it knows: that it has named of any picture."""
+    known: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for model, task, *names in set(map(_NAMES, columns.proposals)):
+        known[model, task].update(names)
+    return known
+
+
 def _words(doubt: LabelDoubt, names: Sequence[str]) -> tuple[float, str]:
     """Weight and sentence of a doubtful label."""
     if doubt.label < 0:
@@ -98,25 +116,37 @@ def _of_boxes(
     """Picture, weight and sentence of finds that contradict the boxes that people drew."""
     room = np.maximum(1 - columns.threshold, 1e-9)
     sure = ~columns.whole & ((columns.score - columns.threshold) / room >= _SURE)
+    known = _known(columns)
     found = []
     for place in np.flatnonzero(sure).tolist():
         picture = int(columns.picture[place])
         truth = truths[ids[picture]]
         if truth.reviewed and (truth.objects or not truth.labels):
-            doubt = _against(columns.proposals[place], truth.objects)
+            one = columns.proposals[place]
+            doubt = _against(one, truth.objects, known[one.model, one.task])
             if doubt is not None:
                 found.append((picture, *doubt))
     return found
 
 
-def _against(one: Proposal, objects: Sequence[ObjectBox]) -> tuple[float, str] | None:
-    """Weight and sentence of a find that the boxes of a picture contradict; None if they don't."""
+def _against(
+    one: Proposal, objects: Sequence[ObjectBox], known: Set[str]
+) -> tuple[float, str] | None:
+    """Weight and sentence of a find that the boxes of a picture contradict; None if they don't.
+
+    Args:
+        one: the find.
+        objects: the boxes.
+        known: classes or items that the head knows.
+    """
     if one.box is None:
         return None
     overlaps = [(overlap(one.box, entry.box), entry.label) for entry in objects]
     if any(share >= _SAME and label == one.label for share, label in overlaps):
         return None
     best, label = max(overlaps, default=(0.0, ""))
+    if best >= _SAME and label not in known:
+        return None
     if best >= _SAME:
         return (
             one.score,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from visionkit.flywheel.boxes import overlap
-from visionkit.flywheel.queue.columns import BoolArray, Columns, Doubts, FloatArray
+from visionkit.flywheel.queue.columns import BoolArray, Columns, Doubts, FloatArray, IntArray
 
 _POINTS = 8
 """Agreeing points from which geometry counts as sure; five are the least that it accepts."""
@@ -98,7 +98,8 @@ def doubts_by_heads(columns: Columns) -> Doubts:
     """Whether one head says of a place or picture what another contradicts.
 
     Two finds of one place by other labels contradict each other; and so does a class of the whole
-    picture of which another head knows boxes but finds none.
+    picture of which another head of the model knows boxes but finds none, be it that it finds
+    others or nothing at all.
     """
     weight = np.zeros(columns.pictures)
     said: dict[int, str] = {}
@@ -109,7 +110,20 @@ def doubts_by_heads(columns: Columns) -> Doubts:
                 doubt = _contradiction(columns, first, second, known, places)
                 if doubt and doubt[0] > weight[picture]:
                     weight[picture], said[picture] = doubt
-    return Doubts("heads", weight, lambda picture: said[picture])
+    alone, head = _unseen_by_heads(columns)
+    lacking, which = columns.strongest(alone)
+
+    def words(picture: int) -> str:
+        if weight[picture] >= lacking[picture]:
+            return said[picture]
+        place = which[picture]
+        one = columns.proposals[place]
+        return (
+            f"{one.task.capitalize()} says {one.label!r} ({one.score:.2f}), but "
+            f"{columns.tasks[head[place]]} finds nothing."
+        )
+
+    return Doubts("heads", np.maximum(weight, lacking), words)
 
 
 def doubts_by_geometry(columns: Columns) -> Doubts:
@@ -218,6 +232,27 @@ def _several_heads(columns: Columns) -> dict[int, list[int]]:
     for place in there[several[columns.picture[there]]].tolist():
         found[int(columns.picture[place])].append(place)
     return found
+
+
+def _unseen_by_heads(columns: Columns) -> tuple[FloatArray, IntArray]:
+    """(P,) how much, and (P,) which head, contradicts a class of the picture by finding nothing.
+
+    It is the score of the class, 0 for what none contradicts; a head's word counts about classes
+    that it has found in some picture.
+    """
+    weight, head = np.zeros(len(columns.proposals)), np.full(len(columns.proposals), -1)
+    leads = _leads(columns)
+    likeliest = ~leads | (columns.score >= _best(columns, leads))
+    whole = columns.whole & columns.assumed & likeliest
+    for task in range(len(columns.tasks)):
+        finds = ~columns.whole & (columns.task == task)
+        full = np.bincount(columns.picture[finds & columns.assumed], minlength=columns.pictures) > 0
+        for model in np.unique(columns.model[finds]):
+            own = columns.model == model
+            known = np.isin(columns.label, columns.label[finds & own & columns.assumed])
+            lacking = whole & own & known & ~full[columns.picture]
+            weight[lacking], head[lacking] = columns.score[lacking], task
+    return weight, head
 
 
 def _contradiction(
