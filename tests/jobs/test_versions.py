@@ -15,6 +15,8 @@ from visionkit.data.images import content_hash
 from visionkit.data.table import load_table, to_samples
 from visionkit.flywheel.answers import Correction, Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.flywheel.frozen import frozen_set
+from visionkit.flywheel.queue.carriers import write_carriers
 from visionkit.types import Sample
 
 
@@ -372,3 +374,21 @@ def test_answers_make_no_catalog(
     assert run(*words) == 2
     assert f"{place} must be a catalog, but there is none" in capsys.readouterr().err
     assert not place.exists()
+
+
+def test_ask_takes_what_drifts_first_and_nothing_frozen(tmp_path: Path) -> None:
+    catalog = open_catalog(tmp_path / "catalog", create=True)
+    pictures = []
+    for number in range(6):
+        path = write_picture(tmp_path / "photos" / f"{number}.png", photo(number))
+        height, width = photo(number).shape[:2]
+        pictures.append(Sample(f"p{number}", path.as_posix(), width, height, f"h{number}"))
+    catalog.add_samples(pictures)
+    write_carriers(catalog.uri, {"p4": "its colour drifts"})
+    frozen_set(tmp_path / "catalog" / "frozen_test.json", [replace(pictures[2], split="test")])
+    words = ["ask", f"catalog={catalog.uri}", "audit=0"]
+    assert main(["versions", *words, "most=1", f"output={tmp_path / 'first'}"]) == 0
+    assert main(["versions", *words, f"output={tmp_path / 'all'}"]) == 0
+    for folder, expected in (("first", {"p4"}), ("all", {"p0", "p1", "p3", "p4", "p5"})):
+        tasks = json.loads((tmp_path / folder / "tasks.json").read_text("utf-8"))
+        assert {task["data"]["visionkit_id"] for task in tasks} == expected

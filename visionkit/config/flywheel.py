@@ -77,6 +77,7 @@ class VersionsConfig:
     tool: Annotated[str, Limits(choices=TOOLS)]
     most: Positive
     audit: Fraction
+    frozen: OptionalPath
     one_class: bool | None
     source: Annotated[str | None, IsPath]
     source_format: ImportFormat

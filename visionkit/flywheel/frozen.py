@@ -16,6 +16,8 @@ from visionkit.files import write_json
 from visionkit.flywheel.queue.audit import audit_draws
 from visionkit.types import Sample
 
+FROZEN_NAME = "frozen_test.json"
+"""The file, in the folder of a catalog."""
 _NAMED = 3
 
 
@@ -73,6 +75,28 @@ def frozen_set(
     chosen = [sample for sample in samples if sample.id in hashes] if drawn else stated
     _check(path, hashes, chosen)
     return _frozen(chosen, is_new=False, added=frozenset())
+
+
+def frozen_ids(catalog: str | Path, file: str | Path | None = None) -> frozenset[str]:
+    """Ids of the frozen pictures, which people are not asked about; none before any are frozen.
+
+    Args:
+        catalog: folder of the catalog; an address of object storage has no such file.
+        file: as `loop.frozen` names it, in the place of the one in that folder.
+
+    Raises:
+        FileNotFoundError: the file that is named is not there.
+        ValueError: the file is damaged.
+    """
+    path = Path(catalog) / FROZEN_NAME if file is None else Path(file)
+    if path.is_file():
+        return frozenset(_read(path)[0])
+    if file is None:
+        return frozenset()
+    raise FileNotFoundError(
+        f"frozen must be the file that retrain wrote as loop.frozen, but there is none at {path}; "
+        "leave it out until something is frozen"
+    )
 
 
 def _drawn(samples: Sequence[Sample], share: float) -> list[Sample]:

@@ -21,7 +21,7 @@ from visionkit.evaluation.summary import counted, json_value, number
 from visionkit.files import write_json, write_text
 from visionkit.flywheel.catalog import Catalog, Model, Version, open_catalog
 from visionkit.flywheel.catalog.locking import file_lock
-from visionkit.flywheel.frozen import FrozenSet, frozen_set
+from visionkit.flywheel.frozen import FROZEN_NAME, FrozenSet, frozen_set
 from visionkit.flywheel.marks import Marks
 from visionkit.flywheel.paired import Contest
 from visionkit.flywheel.promotion import Verdict, compare, first_verdict
@@ -55,7 +55,6 @@ from visionkit.jobs.train import train
 from visionkit.jobs.training import BUNDLE_NAME
 from visionkit.types import Sample
 
-FROZEN_NAME = "frozen_test.json"
 _SHOWN_CLASSES = 10
 
 

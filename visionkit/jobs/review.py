@@ -13,9 +13,9 @@ from visionkit.config.flywheel import ReviewConfig
 from visionkit.evaluation.summary import counted
 from visionkit.flywheel.answers import Asked, Correction
 from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.flywheel.frozen import frozen_ids
 from visionkit.flywheel.queue.build import QueueSettings, build_queue
 from visionkit.flywheel.queue.carriers import read_carriers
-from visionkit.flywheel.queue.tested import read_frozen
 from visionkit.flywheel.review.desk import Desk, DeskSettings
 from visionkit.flywheel.review.guard import LOOPBACK_NAMES, Rules, is_loopback
 from visionkit.jobs.author import author_of
@@ -92,7 +92,7 @@ def _queue(catalog: Catalog, config: ReviewConfig) -> list[Asked]:
         most=config.most,
         audit=config.audit,
         drift=read_carriers(catalog.uri),
-        frozen=read_frozen(catalog.uri, config.frozen),
+        frozen=frozen_ids(catalog.uri, config.frozen),
     )
     return build_queue(catalog, settings)
 

@@ -20,7 +20,9 @@ from visionkit.flywheel.exchange import (
     questions_about,
     write_questions,
 )
+from visionkit.flywheel.frozen import frozen_ids
 from visionkit.flywheel.queue.build import QueueSettings, build_queue
+from visionkit.flywheel.queue.carriers import read_carriers
 from visionkit.jobs.author import author_of
 from visionkit.jobs.imported import take_source
 from visionkit.jobs.summary import Summary
@@ -137,7 +139,13 @@ def _export(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
 
 
 def _ask(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
-    asked = build_queue(catalog, QueueSettings(most=config.most, audit=config.audit))
+    settings = QueueSettings(
+        most=config.most,
+        audit=config.audit,
+        drift=read_carriers(catalog.uri),
+        frozen=frozen_ids(catalog.uri, config.frozen),
+    )
+    asked = build_queue(catalog, settings)
     if not asked:
         raise ValueError("there must be pictures to ask about, got none in the review queue")
     target = Path(config.output or f"{place}_{config.tool}")

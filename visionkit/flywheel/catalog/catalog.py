@@ -5,37 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from visionkit.flywheel.answers import Correction, Proposal, Truth
 from visionkit.flywheel.catalog.corrections import CorrectionTable, check_correction
+from visionkit.flywheel.catalog.cuts import back_to, changed_since, vouched_for
 from visionkit.flywheel.catalog.models import Model, ModelTable
 from visionkit.flywheel.catalog.predictions import ProposalTable
 from visionkit.flywheel.catalog.samples import Embeddings, SampleTable
-from visionkit.flywheel.catalog.shown import by_people, content, with_truth
+from visionkit.flywheel.catalog.shown import by_people, with_truth
 from visionkit.flywheel.catalog.store import Store
 from visionkit.flywheel.catalog.versions import Change, Cut, Version, VersionTable, changes
 from visionkit.types import Sample
-
-
-def open_catalog(uri: str | Path, *, create: bool = False) -> Catalog:
-    """The catalog in a folder or in object storage.
-
-    Args:
-        uri: the folder, or an address such as s3://bucket/catalog.
-        create: whether it is made where there is none.
-
-    Raises:
-        FileNotFoundError: there is none and `create` is false.
-    """
-    if not create and not Store.exists(str(uri)):
-        raise FileNotFoundError(
-            f"{uri} must be a catalog, but there is none; make it with "
-            f"visionkit predict bundle=BUNDLE source=PICTURES catalog={uri}"
-        )
-    return Catalog(Store(str(uri)))
 
 
 class Catalog:
@@ -256,7 +238,7 @@ class Catalog:
         Those that came labelled since then are among them.
         """
         self._read()
-        return len({*self._changed(), *self._came_reviewed()})
+        return len(self._changed())
 
     def merge(self, *, author: str, note: str = "") -> Version:
         """A new version: all pictures that somebody has vouched for, as they are now.
@@ -266,7 +248,7 @@ class Catalog:
         """
         with self._store.writing():
             self._follow()
-            if not self._came_reviewed() and not self._changed():
+            if not self._changed():
                 raise ValueError(
                     "there must be corrections or pictures that no version has, got none; "
                     "review some pictures first"
@@ -288,7 +270,7 @@ class Catalog:
             KeyError: there is no such version.
         """
         self._read()
-        return self._up_to(self._versions.cut(version))
+        return [sample for sample, _ in self._vouched_for(self._versions.cut(version))]
 
     def revisions(self, version: str) -> dict[str, int]:
         """By id, which revision of its truth a version has of each of its pictures.
@@ -297,8 +279,8 @@ class Catalog:
             KeyError: there is no such version.
         """
         self._read()
-        cut = self._versions.cut(version)
-        return {sample.id: self._then(sample.id, cut).revision for sample in self._up_to(cut)}
+        found = self._vouched_for(self._versions.cut(version))
+        return {sample.id: truth.revision for sample, truth in found}
 
     def restore(self, version: str, *, author: str) -> Version:
         """A new version equal to an old one. Answers since then stay in the log.
@@ -311,7 +293,8 @@ class Catalog:
         with self._store.writing():
             self._follow()
             cut = self._versions.cut(version)
-            self._corrections.set(list(self._back_to(cut)), author=author)
+            then = list(back_to(self._samples, self._corrections, self._truths, cut))
+            self._corrections.set(then, author=author)
             self._follow()
             return self._add_version(author, f"equal to {version}", restored=version)
 
@@ -397,44 +380,14 @@ class Catalog:
         self._shown = len(self._corrections.all)
         self._is_read = True
 
-    def _changed(self) -> list[str]:
-        """The pictures of which something else is said than in the last version."""
+    def _changed(self) -> set[str]:
         cut = self._versions.last_cut()
-        return [
-            name
-            for name in self._corrections.answered(since=cut.last_correction)
-            if content(self._truths[name]) != content(self._then(name, cut))
-        ]
+        return changed_since(self._samples, self._corrections, self._truths, cut)
 
-    def _came_reviewed(self) -> list[str]:
-        """The pictures that came since the last version with what a person has said."""
-        first = self._versions.last_cut().last_sample + 1
-        late = zip(self._samples.all[first:], self._samples.reviewed[first:], strict=True)
-        return [sample.id for sample, reviewed in late if reviewed]
-
-    def _then(self, name: str, cut: Cut) -> Truth:
-        return self._corrections.truth(self._samples.place(name), until=cut.last_correction)
-
-    def _up_to(self, cut: Cut) -> list[Sample]:
-        samples = self._samples.all[: cut.last_sample + 1]
-        truths = [
-            self._corrections.truth(place, until=cut.last_correction)
-            for place in range(len(samples))
-        ]
-        pairs = zip(samples, truths, strict=True)
-        return [with_truth(sample, truth) for sample, truth in pairs if truth.reviewed]
-
-    def _back_to(self, cut: Cut) -> Iterator[tuple[Sample, Truth]]:
-        """The pictures of which something else is said now, with what was said then."""
-        for place, sample in enumerate(self._samples.all):
-            now = self._truths[sample.id]
-            then = self._corrections.truth(place, until=cut.last_correction)
-            if place > cut.last_sample:
-                then = replace(then, reviewed=False)
-            if content(now) != content(then):
-                yield sample, then
+    def _vouched_for(self, cut: Cut) -> list[tuple[Sample, Truth]]:
+        return vouched_for(self._samples, self._corrections, cut)
 
     def _add_version(self, author: str, note: str, *, restored: str = "") -> Version:
         cut = Cut(self._samples.last, self._corrections.last)
-        samples = self._up_to(cut)
+        samples = [sample for sample, _ in self._vouched_for(cut)]
         return self._versions.add(samples, cut, author=author, note=note, restored=restored)
