@@ -58,11 +58,6 @@ export class Stage {
     this.place.replaceChildren();
   }
 
-  // Pixels of the shown file for one of the picture.
-  get scale() {
-    return (this.image.naturalWidth || this.card.width) / this.card.width;
-  }
-
   fit() {
     if (!this.image) return;
     const [width, height] = [this.card.width, this.card.height];
@@ -89,6 +84,9 @@ export class Stage {
     this.draft = draft;
     if (!this.annotator) return;
     this.quiet = true;
+    // Pixels of the shown file for one of the picture. Boxes are read back with the scale that they
+    // were set with: while a picture loads its size becomes known in between.
+    this.scale = (this.image.naturalWidth || this.card.width) / this.card.width;
     const boxed = draft.entries.filter((entry) => entry.box && (entry.there || entry.proposal || entry.key === draft.chosen));
     this.annotator.setAnnotations(boxed.map((entry) => this.annotation(entry)), true);
     if (draft.current?.box) this.annotator.setSelected(draft.chosen, true);
