@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +22,7 @@ from visionkit.flywheel.answers import Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.flywheel.review.app import AppSettings, create_app
 from visionkit.flywheel.review.desk import Desk, DeskSettings
-from visionkit.types import Sample
+from visionkit.types import ObjectBox, Sample
 
 browser, page_of, server = paths.browser, paths.page_of, paths.server
 press, shown, wait_for_answers = paths.press, paths.shown, paths.wait_for_answers
@@ -112,3 +112,56 @@ def test_boxes_stay_where_they_are_while_a_large_picture_comes(
         slow.go.set()
     assert catalog.corrections()[0].action == "accept"
     assert [(entry.label, entry.box) for entry in catalog.truth("s0").objects] == [("Pepsi", box)]
+
+
+def known_classes(
+    folder: Path, shelves: ModuleType, labels: list[str], *, count: int = 3
+) -> Catalog:
+    """A catalog of pictures s0, s1, ... with a box each, of the first class; the others are known."""
+    catalog = open_catalog(folder / "catalog", create=True)
+    for number in range(count):
+        path = folder / f"{number}.jpg"
+        shelves.draw(path, number, ("Pepsi",))
+        catalog.add_samples([Sample(f"s{number}", path.as_posix(), 480, 360, f"hash{number}")])
+        box = shelves.box_of(number)
+        said = labels[0]
+        catalog.add_proposals(
+            [Proposal(f"p{number}", f"s{number}", "localization", said, 0.6, 0.5, box, "m")]
+        )
+    path = folder / "known.jpg"
+    shelves.draw(path, count, ("Pepsi",))
+    known = tuple(ObjectBox(label, (5, 5, 90, 90)) for label in labels)
+    catalog.add_samples([Sample("known", path.as_posix(), 480, 360, "known", objects=known)])
+    return catalog
+
+
+def test_enter_alone_gives_the_name_that_stands_there(
+    tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
+) -> None:
+    labels = [f"class {number:03}" for number in range(120)]
+    catalog = known_classes(tmp_path, shelves, [labels[70], *labels])
+    with served(catalog, tmp_path) as address:
+        page = page_of(address)
+        first = shown(page)
+        for key in ("l", "d"):
+            page.keyboard.press(key)
+            assert page.locator("#naming-text").get_attribute("placeholder") == "class 070"
+            assert page.locator("#naming-list [aria-selected=true]").inner_text() == "class 070"
+            page.keyboard.press("Enter")
+            page.wait_for_selector("#naming:not([open])", state="attached")
+        assert page.locator(".claim .name").all_inner_texts() == ["class 070"] * 2
+        press(page, "Enter")
+        wait_for_answers(catalog, 1)
+        # With the name of a class that has just been made up, which the server has not told yet.
+        page.keyboard.press("j")
+        page.keyboard.press("l")
+        page.keyboard.type("zebra")
+        page.keyboard.press("Enter")
+        press(page, "Enter")
+        third = shown(page)
+        page.keyboard.press("d")
+        page.keyboard.press("Enter")
+        page.keyboard.press("Enter")
+        wait_for_answers(catalog, 3)
+    assert {entry.label for entry in catalog.truth(first).objects} == {"class 070"}
+    assert [entry.label for entry in catalog.truth(third).objects] == ["class 070", "zebra"]

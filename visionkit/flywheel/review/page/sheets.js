@@ -2,6 +2,8 @@
 
 import { byId, counted, make } from "./build.js";
 
+const SHOWN = 50; // names at most in the list of the naming sheet
+
 const KEYS = {
   "Answer": [
     [["Enter", "A"], "Accept what is shown"],
@@ -63,7 +65,7 @@ export function prepareSheets() {
   }
 }
 
-// Asks for the name of an item; resolves to "" where none was given.
+// Asks for the name of an item; resolves to "" where none was given. Enter alone gives `current`.
 export function askName(title, labels, current = "") {
   const sheet = byId("naming");
   const [text, list] = [byId("naming-text"), byId("naming-list")];
@@ -80,15 +82,12 @@ export function askName(title, labels, current = "") {
     };
     const draw = () => {
       const typed = text.value.trim();
-      const found = labels.filter((label) => label.toLowerCase().includes(typed.toLowerCase()));
-      if (typed) found.sort((one, other) => rank(one, typed) - rank(other, typed));
-      names = found.slice(0, 50);
-      if (typed && !labels.includes(typed)) names = rank(names[0] ?? "", typed) < 2 ? [...names, typed] : [typed, ...names];
+      names = typed ? likeNames(labels, typed) : [...new Set([current, ...labels])].filter(Boolean).slice(0, SHOWN);
       place = Math.min(place, Math.max(names.length - 1, 0));
       list.replaceChildren(...names.map((name, number) => make("li", {
         role: "option",
         ariaSelected: String(number === place),
-        class: labels.includes(name) ? "" : "new",
+        class: labels.includes(name) || name === current ? "" : "new",
         on: { click: () => finish(name) },
       }, name)));
       list.children[place]?.scrollIntoView({ block: "nearest" });
@@ -108,11 +107,19 @@ export function askName(title, labels, current = "") {
       }
     };
     sheet.addEventListener("close", () => resolve(""), { once: true });
-    place = Math.max(labels.indexOf(current), 0);
     draw();
     sheet.showModal();
     text.focus();
   });
+}
+
+// Known names that what was typed is part of, and the typed one itself.
+function likeNames(labels, typed) {
+  const found = labels.filter((label) => label.toLowerCase().includes(typed.toLowerCase()));
+  found.sort((one, other) => rank(one, typed) - rank(other, typed));
+  const names = found.slice(0, SHOWN);
+  if (labels.includes(typed)) return names;
+  return rank(names[0] ?? "", typed) < 2 ? [...names, typed] : [typed, ...names];
 }
 
 function rank(label, typed) {
