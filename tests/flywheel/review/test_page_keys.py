@@ -117,7 +117,7 @@ def test_boxes_stay_where_they_are_while_a_large_picture_comes(
 def known_classes(
     folder: Path, shelves: ModuleType, labels: list[str], *, count: int = 3
 ) -> Catalog:
-    """A catalog of pictures s0, s1, ... with a box each, of the first class; the others are known."""
+    """A catalog of pictures s0, s1, ... with a box each, of the first class; all are known."""
     catalog = open_catalog(folder / "catalog", create=True)
     for number in range(count):
         path = folder / f"{number}.jpg"
@@ -165,3 +165,80 @@ def test_enter_alone_gives_the_name_that_stands_there(
         wait_for_answers(catalog, 3)
     assert {entry.label for entry in catalog.truth(first).objects} == {"class 070"}
     assert [entry.label for entry in catalog.truth(third).objects] == ["class 070", "zebra"]
+
+
+def hold(page: Any, key: str, *, times: int = 8) -> None:
+    """Presses a key, which repeats itself so many times before it is let go."""
+    for _ in range(1 + times):
+        page.keyboard.down(key)
+    page.keyboard.up(key)
+
+
+def settled(page: Any) -> None:
+    """Waits until no answer waits to be saved."""
+    page.wait_for_function(
+        "() => !Object.keys(localStorage).some((key) => key.includes('.answer.'))"
+    )
+
+
+@pytest.mark.parametrize("key", ["Enter", "a", "x", "u"])
+def test_a_held_key_answers_one_picture(
+    server: paths.Server, page_of: Callable[..., Any], key: str
+) -> None:
+    page = page_of(server.address)
+    first = shown(page)
+    hold(page, key)
+    wait_for_answers(server.catalog, 1)
+    settled(page)
+    assert [entry.sample_id for entry in server.catalog.corrections()] == [first]
+
+
+def test_a_held_key_goes_no_further_than_its_sheet_or_grid(
+    server: paths.Server, page_of: Callable[..., Any]
+) -> None:
+    page = page_of(server.address)
+    first, claims = shown(page), page.locator(".claim").count()
+
+    # The key that opens the naming sheet writes nothing; the one that closes it answers nothing.
+    hold(page, "d")
+    page.locator("#naming[open]").wait_for()
+    assert page.locator("#naming-text").input_value() == ""
+    page.keyboard.type("Crate")
+    hold(page, "Enter")
+    page.locator(".claim.chosen .name", has_text="Crate").wait_for()
+    assert (shown(page), page.locator(".claim").count()) == (first, claims + 1)
+
+    # Steps are repeated: eight times 10 px to the right, and one at first.
+    left = page.evaluate("() => parseFloat(document.querySelector('.tag.chosen').style.left)")
+    page.keyboard.down("Shift")
+    hold(page, "ArrowRight")
+    page.keyboard.up("Shift")
+    moved = page.evaluate("() => parseFloat(document.querySelector('.tag.chosen').style.left)")
+    assert (moved - left) / 100 * 480 == pytest.approx(90)
+
+    # One press undoes one step: the last push, and not the box.
+    hold(page, "z")
+    assert page.locator(".claim").count() == claims + 1
+
+    # A button that has the focus is pressed once, too.
+    page.locator("#skip").focus()
+    hold(page, "Enter")
+    second = page.evaluate("() => document.documentElement.dataset.shown")
+    page.locator("#unsure").focus()
+    hold(page, "Enter")
+    wait_for_answers(server.catalog, 1)
+    settled(page)
+    assert [entry.sample_id for entry in server.catalog.corrections()] == [second]
+
+    # One grid.
+    page.keyboard.press("g")
+    page.wait_for_selector(".tile")
+    tiles = page.locator(".tile")
+    names = tiles.evaluate_all("all => all.map((tile) => tile.ariaLabel)")  # "Fanta in shelf_1.jpg"
+    hold(page, "i", times=2)
+    assert page.locator(".tile.not").count() == tiles.count()
+    hold(page, "Enter")
+    page.wait_for_function("() => !document.querySelector('.tile.not')")
+    wait_for_answers(server.catalog, 1 + len(set(names)))
+    settled(page)
+    assert len(server.catalog.corrections()) == 1 + len(set(names))
