@@ -242,3 +242,57 @@ def test_a_held_key_goes_no_further_than_its_sheet_or_grid(
     wait_for_answers(server.catalog, 1 + len(set(names)))
     settled(page)
     assert len(server.catalog.corrections()) == 1 + len(set(names))
+
+
+def wait_for_focus(page: Any, where: str) -> None:
+    """Waits until an element that fits the selector has the focus; a closed sheet may delay it."""
+    page.wait_for_function("where => document.activeElement.matches(where)", arg=where)
+
+
+def closed(page: Any) -> None:
+    """Closes the sheet that is open."""
+    page.locator("dialog[open]").wait_for()
+    page.keyboard.press("Escape")
+    page.wait_for_function("() => !document.querySelector('dialog[open]')")
+
+
+def test_enter_accepts_after_a_click_on_a_button(
+    server: paths.Server, page_of: Callable[..., Any]
+) -> None:
+    page = page_of(server.address)
+    answered = []
+    for button in ("#quick .chip", "#claims .name", "#draw", "#whole", "#open-filters"):
+        if button == "#quick .chip":
+            page.keyboard.press("j")
+        page.locator(button).first.click()
+        if button != "#quick .chip":
+            closed(page)
+        wait_for_focus(page, "body")
+        answered.append(shown(page))
+        press(page, "Enter")
+    page.locator("#draw").click()
+    page.keyboard.type("Crate")
+    page.keyboard.press("Enter")
+    page.locator(".claim.chosen .name", has_text="Crate").wait_for()
+    answered.append(shown(page))
+    press(page, "Enter")
+    wait_for_answers(server.catalog, len(answered))
+    settled(page)
+    assert [entry.sample_id for entry in server.catalog.corrections()] == answered
+
+
+def test_who_tabs_keeps_the_focus(server: paths.Server, page_of: Callable[..., Any]) -> None:
+    page = page_of(server.address)
+    for button in ("open-help", "draw", "whole"):
+        page.locator(f"#{button}").focus()
+        page.keyboard.press("Enter")
+        closed(page)
+        wait_for_focus(page, f"#{button}")
+    page.locator("#quick .chip").first.focus()
+    page.keyboard.press("Enter")
+    wait_for_focus(page, ".chip")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    wait_for_focus(page, ".chip")
+    outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"

@@ -6,7 +6,7 @@ import { Draft } from "./draft.js";
 import { Grid } from "./grid.js";
 import { listen } from "./keys.js";
 import { Outbox } from "./outbox.js";
-import { Panel } from "./panel.js";
+import { Panel, letGo } from "./panel.js";
 import { drawProgress } from "./progress.js";
 import { Filters, askName, askPerson, openSheet, prepareSheets } from "./sheets.js";
 import { Stage } from "./stage.js";
@@ -87,8 +87,8 @@ class Review {
     };
     for (const [id, act] of Object.entries(clicks)) {
       byId(id).addEventListener("click", (event) => {
+        letGo(event);
         act();
-        if (event.detail) event.currentTarget.blur(); // by pointer: keys go to the page again
       });
     }
   }
