@@ -296,3 +296,38 @@ def test_who_tabs_keeps_the_focus(server: paths.Server, page_of: Callable[..., A
     wait_for_focus(page, ".chip")
     outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
+
+
+def test_boxes_of_a_narrow_picture(tmp_path: Path, page_of: Callable[..., Any]) -> None:
+    # Shown at 9 x 1600 pixels: 8.4 times as narrow, 12.5 times as low.
+    width, height = 107, 20_000
+    catalog = one_picture(tmp_path, (width, height), (20, 4000, 60, 8000))
+    with served(catalog, tmp_path) as address:
+        page = page_of(address)
+        page.wait_for_selector("#stage:not(.waiting)")
+        picture = page.locator("#stage img").bounding_box()
+        for _ in range(4):
+            page.keyboard.press("+")
+        page.wait_for_function(
+            "width => document.querySelector('#stage img').clientWidth > width",
+            arg=2 * picture["width"],
+        )
+        page.evaluate("() => document.querySelector('#stage').scrollTo(0, 1e6)")
+        picture = page.locator("#stage img").bounding_box()
+        known = page.locator(".a9s-annotation[data-id] .a9s-inner").first.bounding_box()
+        top, bottom = [
+            (y - picture["y"]) / picture["height"]
+            for y in (known["y"], known["y"] + known["height"])
+        ]
+        assert (top, bottom) == pytest.approx((0.2, 0.4), abs=0.005)
+        paths.drag(page, (0.2, 0.8), (0.8, 0.95))
+        page.locator("#naming[open]").wait_for()
+        page.keyboard.type("Crate")
+        page.keyboard.press("Enter")
+        page.locator(".claim.chosen .name", has_text="Crate").wait_for()
+        page.keyboard.press("Enter")
+        wait_for_answers(catalog, 1)
+    boxes = {entry.label: entry.box for entry in catalog.truth("s0").objects}
+    assert boxes["Pepsi"] == (20, 4000, 60, 8000)
+    _, top, _, bottom = boxes["Crate"]
+    assert (top / height, bottom / height) == pytest.approx((0.8, 0.95), abs=0.005)
