@@ -331,3 +331,34 @@ def test_boxes_of_a_narrow_picture(tmp_path: Path, page_of: Callable[..., Any]) 
     assert boxes["Pepsi"] == (20, 4000, 60, 8000)
     _, top, _, bottom = boxes["Crate"]
     assert (top / height, bottom / height) == pytest.approx((0.8, 0.95), abs=0.005)
+
+
+def test_a_box_that_is_not_named_is_gone(server: paths.Server, page_of: Callable[..., Any]) -> None:
+    page = page_of(server.address)
+    names = page.locator(".claim .name").all_inner_texts()
+    boxes = page.locator(".a9s-annotation[data-id]")
+    page.keyboard.press("d")
+    closed(page)
+    page.wait_for_function("() => document.querySelector('#accept-word').textContent === 'Accept'")
+    assert (page.locator(".claim .name").all_inner_texts(), boxes.count()) == (names, len(names))
+    paths.drag(page, (0.7, 0.1), (0.95, 0.35))
+    closed(page)
+    page.wait_for_function("() => document.querySelector('#accept-word').textContent === 'Accept'")
+    assert (page.locator(".claim .name").all_inner_texts(), boxes.count()) == (names, len(names))
+    page.keyboard.press("d")
+    page.keyboard.press("Escape")
+    first = shown(page)
+    second = press(page, "Enter")  # however soon it comes
+    wait_for_answers(server.catalog, 1)
+    # What is there already keeps its name.
+    names_there = page.locator(".claim:has(input:checked) .name").all_inner_texts()
+    page.keyboard.press("j")
+    page.keyboard.press("l")
+    closed(page)
+    press(page, "Enter")
+    wait_for_answers(server.catalog, 2)
+    assert [entry.action for entry in server.catalog.corrections()] == ["accept", "accept"]
+    told = [
+        [entry.label for entry in server.catalog.truth(name).objects] for name in (first, second)
+    ]
+    assert told == [names, names_there]

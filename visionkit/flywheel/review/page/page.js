@@ -232,7 +232,7 @@ class Review {
     const label = await askName("What is it?", this.labels, draft.find(key).label);
     if (this.draft !== draft || !draft.find(key)) return;
     if (label) draft.change(key, { label });
-    else if (!draft.find(key).label) draft.undo();
+    else draft.undo(); // a box that nobody named was not meant
     this.redraw();
   }
 

@@ -104,6 +104,9 @@ export function askName(title, labels, current = "") {
       } else if (event.key === "Enter") {
         event.preventDefault();
         finish(names[place] ?? "");
+      } else if (event.key === "Escape") {
+        event.preventDefault();
+        finish(""); // at once: a sheet that the browser closes tells so only later
       } else if (event.repeat && event.key.length === 1 && !text.value) {
         event.preventDefault(); // the key that opened the sheet is still held: it begins no name
       }
