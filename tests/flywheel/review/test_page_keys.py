@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import threading
 import time
@@ -362,3 +363,32 @@ def test_a_box_that_is_not_named_is_gone(server: paths.Server, page_of: Callable
         [entry.label for entry in server.catalog.truth(name).objects] for name in (first, second)
     ]
     assert told == [names, names_there]
+
+
+@pytest.mark.parametrize(
+    ("typed", "given", "others"),
+    [
+        pytest.param("apple", "apple", ["Apple", "Pineapple"], id="known, and in capitals, too"),
+        pytest.param("Apple", "Apple", ["apple", "Pineapple"], id="the same the other way round"),
+        pytest.param("cola zero", "Cola Zero", ["cola zero"], id="known but for capitals"),
+        pytest.param("Cola", "Cola", ["Cola Zero"], id="new, and the start of a known one"),
+        pytest.param("Zero", "Zero", ["Cola Zero"], id="new, and a part of a known one"),
+        pytest.param("Fanta ", "Fanta", [], id="new"),
+    ],
+)
+def test_enter_gives_the_name_that_was_typed(
+    tmp_path: Path,
+    shelves: ModuleType,
+    page_of: Callable[..., Any],
+    typed: str,
+    given: str,
+    others: list[str],
+) -> None:
+    labels = ["Pineapple", "Apple", "apple", "Cola Zero"]
+    with served(known_classes(tmp_path, shelves, labels, count=1), tmp_path) as address:
+        page = page_of(address)
+        page.keyboard.press("l")
+        page.keyboard.type(typed)
+        assert page.locator("#naming-list li").all_inner_texts() == [given, *others]
+        page.keyboard.press("Enter")
+        page.locator(".claim .name", has_text=re.compile(f"^{given}$")).wait_for()

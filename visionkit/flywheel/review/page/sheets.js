@@ -118,19 +118,21 @@ export function askName(title, labels, current = "") {
   });
 }
 
-// Known names that what was typed is part of, and the typed one itself.
+// The typed name as one that is new, and the known ones that it is part of. It comes first, so that
+// Enter gives what was typed; capitals alone make no new name.
 function likeNames(labels, typed) {
   const found = labels.filter((label) => label.toLowerCase().includes(typed.toLowerCase()));
   found.sort((one, other) => rank(one, typed) - rank(other, typed));
   const names = found.slice(0, SHOWN);
   if (labels.includes(typed)) return names;
-  return rank(names[0] ?? "", typed) < 2 ? [...names, typed] : [typed, ...names];
+  return names.length && rank(names[0], typed) === 1 ? [...names, typed] : [typed, ...names];
 }
 
 function rank(label, typed) {
+  if (label === typed) return 0;
   const [name, start] = [label.toLowerCase(), typed.toLowerCase()];
-  if (name === start) return 0;
-  return name.startsWith(start) ? 1 : 2;
+  if (name === start) return 1;
+  return name.startsWith(start) ? 2 : 3;
 }
 
 export function askPerson(current) {
