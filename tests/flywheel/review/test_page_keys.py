@@ -392,3 +392,27 @@ def test_enter_gives_the_name_that_was_typed(
         assert page.locator("#naming-list li").all_inner_texts() == [given, *others]
         page.keyboard.press("Enter")
         page.locator(".claim .name", has_text=re.compile(f"^{given}$")).wait_for()
+
+
+def test_the_filter_sheet_tells_how_many_fit_and_keeps_what_is_typed(
+    tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
+) -> None:
+    catalog = shelves.shelf_catalog(tmp_path, 5)  # s0 and s4 show a Pepsi
+    with served(catalog, tmp_path) as address:
+        page = page_of(address)
+        page.keyboard.press("f")
+        left = page.locator("#f-left")
+        left.get_by_text("5 pictures", exact=True).wait_for()
+        page.select_option("#f-item", "Pepsi")
+        left.get_by_text("2 pictures", exact=True).wait_for()
+        page.locator("#f-least").focus()
+        page.keyboard.type("0.3")
+        # The counts come anew, as they do every now and then.
+        page.evaluate(
+            "() => { document.querySelector('#f-model').replaceChildren();"
+            " window.dispatchEvent(new Event('focus')); }"
+        )
+        page.locator("#f-model option").first.wait_for(state="attached")
+        assert page.locator("#f-least").input_value() == "0.3"
+        page.keyboard.press("Tab")
+        page.locator("#filter-words", has_text="Pepsi, score 0.3–1").wait_for()

@@ -120,6 +120,7 @@ class Review {
   supplied(error) {
     if (error) this.problem(error);
     if (!error) this.drawLeft(this.supply.left);
+    if (!error) this.filters.showLeft(this.supply.left);
     if (!this.draft && this.supply.cards.length) this.next();
     else if (!this.draft) this.drawEmpty();
     if (error) setTimeout(() => this.supply.fill(), 1500);

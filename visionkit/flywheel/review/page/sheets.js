@@ -161,7 +161,6 @@ export class Filters {
     this.options("model", "Any model", facts.models);
     const versions = Object.fromEntries(facts.versions.map((version) => [version.name, version.corrections]));
     this.options("version", "The queue as it is", versions, {}, "changed in ");
-    this.draw();
   }
 
   options(name, any, counts, words = {}, before = "") {
@@ -188,6 +187,7 @@ export class Filters {
   set(wanted) {
     this.wanted = wanted;
     this.draw();
+    byId("f-left").textContent = ""; // until it is known how many fit
     this.changed(wanted);
   }
 
