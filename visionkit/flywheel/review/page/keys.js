@@ -1,9 +1,15 @@
-// Which key does what. Keys do nothing of this while a sheet is open or a name is typed.
+// Which key does what. Keys do nothing of this while a sheet is open or a name is typed. A key that
+// is held down acts once, lest it answer pictures that nobody has seen; only steps are repeated.
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const STEPS = [...Object.keys(ARROWS), "j", "k", "+", "=", "-"];
 
 export function listen(review) {
   document.addEventListener("keydown", (event) => {
+    if (event.repeat && event.key === "Enter") { // it would press buttons and close sheets, too
+      stop(event);
+      return;
+    }
     const field = event.target.closest?.("input:not([type=checkbox]), select, textarea");
     const typing = field && !field.closest("dialog:not([open])");
     if (typing || document.querySelector("dialog[open]")) {
@@ -12,14 +18,23 @@ export function listen(review) {
     }
     const act = review.mode === "grid" ? gridAct(event, review) : singleAct(event, review);
     if (!act) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    act();
+    stop(event);
+    if (!event.repeat || STEPS.includes(plain(event))) act();
   }, true);
 }
 
+function stop(event) {
+  event.preventDefault();
+  event.stopImmediatePropagation();
+}
+
+// The key, whether or not capitals are on.
+function plain(event) {
+  return event.key.length === 1 ? event.key.toLowerCase() : event.key;
+}
+
 function shared(event, review) {
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const key = plain(event);
   if ((event.ctrlKey || event.metaKey) && key === "z") return () => review.undo();
   if (event.ctrlKey || event.metaKey) return null;
   const acts = {
@@ -41,7 +56,7 @@ function singleAct(event, review) {
   if (event.altKey) return null;
   if (event.key === "Enter" && event.target.closest?.("button")) return null;
   if (/^[1-9]$/.test(event.key)) return () => review.quick(Number(event.key) - 1);
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const key = plain(event);
   const acts = {
     Enter: () => review.answer("accept"),
     a: () => review.answer("accept"),
@@ -70,5 +85,5 @@ function gridAct(event, review) {
   const onOther = event.target.closest?.("button:not(.tile)");
   if (event.key === "Enter" && !onOther) return () => review.grid.submit();
   const acts = { i: () => review.grid.flip(), s: () => review.grid.skip(), a: () => review.grid.submit() };
-  return acts[event.key.toLowerCase()] || shared(event, review);
+  return acts[plain(event)] || shared(event, review);
 }

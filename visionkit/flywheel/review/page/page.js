@@ -6,7 +6,7 @@ import { Draft } from "./draft.js";
 import { Grid } from "./grid.js";
 import { listen } from "./keys.js";
 import { Outbox } from "./outbox.js";
-import { Panel } from "./panel.js";
+import { Panel, letGo } from "./panel.js";
 import { drawProgress } from "./progress.js";
 import { Filters, askName, askPerson, openSheet, prepareSheets } from "./sheets.js";
 import { Stage } from "./stage.js";
@@ -87,8 +87,8 @@ class Review {
     };
     for (const [id, act] of Object.entries(clicks)) {
       byId(id).addEventListener("click", (event) => {
+        letGo(event);
         act();
-        if (event.detail) event.currentTarget.blur(); // by pointer: keys go to the page again
       });
     }
   }
@@ -120,6 +120,7 @@ class Review {
   supplied(error) {
     if (error) this.problem(error);
     if (!error) this.drawLeft(this.supply.left);
+    if (!error) this.filters.showLeft(this.supply.left);
     if (!this.draft && this.supply.cards.length) this.next();
     else if (!this.draft) this.drawEmpty();
     if (error) setTimeout(() => this.supply.fill(), 1500);
@@ -232,7 +233,7 @@ class Review {
     const label = await askName("What is it?", this.labels, draft.find(key).label);
     if (this.draft !== draft || !draft.find(key)) return;
     if (label) draft.change(key, { label });
-    else if (!draft.find(key).label) draft.undo();
+    else draft.undo(); // a box that nobody named was not meant
     this.redraw();
   }
 

@@ -34,6 +34,7 @@ export class Panel {
     const { toggle, choose, rename, remove } = this.acts;
     const still = (act) => (event) => {
       event.stopPropagation();
+      letGo(event);
       act(entry.key);
     };
     const classes = ["claim", `c${this.tone(entry.label)}`, chosen ? "chosen" : "", entry.there ? "" : "offered"];
@@ -75,12 +76,22 @@ export class Panel {
   showItems(items) {
     // Keys stay with their items while the page is open, whatever becomes most frequent.
     this.items = [...this.items, ...items.filter((item) => !this.items.includes(item))].slice(0, QUICK);
+    const quick = (item) => (event) => {
+      letGo(event);
+      this.acts.quick(item);
+    };
     const chips = this.items.map((item, place) =>
-      make("button", { type: "button", class: "chip", on: { click: () => this.acts.quick(item) } }, make("kbd", {}, String(place + 1)), item),
+      make("button", { type: "button", class: "chip", on: { click: quick(item) } }, make("kbd", {}, String(place + 1)), item),
     );
     byId("quick").replaceChildren(...chips);
     byId("quick").parentElement.hidden = chips.length === 0;
   }
+}
+
+// After a press by pointer the keys go to the page again; who came by keys keeps the focus. Before
+// the act: a sheet that it opens gives the focus back to where it was.
+export function letGo(event) {
+  if (event.detail) event.currentTarget.blur();
 }
 
 function sentence(words) {

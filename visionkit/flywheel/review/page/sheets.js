@@ -2,6 +2,8 @@
 
 import { byId, counted, make } from "./build.js";
 
+const SHOWN = 50; // names at most in the list of the naming sheet
+
 const KEYS = {
   "Answer": [
     [["Enter", "A"], "Accept what is shown"],
@@ -63,7 +65,7 @@ export function prepareSheets() {
   }
 }
 
-// Asks for the name of an item; resolves to "" where none was given.
+// Asks for the name of an item; resolves to "" where none was given. Enter alone gives `current`.
 export function askName(title, labels, current = "") {
   const sheet = byId("naming");
   const [text, list] = [byId("naming-text"), byId("naming-list")];
@@ -80,15 +82,12 @@ export function askName(title, labels, current = "") {
     };
     const draw = () => {
       const typed = text.value.trim();
-      const found = labels.filter((label) => label.toLowerCase().includes(typed.toLowerCase()));
-      if (typed) found.sort((one, other) => rank(one, typed) - rank(other, typed));
-      names = found.slice(0, 50);
-      if (typed && !labels.includes(typed)) names = rank(names[0] ?? "", typed) < 2 ? [...names, typed] : [typed, ...names];
+      names = typed ? likeNames(labels, typed) : [...new Set([current, ...labels])].filter(Boolean).slice(0, SHOWN);
       place = Math.min(place, Math.max(names.length - 1, 0));
       list.replaceChildren(...names.map((name, number) => make("li", {
         role: "option",
         ariaSelected: String(number === place),
-        class: labels.includes(name) ? "" : "new",
+        class: labels.includes(name) || name === current ? "" : "new",
         on: { click: () => finish(name) },
       }, name)));
       list.children[place]?.scrollIntoView({ block: "nearest" });
@@ -105,20 +104,35 @@ export function askName(title, labels, current = "") {
       } else if (event.key === "Enter") {
         event.preventDefault();
         finish(names[place] ?? "");
+      } else if (event.key === "Escape") {
+        event.preventDefault();
+        finish(""); // at once: a sheet that the browser closes tells so only later
+      } else if (event.repeat && event.key.length === 1 && !text.value) {
+        event.preventDefault(); // the key that opened the sheet is still held: it begins no name
       }
     };
     sheet.addEventListener("close", () => resolve(""), { once: true });
-    place = Math.max(labels.indexOf(current), 0);
     draw();
     sheet.showModal();
     text.focus();
   });
 }
 
+// The typed name as one that is new, and the known ones that it is part of. It comes first, so that
+// Enter gives what was typed; capitals alone make no new name.
+function likeNames(labels, typed) {
+  const found = labels.filter((label) => label.toLowerCase().includes(typed.toLowerCase()));
+  found.sort((one, other) => rank(one, typed) - rank(other, typed));
+  const names = found.slice(0, SHOWN);
+  if (labels.includes(typed)) return names;
+  return names.length && rank(names[0], typed) === 1 ? [...names, typed] : [typed, ...names];
+}
+
 function rank(label, typed) {
+  if (label === typed) return 0;
   const [name, start] = [label.toLowerCase(), typed.toLowerCase()];
-  if (name === start) return 0;
-  return name.startsWith(start) ? 1 : 2;
+  if (name === start) return 1;
+  return name.startsWith(start) ? 2 : 3;
 }
 
 export function askPerson(current) {
@@ -147,7 +161,6 @@ export class Filters {
     this.options("model", "Any model", facts.models);
     const versions = Object.fromEntries(facts.versions.map((version) => [version.name, version.corrections]));
     this.options("version", "The queue as it is", versions, {}, "changed in ");
-    this.draw();
   }
 
   options(name, any, counts, words = {}, before = "") {
@@ -174,6 +187,7 @@ export class Filters {
   set(wanted) {
     this.wanted = wanted;
     this.draw();
+    byId("f-left").textContent = ""; // until it is known how many fit
     this.changed(wanted);
   }
 

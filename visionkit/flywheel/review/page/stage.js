@@ -33,6 +33,7 @@ export class Stage {
     this.annotator = Annotorious.createImageAnnotator(image, { drawingMode: "drag", theme: "light" });
     this.layer = this.annotator.element.querySelector(".a9s-annotationlayer");
     this.layer.removeAttribute("tabindex");
+    this.layer.setAttribute("preserveAspectRatio", "none"); // as wide and high as the picture, to the pixel
     this.watcher = new MutationObserver(() => this.paint());
     this.watcher.observe(this.layer, { childList: true, subtree: true });
     this.annotator.on("createAnnotation", (annotation) => this.created(annotation));
@@ -56,11 +57,6 @@ export class Stage {
     this.annotator?.destroy();
     this.annotator = null;
     this.place.replaceChildren();
-  }
-
-  // Pixels of the shown file for one of the picture.
-  get scale() {
-    return (this.image.naturalWidth || this.card.width) / this.card.width;
   }
 
   fit() {
@@ -89,6 +85,9 @@ export class Stage {
     this.draft = draft;
     if (!this.annotator) return;
     this.quiet = true;
+    // Boxes are read back with the scale that they were set with: while a picture loads its size
+    // becomes known in between.
+    this.scale = this.shownScale();
     const boxed = draft.entries.filter((entry) => entry.box && (entry.there || entry.proposal || entry.key === draft.chosen));
     this.annotator.setAnnotations(boxed.map((entry) => this.annotation(entry)), true);
     if (draft.current?.box) this.annotator.setSelected(draft.chosen, true);
@@ -98,8 +97,16 @@ export class Stage {
     this.paint();
   }
 
+  // Pixels of the shown file for one of the picture, across and down: the sides of a small file are
+  // rounded, which in a narrow picture is much.
+  shownScale() {
+    const { naturalWidth, naturalHeight } = this.image;
+    const { width, height } = this.card;
+    return [(naturalWidth || width) / width, (naturalHeight || height) / height];
+  }
+
   annotation({ key, box }) {
-    const [minX, minY, maxX, maxY] = box.map((value) => value * this.scale);
+    const [minX, minY, maxX, maxY] = box.map((value, place) => value * this.scale[place % 2]);
     const geometry = { x: minX, y: minY, w: maxX - minX, h: maxY - minY, bounds: { minX, minY, maxX, maxY } };
     return { id: key, bodies: [], target: { annotation: key, selector: { type: "RECTANGLE", geometry } } };
   }
@@ -138,7 +145,7 @@ export class Stage {
 
   boxOf(annotation) {
     const { x, y, w, h } = annotation.target.selector.geometry;
-    return [x, y, x + w, y + h].map((value) => Math.round((value / this.scale) * 100) / 100);
+    return [x, y, x + w, y + h].map((value, place) => Math.round((value / this.scale[place % 2]) * 100) / 100);
   }
 
   // Marks the name of the box that the pointer is on.
