@@ -253,6 +253,7 @@ def test_a_box_that_is_not_named_is_gone(server: paths.Server, page_of: Callable
         pytest.param("Apple", "Apple", ["apple", "Pineapple"], id="the same the other way round"),
         pytest.param("cola zero", "Cola Zero", ["cola zero"], id="known but for capitals"),
         pytest.param("Cola", "Cola", ["Cola Zero"], id="new, and the start of a known one"),
+        pytest.param("pinea", "Pineapple", ["pinea"], id="the beginning of a word"),
         pytest.param("Zero", "Zero", ["Cola Zero"], id="new, and a part of a known one"),
         pytest.param("Fanta ", "Fanta", [], id="new"),
     ],

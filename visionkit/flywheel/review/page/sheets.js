@@ -119,13 +119,19 @@ export function askName(title, labels, current = "") {
 }
 
 // The typed name as one that is new, and the known ones that it is part of. It comes first, so that
-// Enter gives what was typed; capitals alone make no new name.
+// Enter gives what was typed: but capitals alone make no new name, nor does a word that breaks off.
 function likeNames(labels, typed) {
   const found = labels.filter((label) => label.toLowerCase().includes(typed.toLowerCase()));
   found.sort((one, other) => rank(one, typed) - rank(other, typed));
   const names = found.slice(0, SHOWN);
   if (labels.includes(typed)) return names;
-  return names.length && rank(names[0], typed) === 1 ? [...names, typed] : [typed, ...names];
+  const meant = names.length && (rank(names[0], typed) === 1 || breaksOff(names[0], typed));
+  return meant ? [...names, typed] : [typed, ...names];
+}
+
+// Whether a typed name is the beginning of a known one and ends within a word of it.
+function breaksOff(label, typed) {
+  return rank(label, typed) === 2 && /^[\p{L}\p{N}]/u.test(label.slice(typed.length));
 }
 
 function rank(label, typed) {
