@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as PillowImage
 
 from tests.clips import write_clip
@@ -30,6 +31,7 @@ from visionkit.inference.video.stills import read_stills
 from visionkit.jobs.catalogued import model_name, proposals_of
 from visionkit.jobs.predict import predict
 from visionkit.jobs.predict_video import predict_video
+from visionkit.models.build_backbone import build_backbone
 from visionkit.types import Sample
 
 
@@ -308,3 +310,24 @@ def test_of_classes_that_shut_each_other_out_one_is_there() -> None:
     ]
     assert (said[0].threshold, said[1].threshold) == (0.0, 0.28)
     assert one_class([said], [])  # so the review page lets one be ticked
+
+
+def test_embeddings_of_a_backbone_that_has_learned_since_are_not_mixed_in(
+    two_heads: Path, scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    catalog = predicted(two_heads, scenes, tmp_path)
+    assert len(catalog.embedded()) == 4
+    torch.manual_seed(7)
+    moved = build_backbone("mobilenetv4_conv_small_035", weights="random").freeze().eval()
+    Predictor(moved, None, classification_part(threshold=0.4, size=(48, 64))).save(tmp_path / "b")
+    write_picture(tmp_path / "more" / "new.png", photo(9))
+    place = tmp_path / "catalog"
+    config = predict_config(tmp_path / "b", tmp_path / "more", catalog=str(place))
+    predict(config, tmp_path / "run2")
+    again = open_catalog(place)
+    assert (len(again.samples()), len(again.embedded())) == (5, 4)
+    assert "another backbone" in capsys.readouterr().out
+    # The first one's still come.
+    config = predict_config(two_heads, tmp_path / "more", catalog=str(place))
+    predict(config, tmp_path / "run3")
+    assert len(open_catalog(place).embedded()) == 5

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from visionkit.data.images import content_hash
+from visionkit.data.images import ImageError, content_hash, read_image
 from visionkit.evaluation.summary import counted
 from visionkit.flywheel.answers import Proposal
 from visionkit.flywheel.catalog import Catalog, Model, Status
@@ -35,6 +37,10 @@ _THUMBNAIL_SIDE = 256
 _BATCH = 128
 _MARGIN = 0.25
 """So far below its threshold a find is still something to ask about."""
+_ALIKE = 0.6
+"""Cosine of what two backbones see of a picture from which they count as one: 0.66 to 0.99 is it
+for one backbone in another framing, below 0.5 for two backbones."""
+_SEEN_AGAIN = 5  # pictures
 _DOUBTFUL = 20
 """So many finds below their thresholds are kept of a picture, the surest."""
 
@@ -106,8 +112,7 @@ class CatalogWriter:
         self._known = KnownPictures(catalog.samples())
         self._replaced: list[str] = []
         self._moved: dict[str, str] = {}
-        length = catalog.embedding_length()
-        self._embeds = length in (None, predictor.backbone.pooled_channels)
+        self._embeds = _embeds_alike(catalog, predictor)
         if not self._embeds:
             say("The catalog's embeddings are of another backbone; pictures are added without.")
         self._whole = catalog.thumbnailed() & catalog.embedded()
@@ -259,6 +264,29 @@ def thumbnail_of(image: Image) -> bytes:
     file = io.BytesIO()
     small.save(file, format="JPEG", quality=85)
     return file.getvalue()
+
+
+def _embeds_alike(catalog: Catalog, predictor: Predictor) -> bool:
+    """Whether a bundle's backbone sees pictures as the embeddings of the catalog say.
+
+    Told by some pictures that are seen again: a backbone that has learned since has as many
+    channels as before.
+    """
+    length = catalog.embedding_length()
+    if length is None:
+        return True
+    if length != predictor.backbone.pooled_channels:
+        return False
+    embedded = catalog.embedded()
+    known = (sample for sample in catalog.samples() if sample.id in embedded)
+    there = (sample for sample in known if Path(sample.uri).is_file())
+    likeness = []
+    for sample in islice(there, _SEEN_AGAIN):
+        with suppress(ImageError):  # it is listed where it is asked about
+            now = embed(predictor, [read_image(sample.uri)])[0]
+            _, before = catalog.embeddings([sample.id])
+            likeness.append(float(now @ before[0]))
+    return not likeness or float(np.median(likeness)) >= _ALIKE
 
 
 def _register(catalog: Catalog, name: str, bundle: str | Path) -> None:

@@ -27,6 +27,7 @@ Embeddings = NDArray[np.float32]
 """(N, D) float32, one row a picture."""
 
 _SAMPLES, _THUMBNAILS, _EMBEDDINGS = "samples", "thumbnails", "embeddings"
+_FEW = 100  # samples whose rows are looked for one by one
 
 
 class SampleTable:
@@ -122,7 +123,8 @@ class SampleTable:
         table = self._store.existing(_EMBEDDINGS)
         if table is None:
             return [], np.zeros((0, 0), np.float32)
-        rows = table.rows(["id", "vector"])
+        where = strings("id", ids) if ids and len(ids) <= _FEW else None
+        rows = table.rows(["id", "vector"], where)
         names = rows.column("id").to_pylist()
         flat = [chunk.flatten().to_numpy() for chunk in rows.column("vector").chunks]
         vectors = np.concatenate(flat) if flat else np.zeros(0, np.float32)
