@@ -389,3 +389,14 @@ def test_others_than_the_same_pictures_are_refused() -> None:
         compare(champion, named_marks(np.roll(present, 1, axis=1)[:, ::-1] | present, said, NAMES))
     with pytest.raises(ValueError, match=r"must both be \(pictures, 4\)"):
         named_marks(present, said[:5], NAMES)
+
+
+def test_who_wins_without_being_promoted_is_told_so() -> None:
+    held = Contest(promote=False)
+    first = first_verdict(marks(0.8, seed=1), held)
+    assert first.words[0].startswith("The first model would be used, but loop.promote is false: F1")
+    better = compare(marks(0.5, seed=1), marks(0.9, seed=2), held)
+    assert better.promoted  # it has what it takes
+    assert better.words[0].startswith(
+        "The challenger would be promoted, but loop.promote is false: F1 "
+    )

@@ -28,6 +28,8 @@ class Contest:
         most_loss: of one class's figure, 0..1, that is borne.
         class_level: chance 0..1, shared by all classes, of a loss that is none.
         least_score: of the figure, 0..1, that any model must have to be used.
+        promote: whether a challenger that does all that takes the champion's place; else it is only
+            told that it would.
         rounds: of the bootstrap, at least.
         seed: of the rounds.
     """
@@ -37,6 +39,7 @@ class Contest:
     most_loss: float = 0.1
     class_level: float = 0.1
     least_score: float = 0.0
+    promote: bool = True
     rounds: int = 4000
     seed: int = 0
 

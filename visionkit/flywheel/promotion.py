@@ -64,7 +64,7 @@ class Verdict:
     """Whether the challenger takes the champion's place.
 
     Attributes:
-        promoted: whether it does.
+        promoted: whether it does, or would if that were asked for (`Contest.promote`).
         figure: what was counted.
         pictures: of the test set.
         champion, challenger: their figures.
@@ -130,7 +130,7 @@ def compare(
         chance=found.no_gain,
         changes=found.changes,
         words=(
-            *_words(champion.figure, found, reasons, champion.pictures),
+            *_words(champion.figure, found, reasons, champion.pictures, contest),
             *([] if reasons else [_nothing_lost(found.changes, contest)]),
             *(one.words for one in others if one.kept),
         ),
@@ -219,7 +219,7 @@ def _first_words(marks: Marks, value: float, contest: Contest) -> tuple[str, ...
     if value < contest.least_score:
         return ("No model is used yet.", _too_low(marks.figure, value, contest))
     figure = f"{marks.figure} {number(value, 3)} on {counted(marks.pictures, 'picture')}"
-    return (f"The first model is used: {figure}.",)
+    return (f"The first model {_becomes('used', contest)}: {figure}.",)
 
 
 def _reasons(found: Difference, contest: Contest, pictures: int) -> list[str]:
@@ -321,15 +321,20 @@ def _moved(figure: str, found: Difference, pictures: int) -> str:
 
 
 def _words(
-    figure: str, found: Difference, reasons: Sequence[str], pictures: int
+    figure: str, found: Difference, reasons: Sequence[str], pictures: int, contest: Contest
 ) -> tuple[str, ...]:
     moved = _moved(figure, found, pictures)
     if reasons:
         return (f"The champion stays: {moved}.", *reasons)
     return (
-        f"The challenger is promoted: {moved}; in {100 * found.no_gain:.3g} % of the draws of the "
-        "test pictures it gains nothing.",
+        f"The challenger {_becomes('promoted', contest)}: {moved}; in {100 * found.no_gain:.3g} % "
+        "of the draws of the test pictures it gains nothing.",
     )
+
+
+def _becomes(what: str, contest: Contest) -> str:
+    """That a model is promoted or used, or only would be."""
+    return f"is {what}" if contest.promote else f"would be {what}, but loop.promote is false"
 
 
 def _signed(value: float) -> str:

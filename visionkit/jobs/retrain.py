@@ -281,6 +281,7 @@ def _judged(config: RetrainConfig, round_: _Round, bundle: Path) -> tuple[Verdic
         most_loss=config.loop.most_loss,
         class_level=config.loop.class_level,
         least_score=config.loop.least_score,
+        promote=config.loop.promote,
         seed=config.seed,
     )
     if round_.champion is None:
@@ -342,8 +343,6 @@ def _tell(
         rows,
     )
     say(*verdict.words)
-    if verdict.promoted and not promoted:
-        say("It is not promoted all the same: loop.promote is false.")
     page = write_wheel(
         round_.folder / WHEEL_NAME,
         verdict,
