@@ -106,6 +106,7 @@ def mean_discrepancy(embeddings: Embeddings, live: BoolArray) -> FloatArray:
     squared = _squared_distances(embeddings)
     middle = float(np.median(squared[:: max(1, len(squared) // 300)]))
     kernel = np.exp(-squared / max(middle, 1e-9)).astype(np.float32)
+    kernel -= kernel.mean(dtype=np.float64)  # weights sum to 0: it changes rounding errors alone
     sides = _sides(live)
     return np.asarray(np.einsum("bn,bn->b", sides @ kernel, sides, dtype=np.float64))
 
