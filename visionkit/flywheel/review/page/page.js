@@ -14,6 +14,7 @@ import { Supply } from "./supply.js";
 
 const HISTORY = 200;
 const FACTS_EVERY = 20000;
+const EMPTY_EVERY = 4000;
 
 class Review {
   constructor() {
@@ -118,20 +119,24 @@ class Review {
   }
 
   supplied(error) {
-    if (error) this.problem(error);
-    if (!error) this.drawLeft(this.supply.left);
+    if (error) this.supply.again();
+    else this.drawLeft(this.supply.left);
     if (!this.draft && this.supply.cards.length) this.next();
     else if (!this.draft) this.drawEmpty();
-    if (error) setTimeout(() => this.supply.fill(), 1500);
+    if (error) this.problem(error);
+    else if (!this.draft) this.supply.again(EMPTY_EVERY); // leases of others end, and pictures come
   }
 
   drawEmpty() {
+    const { asking, failed, others } = this.supply;
     const filtered = byId("open-filters").classList.contains("on");
-    const waiting = this.supply.asking || this.supply.failed;
-    const words = this.supply.failed ? "The server can’t be reached" : waiting ? "Fetching pictures" : filtered ? "No picture fits this filter" : "All pictures are judged";
+    const waiting = Boolean(asking || failed);
+    const taken = !waiting && others > 0;
+    const words = failed ? "The server can’t be reached" : asking ? "Fetching pictures" : taken ? "Nothing is free just now" : filtered ? "No picture fits this filter" : "All pictures are judged";
+    const where = taken ? make("p", {}, `${counted(others, "picture")} ${others === 1 ? "lies" : "lie"} before other people; what they leave comes here.`) : null;
+    const next = !waiting && !taken && !filtered ? make("p", {}, "visionkit merge makes a new version of the data with your answers.") : null;
     const more = filtered && !waiting ? make("button", { type: "button", class: "plain tool", on: { click: () => this.filters.set({}) } }, "Show all") : null;
-    const next = waiting || filtered ? null : make("p", {}, "visionkit merge makes a new version of the data with your answers.");
-    byId("empty").replaceChildren(...[make("h1", {}, words), next, more].filter(Boolean));
+    byId("empty").replaceChildren(...[make("h1", {}, words), where, next, more].filter(Boolean));
     byId("empty").hidden = false;
     delete document.documentElement.dataset.shown;
   }

@@ -5,6 +5,7 @@ import { pictureUrl, take } from "./api.js";
 const AHEAD = 12;
 const LOW = 8;
 const TRIES = 6;
+const AGAIN = 1500; // ms until the server is asked again after an error
 
 export class Supply {
   // wishes(): {reviewer, wanted}; holding(): ids of all pictures that lie here.
@@ -15,8 +16,10 @@ export class Supply {
     this.cards = [];
     this.images = new Map();
     this.left = 0;
+    this.others = 0; // of those left, how many lie before other people
     this.round = 0;
     this.asking = null;
+    this.later = 0;
     this.failed = false;
   }
 
@@ -48,30 +51,38 @@ export class Supply {
 
   fill(before = []) {
     if (this.cards.length > LOW || this.asking) return this.asking;
-    const round = this.round;
-    this.asking = this.ask(round, before).finally(() => {
-      if (round === this.round) this.asking = null;
-    });
+    this.asking = this.ask(this.round, before);
     return this.asking;
   }
 
+  // Asks again after a while.
+  again(milliseconds = AGAIN) {
+    clearTimeout(this.later);
+    this.later = setTimeout(() => this.fill(), milliseconds);
+  }
+
   async ask(round, before) {
-    const held = [...new Set([...before, ...this.holding()])].slice(0, 200);
+    let trouble = null;
     try {
+      const held = [...new Set([...before, ...this.holding()])].slice(0, 200);
       const reply = await take({ ...this.wishes(), held, count: AHEAD - this.cards.length });
-      if (round !== this.round) return;
-      const known = new Set([...before, ...this.holding()]);
-      this.cards.push(...reply.cards.filter((card) => !known.has(card.id)));
-      this.left = reply.left;
-      this.failed = false;
-      this.cards.forEach((card) => this.load(card.id));
-      this.trim(before);
+      if (round === this.round) this.add(reply, held, before);
     } catch (error) {
-      this.failed = true;
-      this.changed(error);
-      return;
+      trouble = error;
     }
-    this.changed(null);
+    if (round !== this.round) return;
+    this.asking = null; // before it is told: what is drawn says whether an answer is awaited
+    this.failed = Boolean(trouble);
+    this.changed(trouble);
+  }
+
+  add({ cards, left }, held, before) {
+    const known = new Set([...before, ...this.holding()]);
+    this.cards.push(...cards.filter((card) => !known.has(card.id)));
+    this.left = left;
+    this.others = Math.max(0, left - held.length - cards.length);
+    this.cards.forEach((card) => this.load(card.id));
+    this.trim(before);
   }
 
   // The picture of a card as an element, whether it is there yet or not.

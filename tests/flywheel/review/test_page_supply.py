@@ -1,0 +1,100 @@
+"""What the page does about pictures that come, are left for later or lie before others."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.flywheel.review.test_browser import (
+    Server,
+    browser,
+    page_of,
+    press,
+    wait_for_answers,
+)
+from visionkit.flywheel.catalog import Catalog
+
+__all__ = ["browser", "page_of"]  # fixtures
+EMPTY = "#empty:not([hidden]) h1"
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts a page for a catalog, told these words more."""
+    started: list[Server] = []
+
+    def start(catalog: Catalog, *words: str, port: int = 0) -> Server:
+        made = Server(catalog, tmp_path / f"server{len(started)}.log", *words, port=port)
+        started.append(made)
+        made.start()
+        return made
+
+    yield start
+    for made in started:
+        made.kill()
+
+
+def wait_for_text(page: Any, place: str, words: str) -> None:
+    page.locator(place, has_text=words).wait_for()
+
+
+def be(page: Any, name: str) -> None:
+    """Says who reviews."""
+    page.locator("#open-person").click()
+    page.locator("#person-text").fill(name)
+    page.keyboard.press("Enter")
+    wait_for_text(page, "#person", name)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    for _ in range(300):
+        if holds():
+            return
+        time.sleep(0.2)
+    raise AssertionError("it must hold within a minute")
+
+
+def take(server: Server, reviewer: str, count: int = 40) -> list[str]:
+    """Takes pictures as another person does who then goes away; gives their ids."""
+    message = {"reviewer": reviewer, "session": f"session-of-{reviewer}", "count": count}
+    request = urllib.request.Request(
+        f"{server.address}api/take",
+        json.dumps(message).encode(),
+        {"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as reply:
+        return [card["id"] for card in json.load(reply)["cards"]]
+
+
+def test_an_empty_page_says_why_and_goes_on_when_pictures_come(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
+) -> None:
+    server = serve(shelves.shelf_catalog(tmp_path, 4), "lease_seconds=5")
+    page = page_of(server.address)
+    page.goto("about:blank")  # what it held is given back, a little later
+    wait_until(lambda: len(take(server, "bob")) == 4)
+    page.goto(server.address)
+    wait_for_text(page, EMPTY, "Nothing is free just now")
+    wait_for_text(page, "#empty p", "4 pictures lie before other people")
+    page.wait_for_selector("html[data-shown]")  # bob's leases have ended
+
+    page.keyboard.press("f")
+    page.select_option("#f-item", "Fanta")
+    page.fill("#f-least", "0.99")
+    page.keyboard.press("Tab")
+    wait_for_text(page, EMPTY, "No picture fits this filter")
+    page.keyboard.press("Escape")
+    page.locator("#empty button", has_text="Show all").click()
+    page.wait_for_selector("html[data-shown]")
+    for _ in range(3):
+        press(page, "Enter")
+    page.keyboard.press("Enter")
+    wait_for_text(page, EMPTY, "All pictures are judged")
+    wait_for_answers(server.catalog, 4)
