@@ -17,8 +17,11 @@ from tests.flywheel.review.test_browser import (
     browser,
     page_of,
     press,
+    shown,
+    skip_to,
     wait_for_answers,
 )
+from visionkit.flywheel.answers import Correction
 from visionkit.flywheel.catalog import Catalog
 
 __all__ = ["browser", "page_of"]  # fixtures
@@ -98,3 +101,44 @@ def test_an_empty_page_says_why_and_goes_on_when_pictures_come(
     page.keyboard.press("Enter")
     wait_for_text(page, EMPTY, "All pictures are judged")
     wait_for_answers(server.catalog, 4)
+
+
+def test_pictures_stay_one_s_own_while_one_works(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
+) -> None:
+    server = serve(shelves.shelf_catalog(tmp_path, 40), "lease_seconds=5")
+    page = page_of(server.address)
+    mine = shown(page)
+    page.wait_for_timeout(11_000)  # two leases, with nothing asked for meanwhile
+    assert mine not in take(server, "bob", 100)
+
+
+def test_what_was_drawn_is_offered_after_a_conflict(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
+) -> None:
+    server = serve(shelves.shelf_catalog(tmp_path, 40))
+    page = page_of(server.address)
+    page.wait_for_selector("#stage:not(.waiting)")
+    first = shown(page)
+    claims = page.locator(".claim").count()
+    page.keyboard.press("d")
+    page.locator("#naming[open]").wait_for()
+    page.keyboard.type("Crate")
+    page.keyboard.press("Enter")
+    page.locator(".claim.chosen .name", has_text="Crate").wait_for()
+    server.catalog.correct(Correction("else-0001", first, 0, "bob", "reject"))
+    with page.expect_response(lambda response: "/api/card" in response.url):
+        press(page, "Enter")
+    wait_for_text(page, ".toast.bad", "bob has answered")
+    skip_to(page, first, of=40)  # it comes next
+    # As bob left it, with all that ada had said: none of it is there until it is ticked.
+    page.locator(".claim", has_text="Crate").wait_for()
+    assert page.locator(".claim").count() == claims + 1
+    assert page.locator(".claim input:checked").count() == 0
+    page.locator(".claim", has_text="Crate").locator("input").click()
+    page.wait_for_function("() => document.querySelector('#accept-words').textContent === 'Crate'")
+    press(page, "Enter")
+    wait_for_answers(server.catalog, 2)
+    drawn = server.catalog.truth(first).objects
+    assert [(entry.label, entry.source) for entry in drawn] == [("Crate", "human:ada")]
+    assert drawn[0].box == (180.0, 135.0, 300.0, 225.0)  # a quarter of 480 x 360, in the middle

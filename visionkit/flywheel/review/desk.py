@@ -231,6 +231,11 @@ class Desk:
             return sorted(self._labels)
 
     @property
+    def lease_seconds(self) -> float:
+        """For how long a picture is one person's."""
+        return self._settings.lease_seconds
+
+    @property
     def since(self) -> str:
         """When the last version was made; what was answered before is settled. "" before any."""
         return self._round.pool.since

@@ -41,7 +41,8 @@ class WantedMessage(Incoming):
 class TakeMessage(Incoming):
     """Asks for pictures to judge.
 
-    `held` are those that lie before the reviewer already: they stay theirs and are not sent again.
+    `held` are those that lie before the reviewer already: they stay theirs and are not sent again;
+    with a `count` of 0 nothing is but that.
     `passed` are not sent either, but free for others.
     With `alone` only pictures come of which nothing but the wanted item is said.
     """

@@ -53,7 +53,17 @@ function send(path, value) {
   });
 }
 
-export const take = (message) => send("/api/take", { session, ...message });
+
+let turn = Promise.resolve();
+
+// Asks for pictures, and hands the reply to `use`. One at a time, with what `message()` says when its
+// turn comes: the server gives back all that is not named as held.
+export function take(message, use) {
+  const mine = turn.then(async () => use(await send("/api/take", { session, ...message() })));
+  turn = mine.catch(() => {});
+  return mine;
+}
+
 export const sendAnswers = (reviewer, answers) => send("/api/answers", { session, reviewer, answers });
 export const overview = () => ask("/api/overview");
 export const card = (id, reviewer) => ask(`/api/card?${new URLSearchParams({ id, reviewer, session })}`);

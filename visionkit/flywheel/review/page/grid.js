@@ -24,13 +24,15 @@ export class Grid {
     this.cards = [];
     this.draw();
     if (!item) return;
-    try {
+    const message = () => {
       const { reviewer, wanted } = this.wishes();
-      const held = this.holding().slice(0, 200);
-      const message = { reviewer, wanted: { ...wanted, item }, count: TILES, alone: true, held, passed: this.passed };
-      const reply = await take(message);
+      return { reviewer, wanted: { ...wanted, item }, count: TILES, alone: true, held: this.holding(), passed: this.passed };
+    };
+    try {
+      await take(message, (reply) => {
+        if (item === this.item) this.cards = upTo(TILES, reply.cards);
+      });
       if (item !== this.item) return;
-      this.cards = upTo(TILES, reply.cards);
     } catch (error) {
       this.problem(error);
     }

@@ -4,7 +4,9 @@ import { card as fetchCard, giveBack, makeId, overview } from "./api.js";
 import { byId, counted, make, toast } from "./build.js";
 import { Draft } from "./draft.js";
 import { Grid } from "./grid.js";
+import { withOwn } from "./kept.js";
 import { listen } from "./keys.js";
+import { Leases } from "./leases.js";
 import { Outbox } from "./outbox.js";
 import { Panel } from "./panel.js";
 import { drawProgress } from "./progress.js";
@@ -14,6 +16,7 @@ import { Supply } from "./supply.js";
 
 const HISTORY = 200;
 const FACTS_EVERY = 20000;
+const MOST_HELD = 200;
 const EMPTY_EVERY = 4000;
 
 class Review {
@@ -32,6 +35,7 @@ class Review {
     this.filters = new Filters(() => this.startOver());
     this.supply = new Supply({ wishes, holding, changed: (error) => this.supplied(error) });
     this.grid = new Grid({ wishes, holding, answer: (pairs) => this.answerMany(pairs), problem: (error) => this.problem(error) });
+    this.leases = new Leases({ wishes, holding, seconds: () => this.facts?.lease_seconds ?? 180 });
     this.stage = new Stage(byId("stage"), {
       tone,
       drawn: (box) => this.drawn(box),
@@ -59,6 +63,7 @@ class Review {
     this.drawLink();
     await this.supply.fill();
     if (!this.draft) this.next();
+    this.leases.start();
     setInterval(() => this.readFacts(), FACTS_EVERY);
     window.addEventListener("focus", () => this.readFacts());
     window.addEventListener("pagehide", () => giveBack(this.reviewer, this.outbox.pictures));
@@ -141,10 +146,10 @@ class Review {
     delete document.documentElement.dataset.shown;
   }
 
-  // Ids of the pictures that lie here, which nobody else shall be given.
+  // Ids of the pictures that lie here, which nobody else shall be given; as many as may be named.
   holding() {
-    const cards = [...this.supply.cards, ...this.grid.cards];
-    return [...(this.draft ? [this.draft.card.id] : []), ...cards.map((card) => card.id), ...this.outbox.pictures];
+    const cards = [...(this.draft ? [this.draft.card] : []), ...this.supply.cards, ...this.grid.cards];
+    return [...new Set([...cards.map((card) => card.id), ...this.outbox.pictures])].slice(0, MOST_HELD);
   }
 
   startOver() {
@@ -338,17 +343,22 @@ class Review {
   }
 
   told(entry, result) {
-    if (result.status === "saved") return;
+    if (result.status === "saved") {
+      if (entry.answer.action === "undo") this.leases.renew(); // the answer had ended the lease
+      return;
+    }
     const id = entry.answer.sample_id;
     this.history = this.history.filter((past) => !past.entries.some((each) => each.message.id === entry.answer.id));
     toast(`${result.what}: ${result.way_out || "look at it again"}.`, { bad: true, seconds: 9 });
-    this.reopen(id);
+    this.reopen(id, entry.answer);
   }
 
-  // Puts a picture before the person as it is now.
-  async reopen(id) {
+  // Puts a picture before the person as it is now; what they had said of it is offered.
+  async reopen(id, said) {
     try {
-      const card = await fetchCard(id, this.reviewer);
+      const now = await fetchCard(id, this.reviewer);
+      const draft = this.draft?.card.id === id ? this.draft : null;
+      const card = withOwn(now, said, draft?.answer("edit"));
       this.supply.forget(id);
       if (this.draft?.card.id === id) this.show(card);
       else this.supply.putBack(card);

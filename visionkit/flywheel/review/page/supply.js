@@ -8,7 +8,7 @@ const TRIES = 6;
 const AGAIN = 1500; // ms until the server is asked again after an error
 
 export class Supply {
-  // wishes(): {reviewer, wanted}; holding(): ids of all pictures that lie here.
+  // wishes(): {reviewer, wanted}; holding(): ids of the pictures that lie here.
   constructor({ wishes, holding, changed }) {
     this.wishes = wishes;
     this.holding = holding;
@@ -32,7 +32,7 @@ export class Supply {
   // The next card, or undefined while there is none.
   next() {
     const card = this.cards.shift();
-    this.fill(card ? [card.id] : []);
+    this.fill();
     return card;
   }
 
@@ -49,9 +49,9 @@ export class Supply {
     this.cards = this.cards.filter((card) => card.id !== id);
   }
 
-  fill(before = []) {
+  fill() {
     if (this.cards.length > LOW || this.asking) return this.asking;
-    this.asking = this.ask(this.round, before);
+    this.asking = this.ask(this.round);
     return this.asking;
   }
 
@@ -61,12 +61,15 @@ export class Supply {
     this.later = setTimeout(() => this.fill(), milliseconds);
   }
 
-  async ask(round, before) {
+  async ask(round) {
     let trouble = null;
+    let held = [];
+    const message = () => {
+      held = this.holding();
+      return { ...this.wishes(), held, count: Math.max(AHEAD - this.cards.length, 0) };
+    };
     try {
-      const held = [...new Set([...before, ...this.holding()])].slice(0, 200);
-      const reply = await take({ ...this.wishes(), held, count: AHEAD - this.cards.length });
-      if (round === this.round) this.add(reply, held, before);
+      await take(message, (reply) => round === this.round && this.add(reply, held));
     } catch (error) {
       trouble = error;
     }
@@ -76,13 +79,13 @@ export class Supply {
     this.changed(trouble);
   }
 
-  add({ cards, left }, held, before) {
-    const known = new Set([...before, ...this.holding()]);
+  add({ cards, left }, held) {
+    const known = new Set(this.holding());
     this.cards.push(...cards.filter((card) => !known.has(card.id)));
     this.left = left;
     this.others = Math.max(0, left - held.length - cards.length);
     this.cards.forEach((card) => this.load(card.id));
-    this.trim(before);
+    this.trim();
   }
 
   // The picture of a card as an element, whether it is there yet or not.
@@ -106,8 +109,8 @@ export class Supply {
     return image;
   }
 
-  trim(before) {
-    const wanted = new Set([...before, ...this.cards.map((card) => card.id)]);
+  trim() {
+    const wanted = new Set(this.holding());
     const old = [...this.images.keys()].filter((id) => !wanted.has(id));
     old.slice(0, Math.max(0, old.length - AHEAD)).forEach((id) => this.images.delete(id));
   }
