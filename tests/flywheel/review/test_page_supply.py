@@ -142,3 +142,31 @@ def test_what_was_drawn_is_offered_after_a_conflict(
     drawn = server.catalog.truth(first).objects
     assert [(entry.label, entry.source) for entry in drawn] == [("Crate", "human:ada")]
     assert drawn[0].box == (180.0, 135.0, 300.0, 225.0)  # a quarter of 480 x 360, in the middle
+
+
+def test_pictures_left_for_later_come_after_all_others_with_what_was_drawn(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
+) -> None:
+    server = serve(shelves.shelf_catalog(tmp_path, 30))
+    page = page_of(server.address)
+    first = shown(page)
+    page.wait_for_selector("#stage:not(.waiting)")
+    page.keyboard.press("d")
+    page.locator("#naming[open]").wait_for()
+    page.keyboard.type("Crate")
+    page.keyboard.press("Enter")
+    page.locator(".claim.chosen .name", has_text="Crate").wait_for()
+    seen = [first]
+    for _ in range(29):
+        page.keyboard.press("s")
+        page.wait_for_function(
+            "seen => ![undefined, ...seen].includes(document.documentElement.dataset.shown)",
+            arg=[*seen],
+        )
+        seen.append(shown(page))
+    assert sorted(seen) == sorted(f"s{number}" for number in range(30))
+    page.keyboard.press("s")
+    page.wait_for_function("id => document.documentElement.dataset.shown === id", arg=first)
+    assert page.locator(".claim .name", has_text="Crate").count() == 1
+    page.keyboard.press("z")
+    assert page.locator(".claim .name", has_text="Crate").count() == 0

@@ -54,12 +54,17 @@ function send(path, value) {
 }
 
 
+const MOST_HELD = 200; // ids that one request may name
 let turn = Promise.resolve();
 
 // Asks for pictures, and hands the reply to `use`. One at a time, with what `message()` says when its
 // turn comes: the server gives back all that is not named as held.
 export function take(message, use) {
-  const mine = turn.then(async () => use(await send("/api/take", { session, ...message() })));
+  const ask = () => {
+    const told = message();
+    return send("/api/take", { session, ...told, held: told.held.slice(0, MOST_HELD) });
+  };
+  const mine = turn.then(async () => use(await ask()));
   turn = mine.catch(() => {});
   return mine;
 }
@@ -73,6 +78,6 @@ export const cropUrl = (id) => `/crop?${new URLSearchParams({ id })}`;
 
 // Says that the pictures of this page lie before nobody any more; sent while the page goes.
 export function giveBack(reviewer, held) {
-  const words = JSON.stringify({ session, reviewer, held: held.slice(0, 200), count: 0 });
+  const words = JSON.stringify({ session, reviewer, held: held.slice(0, MOST_HELD), count: 0 });
   navigator.sendBeacon("/api/take", new Blob([words], { type: "application/json" }));
 }

@@ -16,7 +16,6 @@ import { Supply } from "./supply.js";
 
 const HISTORY = 200;
 const FACTS_EVERY = 20000;
-const MOST_HELD = 200;
 const EMPTY_EVERY = 4000;
 
 class Review {
@@ -104,7 +103,7 @@ class Review {
   next() {
     const card = this.supply.next();
     if (card) {
-      this.show(card);
+      this.show(card, this.supply.draftOf(card));
     } else {
       this.draft = null;
       this.stage.clear();
@@ -126,7 +125,7 @@ class Review {
   supplied(error) {
     if (error) this.supply.again();
     else this.drawLeft(this.supply.left);
-    if (!this.draft && this.supply.cards.length) this.next();
+    if (!this.draft && this.supply.all.length) this.next();
     else if (!this.draft) this.drawEmpty();
     if (error) this.problem(error);
     else if (!this.draft) this.supply.again(EMPTY_EVERY); // leases of others end, and pictures come
@@ -146,13 +145,14 @@ class Review {
     delete document.documentElement.dataset.shown;
   }
 
-  // Ids of the pictures that lie here, which nobody else shall be given; as many as may be named.
+  // Ids of the pictures that lie here, which nobody else shall be given.
   holding() {
-    const cards = [...(this.draft ? [this.draft.card] : []), ...this.supply.cards, ...this.grid.cards];
-    return [...new Set([...cards.map((card) => card.id), ...this.outbox.pictures])].slice(0, MOST_HELD);
+    const cards = [...(this.draft ? [this.draft.card] : []), ...this.grid.cards, ...this.supply.all];
+    return [...new Set([...this.outbox.pictures, ...cards.map((card) => card.id)])];
   }
 
   startOver() {
+    if (this.draft) this.supply.keep(this.draft);
     this.supply.reset();
     this.draft = null;
     this.stage.clear();
@@ -305,7 +305,8 @@ class Review {
 
   skip() {
     if (!this.draft) return;
-    this.supply.putLast(this.draft.card);
+    this.stage.sync();
+    this.supply.putLast(this.draft);
     this.next();
   }
 
@@ -329,7 +330,7 @@ class Review {
       return;
     }
     if (this.mode === "grid") this.setMode("single");
-    if (this.draft) this.supply.putBack(this.draft.card);
+    if (this.draft) this.supply.putBack(this.draft);
     const draft = last.entries[0].draft;
     draft.card = cards[0];
     this.show(cards[0], draft);
@@ -357,11 +358,11 @@ class Review {
   async reopen(id, said) {
     try {
       const now = await fetchCard(id, this.reviewer);
-      const draft = this.draft?.card.id === id ? this.draft : null;
+      const draft = this.draft?.card.id === id ? this.draft : this.supply.drafts.get(id);
       const card = withOwn(now, said, draft?.answer("edit"));
       this.supply.forget(id);
       if (this.draft?.card.id === id) this.show(card);
-      else this.supply.putBack(card);
+      else this.supply.putBack(new Draft(card));
       if (!this.draft) this.next();
     } catch (error) {
       this.problem(error);
@@ -373,9 +374,9 @@ class Review {
     this.setMode("single");
     try {
       const card = await fetchCard(id, this.reviewer);
-      if (this.draft) this.supply.putBack(this.draft.card);
+      if (this.draft) this.supply.putBack(this.draft);
       this.supply.forget(id);
-      this.show(card);
+      this.show(card, this.supply.draftOf(card));
     } catch (error) {
       this.problem(error);
     }
@@ -424,6 +425,7 @@ class Review {
     this.setReviewer(name);
     this.history = [];
     this.startOver();
+    this.supply.drafts.clear();
   }
 
   setReviewer(name) {

@@ -4,6 +4,7 @@ import { pictureUrl, take } from "./api.js";
 
 const AHEAD = 12;
 const LOW = 8;
+const MOST_SKIPPED = 120; // that can all be named as held
 const TRIES = 6;
 const AGAIN = 1500; // ms until the server is asked again after an error
 
@@ -13,7 +14,9 @@ export class Supply {
     this.wishes = wishes;
     this.holding = holding;
     this.changed = changed;
-    this.cards = [];
+    this.cards = []; // not seen yet, or to be seen again at once
+    this.skipped = []; // left for later: they come after all others
+    this.drafts = new Map(); // by the id of a picture: what was changed in it and not answered yet
     this.images = new Map();
     this.left = 0;
     this.others = 0; // of those left, how many lie before other people
@@ -21,32 +24,57 @@ export class Supply {
     this.asking = null;
     this.later = 0;
     this.failed = false;
+    this.dry = false; // whether the server has none that is not here
   }
 
   reset() {
     this.round += 1;
     this.cards = [];
+    this.skipped = [];
+    this.dry = false;
     this.asking = null;
   }
 
   // The next card, or undefined while there is none.
   next() {
-    const card = this.cards.shift();
+    const again = this.skipped.length > MOST_SKIPPED || (!this.cards.length && (this.dry || this.failed));
+    const card = (again ? this.skipped : this.cards).shift();
     this.fill();
     return card;
   }
 
-  putBack(card) {
-    this.cards = [card, ...this.cards.filter((other) => other.id !== card.id)];
-    this.load(card.id);
+  // All that lie here, those that come first in front.
+  get all() {
+    return [...this.cards, ...this.skipped];
   }
 
-  putLast(card) {
-    this.cards.push(card);
+  putBack(draft) {
+    this.forget(draft.card.id);
+    this.cards.unshift(draft.card);
+    this.keep(draft);
+    this.load(draft.card.id);
+  }
+
+  putLast(draft) {
+    this.skipped.push(draft.card);
+    this.keep(draft);
+  }
+
+  keep(draft) {
+    if (draft.steps.length) this.drafts.set(draft.card.id, draft);
+    else this.drafts.delete(draft.card.id);
+  }
+
+  // What was made of a card before, as far as nobody has answered about it since.
+  draftOf(card) {
+    const draft = this.drafts.get(card.id);
+    this.drafts.delete(card.id);
+    return draft?.card.revision === card.revision ? draft : undefined;
   }
 
   forget(id) {
     this.cards = this.cards.filter((card) => card.id !== id);
+    this.skipped = this.skipped.filter((card) => card.id !== id);
   }
 
   fill() {
@@ -81,7 +109,9 @@ export class Supply {
 
   add({ cards, left }, held) {
     const known = new Set(this.holding());
-    this.cards.push(...cards.filter((card) => !known.has(card.id)));
+    const fresh = cards.filter((card) => !known.has(card.id));
+    this.cards.push(...fresh);
+    this.dry = !fresh.length;
     this.left = left;
     this.others = Math.max(0, left - held.length - cards.length);
     this.cards.forEach((card) => this.load(card.id));
