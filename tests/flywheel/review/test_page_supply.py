@@ -170,3 +170,62 @@ def test_pictures_left_for_later_come_after_all_others_with_what_was_drawn(
     assert page.locator(".claim .name", has_text="Crate").count() == 1
     page.keyboard.press("z")
     assert page.locator(".claim .name", has_text="Crate").count() == 0
+
+
+def grid_of(page: Any, item: str) -> None:
+    page.locator("#grid-item").click()
+    page.locator("#naming[open]").wait_for()
+    page.keyboard.type(item)
+    page.keyboard.press("Enter")
+    page.wait_for_selector(f".tile[aria-label^='{item} in ']")
+
+
+def test_undo_in_the_grid_asks_the_same_again_with_its_marks(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
+) -> None:
+    server = serve(shelves.shelf_catalog(tmp_path, 60))
+    page = page_of(server.address)
+    page.keyboard.press("g")
+    item = "Pepsi"
+    grid_of(page, item)  # a tile a picture: with two cans the other is Fanta
+    tiles = page.locator(".tile").count()
+    for place in (0, 1):
+        page.locator(".tile").nth(place).click()
+    marked = page.locator(".tile.not").evaluate_all("all => all.map(tile => tile.ariaLabel)")
+    page.keyboard.press("Enter")
+    wait_for_answers(server.catalog, tiles)
+    grid_of(page, "Sprite")
+    page.keyboard.press("z")
+    page.wait_for_selector(f".tile[aria-label^='{item} in ']")
+    assert page.locator("#grid-words").inner_text() == f"{tiles - 2} are {item}, 2 not"
+    again = page.locator(".tile.not").evaluate_all("all => all.map(tile => tile.ariaLabel)")
+    assert again == marked
+    wait_for_answers(server.catalog, 2 * tiles)  # taken back
+    page.keyboard.press("Enter")
+    wait_for_answers(server.catalog, 3 * tiles)
+    log = server.catalog.corrections()[2 * tiles :]
+    assert [entry.label for answer in log for entry in answer.objects] == [item] * (tiles - 2)
+    assert [answer.action for answer in log].count("reject") == 2
+
+
+def test_undo_takes_back_the_rest_of_a_grid_that_had_a_conflict(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
+) -> None:
+    server = serve(shelves.shelf_catalog(tmp_path, 60))
+    catalog = server.catalog
+    page = page_of(server.address)
+    press(page, "Enter")
+    wait_for_answers(catalog, 1)
+    page.keyboard.press("g")
+    grid_of(page, "Pepsi")
+    names = page.locator(".tile").evaluate_all("all => all.map(tile => tile.ariaLabel)")
+    ids = ["s" + name.partition("shelf_")[2].partition(".")[0] for name in names]
+    catalog.correct(Correction("else-0001", ids[1], 0, "bob", "reject"))
+    page.keyboard.press("Enter")
+    wait_for_text(page, ".toast.bad", "bob has answered")
+    wait_for_answers(catalog, 2 + len(ids) - 1)
+    page.keyboard.press("z")
+    wait_for_answers(catalog, 2 + 2 * (len(ids) - 1))
+    undone = [entry.sample_id for entry in catalog.corrections() if entry.action == "undo"]
+    assert sorted(undone) == sorted([ids[0], *ids[2:]])
+    assert page.locator(".tile").count() == len(ids) - 1

@@ -6,7 +6,7 @@ import { byId, make } from "./build.js";
 const TILES = 40;
 
 export class Grid {
-  // wishes(): {reviewer, wanted}; answer(messages): sends them; holding(): ids of all pictures that lie here.
+  // wishes(): {reviewer, wanted}; answer(pairs, {item, marked}): sends them; holding(): ids of all pictures that lie here.
   constructor({ wishes, answer, holding, problem }) {
     this.wishes = wishes;
     this.answer = answer;
@@ -16,12 +16,15 @@ export class Grid {
     this.cards = [];
     this.marked = new Set();
     this.passed = [];
+    this.round = 0;
     this.started = 0;
   }
 
   async open(item) {
+    const round = (this.round += 1);
     this.item = item;
     this.cards = [];
+    this.marked = new Set();
     this.draw();
     if (!item) return;
     const message = () => {
@@ -30,21 +33,23 @@ export class Grid {
     };
     try {
       await take(message, (reply) => {
-        if (item === this.item) this.cards = upTo(TILES, reply.cards);
+        if (round === this.round) this.cards = upTo(TILES, reply.cards);
       });
-      if (item !== this.item) return;
+      if (round !== this.round) return;
     } catch (error) {
       this.problem(error);
     }
-    this.marked = new Set();
     this.started = performance.now();
     this.draw();
     byId("tiles").querySelector("button")?.focus();
   }
 
-  restore(cards) {
+  // Asks again what was answered: `item` of these cards, with the marks that were set.
+  restore(cards, { item, marked }) {
+    this.round += 1;
+    this.item = item;
     this.cards = cards;
-    this.marked = new Set();
+    this.marked = marked;
     this.started = performance.now();
     this.draw();
   }
@@ -74,10 +79,11 @@ export class Grid {
 
   tile({ card, claim }) {
     const source = claim.box ? cropUrl(claim.proposal) : thumbnailUrl(card.id);
+    const isMarked = this.marked.has(claim.proposal);
     const flip = (event) => this.toggle(claim.proposal, event.currentTarget);
     return make(
       "button",
-      { type: "button", class: "tile", ariaPressed: "false", ariaLabel: `${claim.label} in ${card.name}`, on: { click: flip } },
+      { type: "button", class: isMarked ? "tile not" : "tile", ariaPressed: String(isMarked), ariaLabel: `${claim.label} in ${card.name}`, on: { click: flip } },
       make("img", { src: source, alt: "", draggable: false }),
       make("span", {}, claim.score.toFixed(2)),
     );
@@ -103,7 +109,7 @@ export class Grid {
   submit() {
     if (!this.cards.length) return;
     const milliseconds = Math.round((performance.now() - this.started) / this.cards.length);
-    this.answer(this.cards.map((card) => ({ card, message: this.message(card, milliseconds) })));
+    this.answer(this.cards.map((card) => ({ card, message: this.message(card, milliseconds) })), { item: this.item, marked: this.marked });
     this.open(this.item);
   }
 

@@ -4,6 +4,7 @@ import { card as fetchCard, giveBack, makeId, overview } from "./api.js";
 import { byId, counted, make, toast } from "./build.js";
 import { Draft } from "./draft.js";
 import { Grid } from "./grid.js";
+import { History } from "./history.js";
 import { withOwn } from "./kept.js";
 import { listen } from "./keys.js";
 import { Leases } from "./leases.js";
@@ -14,7 +15,6 @@ import { Filters, askName, askPerson, openSheet, prepareSheets } from "./sheets.
 import { Stage } from "./stage.js";
 import { Supply } from "./supply.js";
 
-const HISTORY = 200;
 const FACTS_EVERY = 20000;
 const EMPTY_EVERY = 4000;
 
@@ -24,7 +24,7 @@ class Review {
     this.reviewer = localStorage.getItem("visionkit.reviewer") || "";
     this.facts = null;
     this.draft = null;
-    this.history = [];
+    this.history = new History();
     this.done = 0;
     this.revisions = new Map(); // of the pictures answered here, as far as the server has told
     const tone = (label) => this.tone(label);
@@ -33,7 +33,7 @@ class Review {
     this.outbox = new Outbox({ told: (entry, result) => this.told(entry, result), changed: () => this.drawLink() });
     this.filters = new Filters(() => this.startOver());
     this.supply = new Supply({ wishes, holding, changed: (error) => this.supplied(error) });
-    this.grid = new Grid({ wishes, holding, answer: (pairs) => this.answerMany(pairs), problem: (error) => this.problem(error) });
+    this.grid = new Grid({ wishes, holding, answer: (pairs, grid) => this.answerMany(pairs, grid), problem: (error) => this.problem(error) });
     this.leases = new Leases({ wishes, holding, seconds: () => this.facts?.lease_seconds ?? 180 });
     this.stage = new Stage(byId("stage"), {
       tone,
@@ -289,15 +289,14 @@ class Review {
     this.next();
   }
 
-  answerMany(pairs) {
+  answerMany(pairs, grid) {
     for (const { message } of pairs) this.outbox.add(this.reviewer, message);
-    this.remember(pairs.map(({ card, message }) => ({ card, message })), true);
+    this.remember(pairs.map(({ card, message }) => ({ card, message })), grid);
     pairs.forEach(({ card }) => this.supply.forget(card.id));
   }
 
-  remember(entries, many = false) {
-    this.history.push({ entries, many });
-    if (this.history.length > HISTORY) this.history.shift();
+  remember(entries, grid) {
+    this.history.add(entries, grid);
     this.done += entries.length;
     this.drawLeft(Math.max(0, this.left - entries.length));
     this.drawButtons();
@@ -324,9 +323,9 @@ class Review {
     const cards = last.entries.map((entry) => this.takeBack(entry));
     this.done -= cards.length;
     this.drawLeft(this.left + cards.length);
-    if (last.many) {
+    if (last.grid) {
       this.setMode("grid", false);
-      this.grid.restore(cards);
+      this.grid.restore(cards, last.grid);
       return;
     }
     if (this.mode === "grid") this.setMode("single");
@@ -348,10 +347,10 @@ class Review {
       if (entry.answer.action === "undo") this.leases.renew(); // the answer had ended the lease
       return;
     }
-    const id = entry.answer.sample_id;
-    this.history = this.history.filter((past) => !past.entries.some((each) => each.message.id === entry.answer.id));
+    this.done -= this.history.drop([entry.answer.id]);
+    this.drawButtons();
     toast(`${result.what}: ${result.way_out || "look at it again"}.`, { bad: true, seconds: 9 });
-    this.reopen(id, entry.answer);
+    this.reopen(entry.answer.sample_id, entry.answer);
   }
 
   // Puts a picture before the person as it is now; what they had said of it is offered.
@@ -423,7 +422,7 @@ class Review {
     const name = await askPerson(this.reviewer);
     if (name === this.reviewer) return;
     this.setReviewer(name);
-    this.history = [];
+    this.history.clear();
     this.startOver();
     this.supply.drafts.clear();
   }
