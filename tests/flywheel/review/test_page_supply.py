@@ -229,3 +229,41 @@ def test_undo_takes_back_the_rest_of_a_grid_that_had_a_conflict(
     undone = [entry.sample_id for entry in catalog.corrections() if entry.action == "undo"]
     assert sorted(undone) == sorted([ids[0], *ids[2:]])
     assert page.locator(".tile").count() == len(ids) - 1
+
+
+def test_the_grid_asks_about_all_that_are_open(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
+) -> None:
+    server = serve(shelves.shelf_catalog(tmp_path, 8))  # all come to one page at once
+    page = page_of(server.address)
+    for _ in range(7):
+        press(page, "s")
+    while shown(page) in ("s3", "s7"):  # both are left for later
+        press(page, "s")
+    page.keyboard.press("g")
+    grid_of(page, "Sprite")
+    tiles = page.locator(".tile")
+    names = ["Sprite in shelf_3.jpg", "Sprite in shelf_7.jpg"]
+    assert sorted(tiles.evaluate_all("all => all.map(tile => tile.ariaLabel)")) == names
+
+    # Passed over, they come again, since there are no others.
+    with page.expect_response("**/api/take"):
+        page.keyboard.press("s")
+    page.wait_for_selector(".tile")
+    assert sorted(tiles.evaluate_all("all => all.map(tile => tile.ariaLabel)")) == names
+
+    server.kill()
+    page.keyboard.press("Enter")
+    wait_for_text(page, "#grid-empty", "The server can’t be reached")
+    server.start()
+    wait_for_answers(server.catalog, 2)
+    wait_for_text(page, "#grid-empty", "No more pictures that show only Sprite")
+
+    # One by one it goes on with the other six.
+    page.keyboard.press("g")
+    page.wait_for_selector("html[data-shown]")
+    for _ in range(5):
+        press(page, "Enter")
+    page.keyboard.press("Enter")
+    wait_for_text(page, EMPTY, "All pictures are judged")
+    wait_for_answers(server.catalog, 8)

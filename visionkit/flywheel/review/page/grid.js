@@ -2,46 +2,84 @@
 
 import { cropUrl, makeId, take, thumbnailUrl } from "./api.js";
 import { byId, make } from "./build.js";
+import { AGAIN, EMPTY_EVERY } from "./supply.js";
 
 const TILES = 40;
 
 export class Grid {
   // wishes(): {reviewer, wanted}; answer(pairs, {item, marked}): sends them; holding(): ids of all pictures that lie here.
-  constructor({ wishes, answer, holding, problem }) {
+  // release(): lets pictures go that the grid may be given then; whether there were any.
+  constructor({ wishes, answer, holding, release, problem }) {
     this.wishes = wishes;
     this.answer = answer;
     this.holding = holding;
+    this.release = release;
     this.problem = problem;
     this.item = "";
     this.cards = [];
     this.marked = new Set();
     this.passed = [];
     this.round = 0;
+    this.words = "";
     this.started = 0;
   }
 
-  async open(item) {
+  // again: whether it was empty before, and goes on saying why.
+  async open(item, again = false) {
     const round = (this.round += 1);
     this.item = item;
     this.cards = [];
     this.marked = new Set();
+    if (!again) this.words = item ? "Fetching pictures." : "Choose an item.";
     this.draw();
     if (!item) return;
+    let trouble = null;
+    try {
+      await this.ask(round);
+      if (round === this.round && !this.cards.length && this.letGo()) await this.ask(round);
+    } catch (error) {
+      trouble = error;
+    }
+    if (round === this.round) this.asked(trouble);
+    if (trouble) this.problem(trouble);
+  }
+
+  ask(round) {
     const message = () => {
       const { reviewer, wanted } = this.wishes();
-      return { reviewer, wanted: { ...wanted, item }, count: TILES, alone: true, held: this.holding(), passed: this.passed };
+      const { item, passed } = this;
+      return { reviewer, wanted: { ...wanted, item }, count: TILES, alone: true, held: this.holding(), passed };
     };
-    try {
-      await take(message, (reply) => {
-        if (round === this.round) this.cards = upTo(TILES, reply.cards);
-      });
-      if (round !== this.round) return;
-    } catch (error) {
-      this.problem(error);
-    }
+    return take(message, (reply) => {
+      if (round === this.round) this.cards = upTo(TILES, reply.cards);
+    });
+  }
+
+  // What was passed over or left for later comes again where there is nothing else.
+  letGo() {
+    const { length } = this.passed;
+    this.passed = [];
+    return this.release() || length > 0;
+  }
+
+  asked(trouble) {
+    this.words = trouble ? "The server can’t be reached." : `No more pictures that show only ${this.item}.`;
     this.started = performance.now();
     this.draw();
     byId("tiles").querySelector("button")?.focus();
+    if (!this.cards.length) this.later(trouble ? AGAIN : EMPTY_EVERY);
+  }
+
+  later(milliseconds) {
+    const { round, item } = this;
+    setTimeout(() => {
+      if (round === this.round) this.open(item, true);
+    }, milliseconds);
+  }
+
+  close() {
+    this.round += 1;
+    this.cards = [];
   }
 
   // Asks again what was answered: `item` of these cards, with the marks that were set.
@@ -66,7 +104,7 @@ export class Grid {
     byId("tiles").hidden = tiles.length === 0;
     byId("grid-hint").hidden = tiles.length === 0;
     byId("grid-empty").hidden = tiles.length > 0;
-    byId("grid-empty").replaceChildren(make("p", {}, this.item ? `No more pictures that show only ${this.item}.` : "Choose an item."));
+    byId("grid-empty").replaceChildren(make("p", {}, this.words));
     for (const name of ["grid-accept", "grid-flip", "grid-skip"]) byId(name).disabled = tiles.length === 0;
     this.drawWords();
   }

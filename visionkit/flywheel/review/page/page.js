@@ -13,10 +13,9 @@ import { Panel } from "./panel.js";
 import { drawProgress } from "./progress.js";
 import { Filters, askName, askPerson, openSheet, prepareSheets } from "./sheets.js";
 import { Stage } from "./stage.js";
-import { Supply } from "./supply.js";
+import { EMPTY_EVERY, Supply } from "./supply.js";
 
 const FACTS_EVERY = 20000;
-const EMPTY_EVERY = 4000;
 
 class Review {
   constructor() {
@@ -33,7 +32,13 @@ class Review {
     this.outbox = new Outbox({ told: (entry, result) => this.told(entry, result), changed: () => this.drawLink() });
     this.filters = new Filters(() => this.startOver());
     this.supply = new Supply({ wishes, holding, changed: (error) => this.supplied(error) });
-    this.grid = new Grid({ wishes, holding, answer: (pairs, grid) => this.answerMany(pairs, grid), problem: (error) => this.problem(error) });
+    this.grid = new Grid({
+      wishes,
+      holding,
+      answer: (pairs, grid) => this.answerMany(pairs, grid),
+      release: () => this.supply.release(),
+      problem: (error) => this.problem(error),
+    });
     this.leases = new Leases({ wishes, holding, seconds: () => this.facts?.lease_seconds ?? 180 });
     this.stage = new Stage(byId("stage"), {
       tone,
@@ -128,7 +133,7 @@ class Review {
     if (!this.draft && this.supply.all.length) this.next();
     else if (!this.draft) this.drawEmpty();
     if (error) this.problem(error);
-    else if (!this.draft) this.supply.again(EMPTY_EVERY); // leases of others end, and pictures come
+    else if (!this.draft) this.supply.again(EMPTY_EVERY);
   }
 
   drawEmpty() {
@@ -362,7 +367,7 @@ class Review {
       this.supply.forget(id);
       if (this.draft?.card.id === id) this.show(card);
       else this.supply.putBack(new Draft(card));
-      if (!this.draft) this.next();
+      if (!this.draft && this.mode === "single") this.next();
     } catch (error) {
       this.problem(error);
     }
@@ -384,17 +389,34 @@ class Review {
   // The rest of the page
 
   async setMode(mode, open = true) {
-    if (mode === "grid") this.chosen(null); // what is chosen can't be drawn while it is hidden
+    if (mode === "grid") this.hideDraft();
     this.mode = mode;
     byId("single").hidden = mode !== "single";
     byId("grid").hidden = mode !== "grid";
     byId("to-single").ariaPressed = String(mode === "single");
     byId("to-grid").ariaPressed = String(mode === "grid");
     this.drawButtons();
-    if (mode === "single") this.stage.fit();
+    if (mode === "single") this.leaveGrid();
+    else this.supply.rest();
     if (mode !== "grid" || !open) return;
     const item = this.filters.wanted.item || this.grid.item || Object.keys(this.facts?.items || {})[0] || "";
     await this.grid.open(item);
+  }
+
+  // What is untouched goes back, so that the grid may ask about it.
+  hideDraft() {
+    this.chosen(null); // what is chosen can't be drawn while it is hidden
+    if (!this.draft || this.draft.steps.length) return;
+    this.draft = null;
+    this.stage.clear();
+  }
+
+  leaveGrid() {
+    this.grid.close();
+    this.supply.wake();
+    this.stage.fit();
+    if (this.draft) this.supply.fill();
+    else this.next();
   }
 
   async pickItem() {

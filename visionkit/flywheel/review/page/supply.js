@@ -6,7 +6,8 @@ const AHEAD = 12;
 const LOW = 8;
 const MOST_SKIPPED = 120; // that can all be named as held
 const TRIES = 6;
-const AGAIN = 1500; // ms until the server is asked again after an error
+export const AGAIN = 1500; // ms until the server is asked again after an error
+export const EMPTY_EVERY = 4000; // ms until it is where it had nothing: leases of others end
 
 export class Supply {
   // wishes(): {reviewer, wanted}; holding(): ids of the pictures that lie here.
@@ -24,6 +25,7 @@ export class Supply {
     this.asking = null;
     this.later = 0;
     this.failed = false;
+    this.resting = false; // while the grid is open, which asks about the same pictures
     this.dry = false; // whether the server has none that is not here
   }
 
@@ -33,6 +35,26 @@ export class Supply {
     this.skipped = [];
     this.dry = false;
     this.asking = null;
+  }
+
+  // Lets all go that nobody has seen, so that the grid may be given them, until `wake`.
+  rest() {
+    this.round += 1;
+    this.cards = [];
+    this.asking = null;
+    this.resting = true;
+  }
+
+  wake() {
+    this.resting = false;
+    this.dry = false;
+  }
+
+  // Lets those go, too, that were left for later as they were; whether there were any.
+  release() {
+    const { length } = this.skipped;
+    this.skipped = this.skipped.filter((card) => this.drafts.has(card.id));
+    return this.skipped.length < length;
   }
 
   // The next card, or undefined while there is none.
@@ -78,7 +100,7 @@ export class Supply {
   }
 
   fill() {
-    if (this.cards.length > LOW || this.asking) return this.asking;
+    if (this.cards.length > LOW || this.asking || this.resting) return this.asking;
     this.asking = this.ask(this.round);
     return this.asking;
   }
