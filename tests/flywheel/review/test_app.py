@@ -428,3 +428,26 @@ def test_a_picture_whose_file_is_gone_or_damaged_is_told_without_its_path(
         assert reply.status_code == 404
         assert tmp_path.name not in reply.text
         assert reply.json()["error"]["way_out"]
+
+
+def test_requests_for_another_catalog_are_refused(
+    catalog: Catalog,
+    client_for: Callable[..., TestClient],
+    take: Callable[..., Any],
+    shelves: ModuleType,
+    tmp_path: Path,
+) -> None:
+    client = client_for(catalog)
+    name = client.get("/api/overview").json()["catalog"]
+    assert client_for(catalog).get("/api/overview").json()["catalog"] == name  # after a restart
+    other = client_for(shelves.shelf_catalog(tmp_path / "other", 3))
+    assert other.get("/api/overview").json()["catalog"] != name
+    (card,) = take(other, count=1)["cards"]
+    person = {"reviewer": "ada", "session": "session-1", "catalog": name}
+    answer = {"id": "answer-0001", "sample_id": card["id"], "revision": 0, "action": "accept"}
+    for path, more in (("/api/take", {}), ("/api/answers", {"answers": [answer]})):
+        response = other.post(path, json={**person, **more})
+        assert response.status_code == 409
+        assert response.json()["error"]["way_out"]
+    assert take(client, catalog=name)["cards"]
+    assert client.post("/api/answers", json={**person, "answers": [answer]}).status_code == 200

@@ -34,14 +34,18 @@ if not CHROMIUM.exists():
     pytest.skip(f"needs {CHROMIUM}", allow_module_level=True)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Server:
     """The page's server as its users start it, which can be killed and started again."""
 
     def __init__(self, catalog: Catalog, log: Path, *words: str, port: int = 0) -> None:
         self.catalog, self._log, self._words = catalog, log, words
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            self.port = probe.getsockname()[1]
+        self.port = port or free_port()
         self.address = f"http://127.0.0.1:{self.port}/"
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.flywheel.review.test_browser import (
+    WAIT,
     Server,
     browser,
     page_of,
@@ -42,6 +43,15 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield start
     for made in started:
         made.kill()
+
+
+@pytest.fixture
+def context(browser: Any) -> Iterator[Any]:
+    """A browser's window, of which the server may refuse requests: that is written as an error."""
+    made = browser.new_context(viewport={"width": 1280, "height": 800})
+    made.set_default_timeout(WAIT)
+    yield made
+    made.close()
 
 
 def wait_for_text(page: Any, place: str, words: str) -> None:
@@ -267,3 +277,38 @@ def test_the_grid_asks_about_all_that_are_open(
     page.keyboard.press("Enter")
     wait_for_text(page, EMPTY, "All pictures are judged")
     wait_for_answers(server.catalog, 8)
+
+
+def test_answers_wait_where_another_catalog_is_served(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], context: Any
+) -> None:
+    server = serve(shelves.shelf_catalog(tmp_path / "mine", 6))
+    page = context.new_page()
+    page.goto(server.address)
+    page.wait_for_selector("html[data-shown]")
+    given = [shown(page)]
+    server.kill()
+    for _ in range(2):
+        given.append(press(page, "x"))
+    page.wait_for_selector("#link.off")
+
+    # The other one has pictures of the same ids, about which nobody has answered.
+    other = serve(shelves.shelf_catalog(tmp_path / "other", 6), port=server.port)
+    wait_for_text(page, "#link:not(.off)", "2 answers of another catalog wait here")
+    wait_for_text(page, ".toast.bad", "Another catalog is served here now")
+    page.wait_for_selector("html[data-shown]")
+    press(page, "a")
+    wait_for_answers(other.catalog, 1)
+    page.reload()
+    wait_for_text(page, "#link", "2 answers of another catalog wait here")
+    other.kill()
+    assert [entry.action for entry in other.catalog.corrections()] == ["accept"]
+
+    server.start()
+    wait_for_answers(server.catalog, 2)
+    page.wait_for_function("() => document.querySelector('#link').textContent === ''")
+    log = server.catalog.corrections()
+    assert [(entry.sample_id, entry.action) for entry in log] == [
+        (given[0], "reject"),
+        (given[1], "reject"),
+    ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -229,6 +231,13 @@ class Desk:
         """All names of items and classes that models or people have used, sorted."""
         with self._lock:
             return sorted(self._labels)
+
+    @property
+    def catalog_id(self) -> str:
+        """What tells the catalog from others, also after a restart, but not where it lies."""
+        uri = self.catalog.uri
+        address = uri if "://" in uri else Path(uri).resolve().as_posix()
+        return hashlib.sha256(address.encode()).hexdigest()[:32]
 
     @property
     def lease_seconds(self) -> float:

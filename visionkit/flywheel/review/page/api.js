@@ -69,7 +69,7 @@ export function take(message, use) {
   return mine;
 }
 
-export const sendAnswers = (reviewer, answers) => send("/api/answers", { session, reviewer, answers });
+export const sendAnswers = (reviewer, catalog, answers) => send("/api/answers", { session, reviewer, catalog, answers });
 export const overview = () => ask("/api/overview");
 export const card = (id, reviewer) => ask(`/api/card?${new URLSearchParams({ id, reviewer, session })}`);
 export const pictureUrl = (id) => `/picture?${new URLSearchParams({ id })}`;

@@ -46,9 +46,9 @@ export class Grid {
 
   ask(round) {
     const message = () => {
-      const { reviewer, wanted } = this.wishes();
+      const wishes = this.wishes();
       const { item, passed } = this;
-      return { reviewer, wanted: { ...wanted, item }, count: TILES, alone: true, held: this.holding(), passed };
+      return { ...wishes, wanted: { ...wishes.wanted, item }, count: TILES, alone: true, held: this.holding(), passed };
     };
     return take(message, (reply) => {
       if (round === this.round) this.cards = upTo(TILES, reply.cards);

@@ -27,9 +27,9 @@ class Review {
     this.done = 0;
     this.revisions = new Map(); // of the pictures answered here, as far as the server has told
     const tone = (label) => this.tone(label);
-    const wishes = () => ({ reviewer: this.reviewer, wanted: this.filters.wanted });
+    const wishes = () => ({ reviewer: this.reviewer, wanted: this.filters.wanted, catalog: this.facts?.catalog ?? "" });
     const holding = () => this.holding();
-    this.outbox = new Outbox({ told: (entry, result) => this.told(entry, result), changed: () => this.drawLink() });
+    this.outbox = new Outbox({ told: (entry, result) => this.told(entry, result), changed: () => this.drawLink(), moved: () => this.readFacts() });
     this.filters = new Filters(() => this.startOver());
     this.supply = new Supply({ wishes, holding, changed: (error) => this.supplied(error) });
     this.grid = new Grid({
@@ -63,8 +63,6 @@ class Review {
     await this.readFacts();
     if (!this.reviewer) this.setReviewer(this.facts?.reviewer || "reviewer");
     byId("person").textContent = this.reviewer;
-    this.outbox.run();
-    this.drawLink();
     await this.supply.fill();
     if (!this.draft) this.next();
     this.leases.start();
@@ -444,9 +442,16 @@ class Review {
     const name = await askPerson(this.reviewer);
     if (name === this.reviewer) return;
     this.setReviewer(name);
-    this.history.clear();
+    this.forgetAll();
     this.startOver();
-    this.supply.drafts.clear();
+  }
+
+  // What lies here is of another person or another catalog.
+  forgetAll() {
+    this.draft = null;
+    this.history.clear();
+    this.supply.forgetAll();
+    this.grid.passed = [];
   }
 
   setReviewer(name) {
@@ -463,15 +468,24 @@ class Review {
   }
 
   async readFacts() {
+    const before = this.facts?.catalog;
     try {
       this.facts = await overview();
     } catch (error) {
       this.problem(error);
       return;
     }
+    this.outbox.serve(this.facts.catalog);
+    if (before && before !== this.facts.catalog) this.moved();
     this.filters.fill(this.facts);
     this.panel.showItems(Object.keys(this.facts.items));
     this.drawLeft(Math.max(0, this.facts.left - this.outbox.size));
+  }
+
+  moved() {
+    toast("Another catalog is served here now.", { bad: true, seconds: 9 });
+    this.forgetAll();
+    this.filters.set({});
   }
 
   get labels() {
@@ -501,15 +515,21 @@ class Review {
   }
 
   drawLink() {
-    const { size, reachable, trouble } = this.outbox;
+    const { size, elsewhere, reachable, trouble } = this.outbox;
     const waiting = size ? `${counted(size, "answer")} to be saved` : "";
-    byId("link").textContent = trouble || (reachable ? (size > 3 ? waiting : "") : `No server: ${waiting}, nothing is lost`);
+    const others = elsewhere ? `${counted(elsewhere, "answer")} of another catalog ${elsewhere === 1 ? "waits" : "wait"} here` : "";
+    byId("link").title = elsewhere ? "Saved when that catalog is served at this address" : "";
+    byId("link").textContent = trouble || (reachable ? (size > 3 ? waiting : others) : `No server: ${waiting}, nothing is lost`);
     byId("link").classList.toggle("off", !reachable || Boolean(trouble));
   }
 
   problem(error) {
     if (error.status === undefined) throw error;
     if (error.status === 0) return; // told by the link, and tried again
+    if (error.status === 409) {
+      this.readFacts(); // says that it is another catalog
+      return;
+    }
     toast(`${sentence(error.message)}. ${sentence(error.wayOut || "")}`, { bad: true, seconds: 7 });
   }
 }

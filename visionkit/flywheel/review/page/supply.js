@@ -57,6 +57,11 @@ export class Supply {
     return this.skipped.length < length;
   }
 
+  forgetAll() {
+    this.drafts.clear();
+    this.images.clear();
+  }
+
   // The next card, or undefined while there is none.
   next() {
     const again = this.skipped.length > MOST_SKIPPED || (!this.cards.length && (this.dry || this.failed));
