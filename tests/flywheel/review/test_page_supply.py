@@ -312,3 +312,19 @@ def test_answers_wait_where_another_catalog_is_served(
         (given[0], "reject"),
         (given[1], "reject"),
     ]
+
+
+def test_a_second_tab_is_given_other_pictures(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
+) -> None:
+    server = serve(shelves.shelf_catalog(tmp_path, 40))
+    first = page_of(server.address)
+    with first.expect_popup() as opened:
+        first.evaluate("() => { window.open(location.href) }")  # copies what the tab has stored
+    second = opened.value
+    second.wait_for_selector("html[data-shown]")
+    assert shown(second) != shown(first)
+    press(second, "Enter")
+    press(first, "Enter")
+    wait_for_answers(server.catalog, 2)
+    assert first.locator(".toast.bad").count() == 0

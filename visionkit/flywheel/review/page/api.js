@@ -2,8 +2,11 @@
 
 export const session = keepSession();
 
+// A page that is loaded anew keeps its name, and with it its pictures. One that was duplicated or
+// opened by another has got a copy of that one's, which must stay its own.
 function keepSession() {
-  let name = sessionStorage.getItem("visionkit.session");
+  const [navigation] = performance.getEntriesByType("navigation");
+  let name = navigation?.type === "reload" ? sessionStorage.getItem("visionkit.session") : null;
   if (!name) {
     name = crypto.randomUUID ? crypto.randomUUID() : makeId();
     sessionStorage.setItem("visionkit.session", name);
