@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,8 @@ from starlette.testclient import TestClient
 
 from visionkit.flywheel.answers import Correction, Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.flywheel.review.app import AppSettings, create_app
+from visionkit.flywheel.review.desk import Desk
 from visionkit.types import ObjectBox, Sample
 
 Take = Callable[..., dict[str, Any]]
@@ -451,3 +454,22 @@ def test_requests_for_another_catalog_are_refused(
         assert response.json()["error"]["way_out"]
     assert take(client, catalog=name)["cards"]
     assert client.post("/api/answers", json={**person, "answers": [answer]}).status_code == 200
+
+
+def test_the_queue_is_built_again_after_an_error(catalog: Catalog, shelves: ModuleType) -> None:
+    builds: list[int] = []
+
+    def build(of: Catalog) -> Any:
+        builds.append(len(of.corrections()))
+        if len(builds) == 2:
+            raise OSError(5, "Input/output error")
+        return shelves.build_order(of)
+
+    app = create_app(Desk(catalog, build), AppSettings(refresh_seconds=0.05))
+    with TestClient(app, base_url="http://127.0.0.1:8765"):
+        catalog.correct(Correction("else-0001", "s1", 0, "bob", "accept"))
+        for _ in range(600):
+            if len(builds) > 2:
+                break
+            time.sleep(0.1)
+    assert builds[:3] == [0, 1, 1]

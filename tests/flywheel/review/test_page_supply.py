@@ -328,3 +328,65 @@ def test_a_second_tab_is_given_other_pictures(
     press(first, "Enter")
     wait_for_answers(server.catalog, 2)
     assert first.locator(".toast.bad").count() == 0
+
+
+def answers_stored(page: Any) -> int:
+    keys = page.evaluate("() => Object.keys(localStorage).filter(k => k.includes('.answer.'))")
+    return len(keys)
+
+
+def test_undo_of_an_answer_that_then_is_a_conflict_opens_the_picture_once(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
+) -> None:
+    server = serve(shelves.shelf_catalog(tmp_path, 40))
+    page = page_of(server.address)
+    first = shown(page)
+    opened: list[str] = []
+
+    def note(request: Any) -> None:
+        if "/api/card" in request.url:
+            opened.append(request.url)
+
+    page.on("request", note)
+    held: list[Any] = []
+    page.route("**/api/answers", lambda route: held.append(route), times=1)
+    server.catalog.correct(Correction("else-0001", first, 0, "bob", "reject"))
+    with page.expect_request("**/api/answers"):
+        press(page, "Enter")
+    press(page, "z")
+    with page.expect_response(lambda response: "/api/card" in response.url):
+        for route in held:
+            route.continue_()
+    wait_until(lambda: answers_stored(page) == 0)
+    page.wait_for_function("() => !document.querySelector('.claim input:checked')")  # bob's
+    assert shown(page) == first
+    assert len(opened) == 1
+    assert page.locator(".toast.bad").count() == 1
+    assert len(server.catalog.corrections()) == 1
+
+
+def test_answers_are_sent_again_after_a_reply_that_can_t_be_understood(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], context: Any
+) -> None:
+    server = serve(shelves.shelf_catalog(tmp_path, 40))
+    page = context.new_page()
+    page.goto(server.address)
+    page.wait_for_selector("html[data-shown]")
+    page.route("**/api/answers", lambda route: route.fulfill(json={}), times=1)
+    press(page, "Enter")
+    wait_for_answers(server.catalog, 1)
+    wait_until(lambda: answers_stored(page) == 0)
+
+
+def test_the_number_left_stays_that_of_the_filter(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
+) -> None:
+    server = serve(shelves.shelf_catalog(tmp_path, 40))
+    page = page_of(server.address)
+    page.keyboard.press("f")
+    page.select_option("#f-item", "Sprite")
+    wait_for_text(page, "#left-words", "10 left")  # every fourth of forty
+    with page.expect_response("**/api/overview"):
+        page.evaluate("() => window.dispatchEvent(new Event('focus'))")
+    page.wait_for_timeout(500)  # what is not to happen would have happened
+    assert page.locator("#left-words").inner_text() == "10 left"

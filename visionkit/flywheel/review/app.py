@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -36,6 +37,7 @@ from visionkit.flywheel.review.overview import OverviewReply, overview
 from visionkit.flywheel.review.pictures import PictureStore
 from visionkit.flywheel.review.problems import Refusal, refusal_response
 
+_LOG = logging.getLogger(__name__)
 _ID = Annotated[str, Query(min_length=1, max_length=1000)]
 _PERSON = Annotated[str, Query(min_length=1, max_length=60)]
 _SESSION = Annotated[str, Query(pattern=r"^[0-9A-Za-z-]{8,64}$")]
@@ -95,7 +97,10 @@ def _refreshing(desk: Desk, seconds: float) -> Callable[[FastAPI], Any]:
 
         def work() -> None:
             while not stop.wait(seconds):
-                desk.refresh_if_changed()
+                try:
+                    desk.refresh_if_changed()
+                except Exception:  # noqa: BLE001 - whatever it is, the next try may do
+                    _LOG.exception("the queue could not be built anew; it is tried again")
 
         thread = threading.Thread(target=work, name="queue", daemon=True)
         thread.start()

@@ -78,10 +78,11 @@ class Desk:
         """Builds the queue anew from the catalog, with what others wrote into it meanwhile."""
         with self._refreshing:
             start = time.monotonic()
-            self._built_state = self._state()
+            state = self._state()
             queue = list(self._build(self.catalog))
             standing = Standing(self.catalog.corrections())
             built = build_round(self.catalog, [*self._seconds(queue, standing), *queue])
+            self._built_state = state
             self._next_build = time.monotonic() + 20 * (time.monotonic() - start)
             with self._lock:
                 self._follow()

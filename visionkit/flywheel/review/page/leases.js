@@ -6,11 +6,13 @@ const IDLE = 5; // leases after which a page that nobody touches lets its pictur
 const TOUCHES = ["keydown", "pointerdown", "pointermove", "wheel"];
 
 export class Leases {
-  // wishes(): {reviewer, wanted}; holding(): ids of the pictures that lie here; seconds(): of a lease.
-  constructor({ wishes, holding, seconds }) {
+  // wishes(): {reviewer, wanted}; holding(): ids of the pictures that lie here; seconds(): of a lease;
+  // left(number): how many pictures are open, as the server says while it is at it.
+  constructor({ wishes, holding, seconds, left }) {
     this.wishes = wishes;
     this.holding = holding;
     this.seconds = seconds;
+    this.left = left;
     this.touched = performance.now();
   }
 
@@ -39,7 +41,7 @@ export class Leases {
 
   async renew() {
     try {
-      await take(() => ({ ...this.wishes(), held: this.holding(), count: 0 }), () => {});
+      await take(() => ({ ...this.wishes(), held: this.holding(), count: 0 }), (reply) => this.left(reply.left));
     } catch (error) {
       if (error.status === undefined) throw error; // the next one may be heard
     }

@@ -7,6 +7,7 @@ import { ServerError, sendAnswers } from "./api.js";
 
 const PREFIX = "visionkit.answer.";
 const BATCH = 50;
+const AGAIN = 4000; // ms
 
 export class Outbox {
   // told(entry, result): what became of an answer; changed(): how many wait, or whether it is well;
@@ -73,11 +74,25 @@ export class Outbox {
     return true;
   }
 
+  // Takes out all that waits about the picture of an answer that was not written: it was said of what
+  // that one was to make of it.
+  dropAfter({ answer, reviewer }) {
+    const later = this.open.filter((entry) => entry.answer.sample_id === answer.sample_id && entry.reviewer === reviewer);
+    later.forEach((entry) => this.forget(entry));
+    return later;
+  }
+
   async run() {
     if (this.running) return;
     this.running = true;
-    while (this.size) await this.sendSome();
-    this.running = false;
+    try {
+      while (this.size) await this.sendSome();
+    } catch (error) {
+      setTimeout(() => this.run(), AGAIN); // a fault of ours or of what was told keeps nothing back
+      throw error;
+    } finally {
+      this.running = false;
+    }
   }
 
   async sendSome() {
@@ -111,7 +126,7 @@ export class Outbox {
     const byId = new Map(results.map((result) => [result.id, result]));
     for (const entry of batch) {
       const result = byId.get(entry.answer.id);
-      if (!result) continue;
+      if (!result || !this.entries.includes(entry)) continue;
       this.forget(entry);
       this.told(entry, result);
     }

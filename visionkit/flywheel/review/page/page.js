@@ -39,7 +39,8 @@ class Review {
       release: () => this.supply.release(),
       problem: (error) => this.problem(error),
     });
-    this.leases = new Leases({ wishes, holding, seconds: () => this.facts?.lease_seconds ?? 180 });
+    const seconds = () => this.facts?.lease_seconds ?? 180;
+    this.leases = new Leases({ wishes, holding, seconds, left: (left) => this.tellLeft(left) });
     this.stage = new Stage(byId("stage"), {
       tone,
       drawn: (box) => this.drawn(box),
@@ -127,16 +128,20 @@ class Review {
 
   supplied(error) {
     if (error) this.supply.again();
-    else this.drawLeft(this.supply.left);
+    else this.tellLeft(this.supply.left);
     if (!this.draft && this.supply.all.length) this.next();
     else if (!this.draft) this.drawEmpty();
     if (error) this.problem(error);
     else if (!this.draft) this.supply.again(EMPTY_EVERY);
   }
 
+  get filtered() {
+    return byId("open-filters").classList.contains("on");
+  }
+
   drawEmpty() {
     const { asking, failed, others } = this.supply;
-    const filtered = byId("open-filters").classList.contains("on");
+    const { filtered } = this;
     const waiting = Boolean(asking || failed);
     const taken = !waiting && others > 0;
     const words = failed ? "The server can’t be reached" : asking ? "Fetching pictures" : taken ? "Nothing is free just now" : filtered ? "No picture fits this filter" : "All pictures are judged";
@@ -350,10 +355,11 @@ class Review {
       if (entry.answer.action === "undo") this.leases.renew(); // the answer had ended the lease
       return;
     }
-    this.done -= this.history.drop([entry.answer.id]);
+    const answers = [entry, ...this.outbox.dropAfter(entry)].map((each) => each.answer);
+    this.done -= this.history.drop(answers.map((each) => each.id));
     this.drawButtons();
     toast(`${result.what}: ${result.way_out || "look at it again"}.`, { bad: true, seconds: 9 });
-    this.reopen(entry.answer.sample_id, entry.answer);
+    this.reopen(entry.answer.sample_id, answers);
   }
 
   // Puts a picture before the person as it is now; what they had said of it is offered.
@@ -361,7 +367,7 @@ class Review {
     try {
       const now = await fetchCard(id, this.reviewer);
       const draft = this.draft?.card.id === id ? this.draft : this.supply.drafts.get(id);
-      const card = withOwn(now, said, draft?.answer("edit"));
+      const card = withOwn(now, ...said, draft?.answer("edit"));
       this.supply.forget(id);
       if (this.draft?.card.id === id) this.show(card);
       else this.supply.putBack(new Draft(card));
@@ -479,7 +485,7 @@ class Review {
     if (before && before !== this.facts.catalog) this.moved();
     this.filters.fill(this.facts);
     this.panel.showItems(Object.keys(this.facts.items));
-    this.drawLeft(Math.max(0, this.facts.left - this.outbox.size));
+    this.drawLeft(this.left ?? this.facts.left); // how many were asked may have changed
   }
 
   moved() {
@@ -496,6 +502,11 @@ class Review {
   tone(label) {
     const place = (this.facts?.labels || []).indexOf(label);
     return (place < 0 ? [...label].reduce((sum, sign) => sum + sign.codePointAt(0), 0) : place) % 8;
+  }
+
+  // `left` are open for this person and filter; what is answered here may not be saved yet.
+  tellLeft(left) {
+    this.drawLeft(Math.max(0, left - this.outbox.size));
   }
 
   drawLeft(left) {
