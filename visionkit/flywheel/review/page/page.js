@@ -1,11 +1,10 @@
 // The page: what a person does, from the first picture to the last.
 
 import { card as fetchCard, giveBack, makeId, overview } from "./api.js";
-import { byId, counted, make, toast } from "./build.js";
+import { byId, toast } from "./build.js";
 import { Draft } from "./draft.js";
 import { Grid } from "./grid.js";
 import { History } from "./history.js";
-import { withOwn } from "./kept.js";
 import { listen } from "./keys.js";
 import { Leases } from "./leases.js";
 import { Outbox } from "./outbox.js";
@@ -13,7 +12,9 @@ import { Panel } from "./panel.js";
 import { drawProgress } from "./progress.js";
 import { Filters, askName, askPerson, openSheet, prepareSheets } from "./sheets.js";
 import { Stage } from "./stage.js";
+import { drawEmpty, drawLink } from "./state.js";
 import { EMPTY_EVERY, Supply } from "./supply.js";
+import { told, undo } from "./undo.js";
 
 const FACTS_EVERY = 20000;
 
@@ -25,11 +26,10 @@ class Review {
     this.draft = null;
     this.history = new History();
     this.done = 0;
-    this.revisions = new Map(); // of the pictures answered here, as far as the server has told
     const tone = (label) => this.tone(label);
     const wishes = () => ({ reviewer: this.reviewer, wanted: this.filters.wanted, catalog: this.facts?.catalog ?? "" });
     const holding = () => this.holding();
-    this.outbox = new Outbox({ told: (entry, result) => this.told(entry, result), changed: () => this.drawLink(), moved: () => this.readFacts() });
+    this.outbox = new Outbox({ told: (entry, result) => told(this, entry, result), changed: () => this.drawLink(), moved: () => this.readFacts() });
     this.filters = new Filters(() => this.startOver());
     this.supply = new Supply({ wishes, holding, changed: (error) => this.supplied(error) });
     this.grid = new Grid({
@@ -140,17 +140,7 @@ class Review {
   }
 
   drawEmpty() {
-    const { asking, failed, others } = this.supply;
-    const { filtered } = this;
-    const waiting = Boolean(asking || failed);
-    const taken = !waiting && others > 0;
-    const words = failed ? "The server can’t be reached" : asking ? "Fetching pictures" : taken ? "Nothing is free just now" : filtered ? "No picture fits this filter" : "All pictures are judged";
-    const where = taken ? make("p", {}, `${counted(others, "picture")} ${others === 1 ? "lies" : "lie"} before other people; what they leave comes here.`) : null;
-    const next = !waiting && !taken && !filtered ? make("p", {}, "visionkit merge makes a new version of the data with your answers.") : null;
-    const more = filtered && !waiting ? make("button", { type: "button", class: "plain tool", on: { click: () => this.filters.set({}) } }, "Show all") : null;
-    byId("empty").replaceChildren(...[make("h1", {}, words), where, next, more].filter(Boolean));
-    byId("empty").hidden = false;
-    delete document.documentElement.dataset.shown;
+    drawEmpty(this.supply, this.filtered, () => this.filters.set({}));
   }
 
   // Ids of the pictures that lie here, which nobody else shall be given.
@@ -317,64 +307,8 @@ class Review {
     this.next();
   }
 
-  // The last step in this picture, or the last answer.
   undo() {
-    if (this.mode === "single" && this.draft?.undo()) {
-      this.redraw();
-      return;
-    }
-    const last = this.history.pop();
-    if (!last) {
-      toast("There is nothing to undo.");
-      return;
-    }
-    const cards = last.entries.map((entry) => this.takeBack(entry));
-    this.done -= cards.length;
-    this.drawLeft(this.left + cards.length);
-    if (last.grid) {
-      this.setMode("grid", false);
-      this.grid.restore(cards, last.grid);
-      return;
-    }
-    if (this.mode === "grid") this.setMode("single");
-    if (this.draft) this.supply.putBack(this.draft);
-    const draft = last.entries[0].draft;
-    draft.card = cards[0];
-    this.show(cards[0], draft);
-  }
-
-  takeBack({ card, message }) {
-    if (this.outbox.drop(message.id)) return card;
-    const revision = message.revision + 1;
-    this.outbox.add(this.reviewer, { id: makeId(), sample_id: card.id, revision, action: "undo" });
-    return { ...card, revision: revision + 1 };
-  }
-
-  told(entry, result) {
-    if (result.status === "saved") {
-      if (entry.answer.action === "undo") this.leases.renew(); // the answer had ended the lease
-      return;
-    }
-    const answers = [entry, ...this.outbox.dropAfter(entry)].map((each) => each.answer);
-    this.done -= this.history.drop(answers.map((each) => each.id));
-    this.drawButtons();
-    toast(`${result.what}: ${result.way_out || "look at it again"}.`, { bad: true, seconds: 9 });
-    this.reopen(entry.answer.sample_id, answers);
-  }
-
-  // Puts a picture before the person as it is now; what they had said of it is offered.
-  async reopen(id, said) {
-    try {
-      const now = await fetchCard(id, this.reviewer);
-      const draft = this.draft?.card.id === id ? this.draft : this.supply.drafts.get(id);
-      const card = withOwn(now, ...said, draft?.answer("edit"));
-      this.supply.forget(id);
-      if (this.draft?.card.id === id) this.show(card);
-      else this.supply.putBack(new Draft(card));
-      if (!this.draft && this.mode === "single") this.next();
-    } catch (error) {
-      this.problem(error);
-    }
+    undo(this);
   }
 
   async look(id) {
@@ -526,12 +460,7 @@ class Review {
   }
 
   drawLink() {
-    const { size, elsewhere, reachable, trouble } = this.outbox;
-    const waiting = size ? `${counted(size, "answer")} to be saved` : "";
-    const others = elsewhere ? `${counted(elsewhere, "answer")} of another catalog ${elsewhere === 1 ? "waits" : "wait"} here` : "";
-    byId("link").title = elsewhere ? "Saved when that catalog is served at this address" : "";
-    byId("link").textContent = trouble || (reachable ? (size > 3 ? waiting : others) : `No server: ${waiting}, nothing is lost`);
-    byId("link").classList.toggle("off", !reachable || Boolean(trouble));
+    drawLink(this.outbox);
   }
 
   problem(error) {
