@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,8 @@ from starlette.testclient import TestClient
 
 from visionkit.flywheel.answers import Correction, Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.flywheel.review.app import AppSettings, create_app
+from visionkit.flywheel.review.desk import Desk
 from visionkit.types import ObjectBox, Sample
 
 Take = Callable[..., dict[str, Any]]
@@ -473,3 +476,45 @@ def test_a_small_picture_is_enlarged_so_that_boxes_can_be_drawn(
     catalog.add_samples([Sample("d", small.as_posix(), 28, 14, "h")])
     reply = client_for(catalog).get("/picture", params={"id": "d"})
     assert PillowImage.open(io.BytesIO(reply.content)).size == (400, 200)
+
+
+def test_requests_for_another_catalog_are_refused(
+    catalog: Catalog,
+    client_for: Callable[..., TestClient],
+    take: Callable[..., Any],
+    shelves: ModuleType,
+    tmp_path: Path,
+) -> None:
+    client = client_for(catalog)
+    name = client.get("/api/overview").json()["catalog"]
+    assert client_for(catalog).get("/api/overview").json()["catalog"] == name  # after a restart
+    other = client_for(shelves.shelf_catalog(tmp_path / "other", 3))
+    assert other.get("/api/overview").json()["catalog"] != name
+    (card,) = take(other, count=1)["cards"]
+    person = {"reviewer": "ada", "session": "session-1", "catalog": name}
+    answer = {"id": "answer-0001", "sample_id": card["id"], "revision": 0, "action": "accept"}
+    for path, more in (("/api/take", {}), ("/api/answers", {"answers": [answer]})):
+        response = other.post(path, json={**person, **more})
+        assert response.status_code == 409
+        assert response.json()["error"]["way_out"]
+    assert take(client, catalog=name)["cards"]
+    assert client.post("/api/answers", json={**person, "answers": [answer]}).status_code == 200
+
+
+def test_the_queue_is_built_again_after_an_error(catalog: Catalog, shelves: ModuleType) -> None:
+    builds: list[int] = []
+
+    def build(of: Catalog) -> Any:
+        builds.append(len(of.corrections()))
+        if len(builds) == 2:
+            raise OSError(5, "Input/output error")
+        return shelves.build_order(of)
+
+    app = create_app(Desk(catalog, build), AppSettings(refresh_seconds=0.05))
+    with TestClient(app, base_url="http://127.0.0.1:8765"):
+        catalog.correct(Correction("else-0001", "s1", 0, "bob", "accept"))
+        for _ in range(600):
+            if len(builds) > 2:
+                break
+            time.sleep(0.1)
+    assert builds[:3] == [0, 1, 1]

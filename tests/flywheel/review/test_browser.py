@@ -34,22 +34,27 @@ if not CHROMIUM.exists():
     pytest.skip(f"needs {CHROMIUM}", allow_module_level=True)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Server:
     """The page's server as its users start it, which can be killed and started again."""
 
-    def __init__(self, catalog: Catalog, log: Path) -> None:
-        self.catalog, self._log = catalog, log
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
-        self.address = f"http://127.0.0.1:{self._port}/"
+    def __init__(self, catalog: Catalog, log: Path, *words: str, port: int = 0) -> None:
+        self.catalog, self._log, self._words = catalog, log, words
+        self.port = port or free_port()
+        self.address = f"http://127.0.0.1:{self.port}/"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        words = [f"catalog={self.catalog.uri}", f"port={self._port}", "reviewer=ada"]
+        words = [f"catalog={self.catalog.uri}", f"port={self.port}", "reviewer=ada"]
+        words += ["twice_share=0", *self._words]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, str(ROOT / "scripts" / "review.py"), *words, "twice_share=0"],
+                [sys.executable, str(ROOT / "scripts" / "review.py"), *words],
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdout=log,
                 stderr=log,

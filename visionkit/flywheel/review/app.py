@@ -45,7 +45,7 @@ _PICTURE_CACHE = "private, max-age=86400"
 _JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}
 _ERRORS: dict[int | str, dict[str, Any]] = {
     code: {"model": ErrorReply}
-    for code in (400, 401, 403, 404, 405, 408, 413, 414, 415, 421, 422, 429, 503)
+    for code in (400, 401, 403, 404, 405, 408, 409, 413, 414, 415, 421, 422, 429, 503)
 }
 
 
@@ -97,7 +97,10 @@ def _refreshing(desk: Desk, seconds: float) -> Callable[[FastAPI], Any]:
 
         def work() -> None:
             while not stop.wait(seconds):
-                desk.refresh_if_changed()
+                try:
+                    desk.refresh_if_changed()
+                except Exception as error:  # noqa: BLE001 - whatever it is, the next try may do
+                    _LOG.error("The queue could not be built anew and is tried again: %s", error)
 
         thread = threading.Thread(target=work, name="queue", daemon=True)
         thread.start()
@@ -133,6 +136,7 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
     @app.post("/api/take", operation_id="take")
     def take(message: TakeMessage) -> TakenReply:
         """The next pictures for a person; nobody else is given them for a while."""
+        _check_catalog(desk, message.catalog)
         wanted = Wanted(**message.wanted.model_dump())
         if message.alone and not wanted.item:
             raise Refusal(422, "wanted.item must be named with alone, got none", "name an item")
@@ -153,6 +157,7 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
     @app.post("/api/answers", operation_id="answers")
     def answers(message: AnswersMessage) -> ResultsReply:
         """Takes answers in their order, and says of each what became of it."""
+        _check_catalog(desk, message.catalog)
         check_person(message.reviewer)
         results = [
             _answered(desk, answer, message.reviewer, message.session) for answer in message.answers
@@ -166,6 +171,15 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
             return card_reply(desk.card(id, check_person(reviewer), session))
         except KeyError as error:
             raise _unknown("picture") from error
+
+
+def _check_catalog(desk: Desk, named: str) -> None:
+    if named not in ("", desk.catalog_id):
+        raise Refusal(
+            409,
+            "the request must be for the catalog that is served here, got one for another",
+            "load the page anew; answers are saved when their catalog is served here again",
+        )
 
 
 def _answered(desk: Desk, answer: AnswerMessage, reviewer: str, session: str) -> ResultReply:

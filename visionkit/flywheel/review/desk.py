@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -76,10 +78,11 @@ class Desk:
         """Builds the queue anew from the catalog, with what others wrote into it meanwhile."""
         with self._refreshing:
             start = time.monotonic()
-            self._built_state = self._state()
+            state = self._state()
             queue = list(self._build(self.catalog))
             standing = Standing(self.catalog.corrections())
             built = build_round(self.catalog, [*self._seconds(queue, standing), *queue])
+            self._built_state = state
             self._next_build = time.monotonic() + 20 * (time.monotonic() - start)
             with self._lock:
                 self._follow()
@@ -229,6 +232,18 @@ class Desk:
         """All names of items and classes that models or people have used, sorted."""
         with self._lock:
             return sorted(self._labels)
+
+    @property
+    def catalog_id(self) -> str:
+        """What tells the catalog from others, also after a restart, but not where it lies."""
+        uri = self.catalog.uri
+        address = uri if "://" in uri else Path(uri).resolve().as_posix()
+        return hashlib.sha256(address.encode()).hexdigest()[:32]
+
+    @property
+    def lease_seconds(self) -> float:
+        """For how long a picture is one person's."""
+        return self._settings.lease_seconds
 
     @property
     def since(self) -> str:

@@ -17,6 +17,7 @@ AnyName = Annotated[str, Field(max_length=200)]
 SampleId = Annotated[str, Field(min_length=1, max_length=1000)]
 Person = Annotated[str, Field(min_length=1, max_length=60)]
 Session = Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{8,64}$")]
+CatalogId = Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
 Number = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
@@ -41,7 +42,9 @@ class WantedMessage(Incoming):
 class TakeMessage(Incoming):
     """Asks for pictures to judge.
 
-    `held` are those that lie before the reviewer already: they stay theirs and are not sent again.
+    `held` are those that lie before the reviewer already: they stay theirs and are not sent again;
+    with a `count` of 0 nothing is but that. Where `catalog` is not that of the overview, all is
+    refused.
     `passed` are not sent either, but free for others.
     With `alone` only pictures come of which nothing but the wanted item is said.
     """
@@ -53,6 +56,7 @@ class TakeMessage(Incoming):
     passed: Annotated[list[SampleId], Field(max_length=2 * MAX_COUNT)] = []
     wanted: WantedMessage = WantedMessage()
     alone: bool = False
+    catalog: CatalogId = ""
 
 
 class BoxMessage(Incoming):
@@ -81,10 +85,14 @@ class AnswerMessage(Incoming):
 
 
 class AnswersMessage(Incoming):
-    """Answers in the order in which they were given."""
+    """Answers in the order in which they were given.
+
+    Where `catalog` is not that of the overview, all are refused; "" takes any.
+    """
 
     reviewer: Person
     session: Session
+    catalog: CatalogId = ""
     answers: Annotated[list[AnswerMessage], Field(min_length=1, max_length=MAX_COUNT)]
 
 

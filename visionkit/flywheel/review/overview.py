@@ -63,10 +63,14 @@ class OverviewReply(BaseModel):
     """How far the review has come.
 
     `asked` pictures are in the queue, `left` of them open; `answered` pictures have an answer that
-    stands, `untouched` of which took what the model said as it was.
+    stands, `untouched` of which took what the model said as it was. `catalog` is an id that stays
+    the same for a catalog and that requests may name, so that none reaches another one. What a
+    page holds it must name again within `lease_seconds`, or others may be given it.
     """
 
     reviewer: str
+    catalog: str
+    lease_seconds: float
     asked: int
     left: int
     answered: int
@@ -94,6 +98,8 @@ def overview(desk: Desk, reviewer: str) -> OverviewReply:
     agreed = agreement(answers)
     return OverviewReply(
         reviewer=reviewer,
+        catalog=desk.catalog_id,
+        lease_seconds=desk.lease_seconds,
         asked=asked,
         left=left,
         answered=len({answer.sample_id for answer in answers}),

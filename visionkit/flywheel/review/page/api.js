@@ -2,8 +2,11 @@
 
 export const session = keepSession();
 
+// A page that is loaded anew keeps its name, and with it its pictures. One that was duplicated or
+// opened by another has got a copy of that one's, which must stay its own.
 function keepSession() {
-  let name = sessionStorage.getItem("visionkit.session");
+  const [navigation] = performance.getEntriesByType("navigation");
+  let name = navigation?.type === "reload" ? sessionStorage.getItem("visionkit.session") : null;
   if (!name) {
     name = crypto.randomUUID ? crypto.randomUUID() : makeId();
     sessionStorage.setItem("visionkit.session", name);
@@ -53,8 +56,23 @@ function send(path, value) {
   });
 }
 
-export const take = (message) => send("/api/take", { session, ...message });
-export const sendAnswers = (reviewer, answers) => send("/api/answers", { session, reviewer, answers });
+
+const MOST_HELD = 200; // ids that one request may name
+let turn = Promise.resolve();
+
+// Asks for pictures, and hands the reply to `use`. One at a time, with what `message()` says when its
+// turn comes: the server gives back all that is not named as held.
+export function take(message, use) {
+  const ask = () => {
+    const told = message();
+    return send("/api/take", { session, ...told, held: told.held.slice(0, MOST_HELD) });
+  };
+  const mine = turn.then(async () => use(await ask()));
+  turn = mine.catch(() => {});
+  return mine;
+}
+
+export const sendAnswers = (reviewer, catalog, answers) => send("/api/answers", { session, reviewer, catalog, answers });
 export const overview = () => ask("/api/overview");
 export const card = (id, reviewer) => ask(`/api/card?${new URLSearchParams({ id, reviewer, session })}`);
 export const pictureUrl = (id) => `/picture?${new URLSearchParams({ id })}`;
@@ -63,6 +81,6 @@ export const cropUrl = (id) => `/crop?${new URLSearchParams({ id })}`;
 
 // Says that the pictures of this page lie before nobody any more; sent while the page goes.
 export function giveBack(reviewer, held) {
-  const words = JSON.stringify({ session, reviewer, held: held.slice(0, 200), count: 0 });
+  const words = JSON.stringify({ session, reviewer, held: held.slice(0, MOST_HELD), count: 0 });
   navigator.sendBeacon("/api/take", new Blob([words], { type: "application/json" }));
 }

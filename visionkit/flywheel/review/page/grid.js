@@ -2,47 +2,92 @@
 
 import { cropUrl, makeId, take, thumbnailUrl } from "./api.js";
 import { byId, make } from "./build.js";
+import { AGAIN, EMPTY_EVERY } from "./supply.js";
 
 const TILES = 40;
 
 export class Grid {
-  // wishes(): {reviewer, wanted}; answer(messages): sends them; holding(): ids of all pictures that lie here.
-  constructor({ wishes, answer, holding, problem }) {
+  // wishes(): {reviewer, wanted}; answer(pairs, {item, marked}): sends them; holding(): ids of all pictures that lie here.
+  // release(): lets pictures go that the grid may be given then; whether there were any.
+  constructor({ wishes, answer, holding, release, problem }) {
     this.wishes = wishes;
     this.answer = answer;
     this.holding = holding;
+    this.release = release;
     this.problem = problem;
     this.item = "";
     this.cards = [];
     this.marked = new Set();
     this.passed = [];
+    this.round = 0;
+    this.words = "";
     this.started = 0;
   }
 
-  async open(item) {
+  // again: whether it was empty before, and goes on saying why.
+  async open(item, again = false) {
+    const round = (this.round += 1);
     this.item = item;
     this.cards = [];
+    this.marked = new Set();
+    if (!again) this.words = item ? "Fetching pictures." : "Choose an item.";
     this.draw();
     if (!item) return;
+    let trouble = null;
     try {
-      const { reviewer, wanted } = this.wishes();
-      const held = this.holding().slice(0, 200);
-      const message = { reviewer, wanted: { ...wanted, item }, count: TILES, alone: true, held, passed: this.passed };
-      const reply = await take(message);
-      if (item !== this.item) return;
-      this.cards = upTo(TILES, reply.cards);
+      await this.ask(round);
+      if (round === this.round && !this.cards.length && this.letGo()) await this.ask(round);
     } catch (error) {
-      this.problem(error);
+      trouble = error;
     }
-    this.marked = new Set();
+    if (round === this.round) this.asked(trouble);
+    if (trouble) this.problem(trouble);
+  }
+
+  ask(round) {
+    const message = () => {
+      const wishes = this.wishes();
+      const { item, passed } = this;
+      return { ...wishes, wanted: { ...wishes.wanted, item }, count: TILES, alone: true, held: this.holding(), passed };
+    };
+    return take(message, (reply) => {
+      if (round === this.round) this.cards = upTo(TILES, reply.cards);
+    });
+  }
+
+  // What was passed over or left for later comes again where there is nothing else.
+  letGo() {
+    const { length } = this.passed;
+    this.passed = [];
+    return this.release() || length > 0;
+  }
+
+  asked(trouble) {
+    this.words = trouble ? "The server can’t be reached." : `No more pictures that show only ${this.item}.`;
     this.started = performance.now();
     this.draw();
     byId("tiles").querySelector("button")?.focus();
+    if (!this.cards.length) this.later(trouble ? AGAIN : EMPTY_EVERY);
   }
 
-  restore(cards) {
+  later(milliseconds) {
+    const { round, item } = this;
+    setTimeout(() => {
+      if (round === this.round) this.open(item, true);
+    }, milliseconds);
+  }
+
+  close() {
+    this.round += 1;
+    this.cards = [];
+  }
+
+  // Asks again what was answered: `item` of these cards, with the marks that were set.
+  restore(cards, { item, marked }) {
+    this.round += 1;
+    this.item = item;
     this.cards = cards;
-    this.marked = new Set();
+    this.marked = marked;
     this.started = performance.now();
     this.draw();
   }
@@ -59,7 +104,7 @@ export class Grid {
     byId("tiles").hidden = tiles.length === 0;
     byId("grid-hint").hidden = tiles.length === 0;
     byId("grid-empty").hidden = tiles.length > 0;
-    byId("grid-empty").replaceChildren(make("p", {}, this.item ? `No more pictures that show only ${this.item}.` : "Choose an item."));
+    byId("grid-empty").replaceChildren(make("p", {}, this.words));
     for (const name of ["grid-accept", "grid-flip", "grid-skip"]) byId(name).disabled = tiles.length === 0;
     this.drawWords();
   }
@@ -72,10 +117,11 @@ export class Grid {
 
   tile({ card, claim }) {
     const source = claim.box ? cropUrl(claim.proposal) : thumbnailUrl(card.id);
+    const isMarked = this.marked.has(claim.proposal);
     const flip = (event) => this.toggle(claim.proposal, event.currentTarget);
     return make(
       "button",
-      { type: "button", class: "tile", ariaPressed: "false", ariaLabel: `${claim.label} in ${card.name}`, on: { click: flip } },
+      { type: "button", class: isMarked ? "tile not" : "tile", ariaPressed: String(isMarked), ariaLabel: `${claim.label} in ${card.name}`, on: { click: flip } },
       make("img", { src: source, alt: "", draggable: false }),
       make("span", {}, claim.score.toFixed(2)),
     );
@@ -101,7 +147,7 @@ export class Grid {
   submit() {
     if (!this.cards.length) return;
     const milliseconds = Math.round((performance.now() - this.started) / this.cards.length);
-    this.answer(this.cards.map((card) => ({ card, message: this.message(card, milliseconds) })));
+    this.answer(this.cards.map((card) => ({ card, message: this.message(card, milliseconds) })), { item: this.item, marked: this.marked });
     this.open(this.item);
   }
 

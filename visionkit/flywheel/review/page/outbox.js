@@ -1,17 +1,22 @@
 // Answers on their way to the server. Each lies in the browser's own store from the key press until
 // the server has said what became of it: closing the page or stopping the server loses none. An
-// answer is sent with the same id again, and the server counts an id once.
+// answer is sent with the same id again, and the server counts an id once. It is sent to the catalog
+// that it was given for alone; where another one is served at this address, it waits.
 
 import { ServerError, sendAnswers } from "./api.js";
 
 const PREFIX = "visionkit.answer.";
 const BATCH = 50;
+const AGAIN = 4000; // ms
 
 export class Outbox {
-  // told(entry, result): what became of an answer; changed(): how many wait, or whether it is well.
-  constructor({ told, changed }) {
+  // told(entry, result): what became of an answer; changed(): how many wait, or whether it is well;
+  // moved(): another catalog is served here.
+  constructor({ told, changed, moved }) {
     this.told = told;
     this.changed = changed;
+    this.moved = moved;
+    this.catalog = ""; // id of the one that is served; "" while it is not known
     this.reachable = true;
     this.trouble = "";
     this.sending = new Set();
@@ -21,17 +26,35 @@ export class Outbox {
     this.batch = BATCH;
   }
 
+  // Those that can be sent. What an older page stored names no catalog.
+  get open() {
+    return this.entries.filter((entry) => !entry.catalog || entry.catalog === this.catalog);
+  }
+
   get size() {
-    return this.entries.length;
+    return this.open.length;
+  }
+
+  // How many wait for another catalog.
+  get elsewhere() {
+    return this.entries.length - this.size;
+  }
+
+  // The server has just said which catalog it serves.
+  serve(catalog) {
+    this.catalog = catalog;
+    this.reachable = true;
+    this.changed();
+    this.run();
   }
 
   // Ids of the pictures whose answers wait.
   get pictures() {
-    return this.entries.map((entry) => entry.answer.sample_id);
+    return this.open.map((entry) => entry.answer.sample_id);
   }
 
   add(reviewer, answer) {
-    const entry = { reviewer, answer, order: Date.now() + this.entries.length / 1000 };
+    const entry = { reviewer, catalog: this.catalog, answer, order: Date.now() + this.entries.length / 1000 };
     this.entries.push(entry);
     try {
       localStorage.setItem(PREFIX + answer.id, JSON.stringify(entry));
@@ -51,19 +74,34 @@ export class Outbox {
     return true;
   }
 
+  // Takes out all that waits about the picture of an answer that was not written: it was said of what
+  // that one was to make of it.
+  dropAfter({ answer, reviewer }) {
+    const later = this.open.filter((entry) => entry.answer.sample_id === answer.sample_id && entry.reviewer === reviewer);
+    later.forEach((entry) => this.forget(entry));
+    return later;
+  }
+
   async run() {
     if (this.running) return;
     this.running = true;
-    while (this.entries.length) await this.sendSome();
-    this.running = false;
+    try {
+      while (this.size) await this.sendSome();
+    } catch (error) {
+      setTimeout(() => this.run(), AGAIN); // a fault of ours or of what was told keeps nothing back
+      throw error;
+    } finally {
+      this.running = false;
+    }
   }
 
   async sendSome() {
-    const reviewer = this.entries[0].reviewer;
-    const batch = this.entries.filter((entry) => entry.reviewer === reviewer).slice(0, this.batch);
+    const [{ reviewer, catalog = "" }] = this.open;
+    const isAlike = (entry) => entry.reviewer === reviewer && (entry.catalog || "") === catalog;
+    const batch = this.open.filter(isAlike).slice(0, this.batch);
     batch.forEach((entry) => this.sending.add(entry.answer.id));
     try {
-      const reply = await sendAnswers(reviewer, batch.map((entry) => entry.answer));
+      const reply = await sendAnswers(reviewer, catalog, batch.map((entry) => entry.answer));
       this.settle(batch, reply.results);
       this.batch = BATCH;
       this.reachable = true;
@@ -73,7 +111,8 @@ export class Outbox {
       if (isFinal(error.status)) {
         this.settleRefused(batch, error);
       } else {
-        this.reachable = error.status === 429;
+        this.reachable = error.status === 429 || error.status === 409;
+        if (error.status === 409) await this.moved();
         await new Promise((resolve) => setTimeout(resolve, Math.max(this.pause, error.seconds * 1000)));
         this.pause = Math.min(this.pause * 2, 4000);
       }
@@ -87,7 +126,7 @@ export class Outbox {
     const byId = new Map(results.map((result) => [result.id, result]));
     for (const entry of batch) {
       const result = byId.get(entry.answer.id);
-      if (!result) continue;
+      if (!result || !this.entries.includes(entry)) continue;
       this.forget(entry);
       this.told(entry, result);
     }

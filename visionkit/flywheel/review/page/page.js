@@ -1,18 +1,21 @@
 // The page: what a person does, from the first picture to the last.
 
 import { card as fetchCard, giveBack, makeId, overview } from "./api.js";
-import { byId, counted, make, toast } from "./build.js";
+import { byId, toast } from "./build.js";
 import { Draft } from "./draft.js";
 import { Grid } from "./grid.js";
+import { History } from "./history.js";
 import { listen } from "./keys.js";
+import { Leases } from "./leases.js";
 import { Outbox } from "./outbox.js";
 import { Panel, letGo } from "./panel.js";
 import { drawProgress } from "./progress.js";
 import { Filters, askName, askPerson, openSheet, prepareSheets } from "./sheets.js";
 import { Stage } from "./stage.js";
-import { Supply } from "./supply.js";
+import { drawEmpty, drawLink } from "./state.js";
+import { EMPTY_EVERY, Supply } from "./supply.js";
+import { told, undo } from "./undo.js";
 
-const HISTORY = 200;
 const FACTS_EVERY = 20000;
 
 class Review {
@@ -21,16 +24,23 @@ class Review {
     this.reviewer = localStorage.getItem("visionkit.reviewer") || "";
     this.facts = null;
     this.draft = null;
-    this.history = [];
+    this.history = new History();
     this.done = 0;
-    this.revisions = new Map(); // of the pictures answered here, as far as the server has told
     const tone = (label) => this.tone(label);
-    const wishes = () => ({ reviewer: this.reviewer, wanted: this.filters.wanted });
+    const wishes = () => ({ reviewer: this.reviewer, wanted: this.filters.wanted, catalog: this.facts?.catalog ?? "" });
     const holding = () => this.holding();
-    this.outbox = new Outbox({ told: (entry, result) => this.told(entry, result), changed: () => this.drawLink() });
+    this.outbox = new Outbox({ told: (entry, result) => told(this, entry, result), changed: () => this.drawLink(), moved: () => this.readFacts() });
     this.filters = new Filters(() => this.startOver());
     this.supply = new Supply({ wishes, holding, changed: (error) => this.supplied(error) });
-    this.grid = new Grid({ wishes, holding, answer: (pairs) => this.answerMany(pairs), problem: (error) => this.problem(error) });
+    this.grid = new Grid({
+      wishes,
+      holding,
+      answer: (pairs, grid) => this.answerMany(pairs, grid),
+      release: () => this.supply.release(),
+      problem: (error) => this.problem(error),
+    });
+    const seconds = () => this.facts?.lease_seconds ?? 180;
+    this.leases = new Leases({ wishes, holding, seconds, left: (left) => this.tellLeft(left) });
     this.stage = new Stage(byId("stage"), {
       tone,
       drawn: (box) => this.drawn(box),
@@ -54,10 +64,9 @@ class Review {
     await this.readFacts();
     if (!this.reviewer) this.setReviewer(this.facts?.reviewer || "reviewer");
     byId("person").textContent = this.reviewer;
-    this.outbox.run();
-    this.drawLink();
     await this.supply.fill();
     if (!this.draft) this.next();
+    this.leases.start();
     setInterval(() => this.readFacts(), FACTS_EVERY);
     window.addEventListener("focus", () => this.readFacts());
     window.addEventListener("pagehide", () => giveBack(this.reviewer, this.outbox.pictures));
@@ -98,7 +107,7 @@ class Review {
   next() {
     const card = this.supply.next();
     if (card) {
-      this.show(card);
+      this.show(card, this.supply.draftOf(card));
     } else {
       this.draft = null;
       this.stage.clear();
@@ -118,32 +127,30 @@ class Review {
   }
 
   supplied(error) {
-    if (error) this.problem(error);
-    if (!error) this.drawLeft(this.supply.left);
-    if (!error) this.filters.showLeft(this.supply.left);
-    if (!this.draft && this.supply.cards.length) this.next();
+    if (error) this.supply.again();
+    else this.tellLeft(this.supply.left);
+    if (!this.draft && this.supply.all.length) this.next();
     else if (!this.draft) this.drawEmpty();
-    if (error) setTimeout(() => this.supply.fill(), 1500);
+    if (error) this.problem(error);
+    else if (!this.draft) this.supply.again(EMPTY_EVERY);
+  }
+
+  get filtered() {
+    return byId("open-filters").classList.contains("on");
   }
 
   drawEmpty() {
-    const filtered = byId("open-filters").classList.contains("on");
-    const waiting = this.supply.asking || this.supply.failed;
-    const words = this.supply.failed ? "The server can’t be reached" : waiting ? "Fetching pictures" : filtered ? "No picture fits this filter" : "All pictures are judged";
-    const more = filtered && !waiting ? make("button", { type: "button", class: "plain tool", on: { click: () => this.filters.set({}) } }, "Show all") : null;
-    const next = waiting || filtered ? null : make("p", {}, "visionkit merge makes a new version of the data with your answers.");
-    byId("empty").replaceChildren(...[make("h1", {}, words), next, more].filter(Boolean));
-    byId("empty").hidden = false;
-    delete document.documentElement.dataset.shown;
+    drawEmpty(this.supply, this.filtered, () => this.filters.set({}));
   }
 
   // Ids of the pictures that lie here, which nobody else shall be given.
   holding() {
-    const cards = [...this.supply.cards, ...this.grid.cards];
-    return [...(this.draft ? [this.draft.card.id] : []), ...cards.map((card) => card.id), ...this.outbox.pictures];
+    const cards = [...(this.draft ? [this.draft.card] : []), ...this.grid.cards, ...this.supply.all];
+    return [...new Set([...this.outbox.pictures, ...cards.map((card) => card.id)])];
   }
 
   startOver() {
+    if (this.draft) this.supply.keep(this.draft);
     this.supply.reset();
     this.draft = null;
     this.stage.clear();
@@ -269,6 +276,10 @@ class Review {
 
   answer(action) {
     if (!this.draft) return;
+    if (this.stage.gone && action !== "unsure") {
+      toast("Nobody can say what an unreadable picture shows: S leaves it, U says that you can’t tell.");
+      return;
+    }
     this.stage.sync();
     const draft = this.draft;
     const kind = action === "accept" && draft.changed ? (draft.there.length ? "edit" : "reject") : action;
@@ -280,15 +291,14 @@ class Review {
     this.next();
   }
 
-  answerMany(pairs) {
+  answerMany(pairs, grid) {
     for (const { message } of pairs) this.outbox.add(this.reviewer, message);
-    this.remember(pairs.map(({ card, message }) => ({ card, message })), true);
+    this.remember(pairs.map(({ card, message }) => ({ card, message })), grid);
     pairs.forEach(({ card }) => this.supply.forget(card.id));
   }
 
-  remember(entries, many = false) {
-    this.history.push({ entries, many });
-    if (this.history.length > HISTORY) this.history.shift();
+  remember(entries, grid) {
+    this.history.add(entries, grid);
     this.done += entries.length;
     this.drawLeft(Math.max(0, this.left - entries.length));
     this.drawButtons();
@@ -296,62 +306,13 @@ class Review {
 
   skip() {
     if (!this.draft) return;
-    this.supply.putLast(this.draft.card);
+    this.stage.sync();
+    this.supply.putLast(this.draft);
     this.next();
   }
 
-  // The last step in this picture, or the last answer.
   undo() {
-    if (this.mode === "single" && this.draft?.undo()) {
-      this.redraw();
-      return;
-    }
-    const last = this.history.pop();
-    if (!last) {
-      toast("There is nothing to undo.");
-      return;
-    }
-    const cards = last.entries.map((entry) => this.takeBack(entry));
-    this.done -= cards.length;
-    this.drawLeft(this.left + cards.length);
-    if (last.many) {
-      this.setMode("grid", false);
-      this.grid.restore(cards);
-      return;
-    }
-    if (this.mode === "grid") this.setMode("single");
-    if (this.draft) this.supply.putBack(this.draft.card);
-    const draft = last.entries[0].draft;
-    draft.card = cards[0];
-    this.show(cards[0], draft);
-  }
-
-  takeBack({ card, message }) {
-    if (this.outbox.drop(message.id)) return card;
-    const revision = message.revision + 1;
-    this.outbox.add(this.reviewer, { id: makeId(), sample_id: card.id, revision, action: "undo" });
-    return { ...card, revision: revision + 1 };
-  }
-
-  told(entry, result) {
-    if (result.status === "saved") return;
-    const id = entry.answer.sample_id;
-    this.history = this.history.filter((past) => !past.entries.some((each) => each.message.id === entry.answer.id));
-    toast(`${result.what}: ${result.way_out || "look at it again"}.`, { bad: true, seconds: 9 });
-    this.reopen(id);
-  }
-
-  // Puts a picture before the person as it is now.
-  async reopen(id) {
-    try {
-      const card = await fetchCard(id, this.reviewer);
-      this.supply.forget(id);
-      if (this.draft?.card.id === id) this.show(card);
-      else this.supply.putBack(card);
-      if (!this.draft) this.next();
-    } catch (error) {
-      this.problem(error);
-    }
+    undo(this);
   }
 
   async look(id) {
@@ -359,9 +320,9 @@ class Review {
     this.setMode("single");
     try {
       const card = await fetchCard(id, this.reviewer);
-      if (this.draft) this.supply.putBack(this.draft.card);
+      if (this.draft) this.supply.putBack(this.draft);
       this.supply.forget(id);
-      this.show(card);
+      this.show(card, this.supply.draftOf(card));
     } catch (error) {
       this.problem(error);
     }
@@ -370,17 +331,34 @@ class Review {
   // The rest of the page
 
   async setMode(mode, open = true) {
-    if (mode === "grid") this.chosen(null); // what is chosen can't be drawn while it is hidden
+    if (mode === "grid") this.hideDraft();
     this.mode = mode;
     byId("single").hidden = mode !== "single";
     byId("grid").hidden = mode !== "grid";
     byId("to-single").ariaPressed = String(mode === "single");
     byId("to-grid").ariaPressed = String(mode === "grid");
     this.drawButtons();
-    if (mode === "single") this.stage.fit();
+    if (mode === "single") this.leaveGrid();
+    else this.supply.rest();
     if (mode !== "grid" || !open) return;
     const item = this.filters.wanted.item || this.grid.item || Object.keys(this.facts?.items || {})[0] || "";
     await this.grid.open(item);
+  }
+
+  // What is untouched goes back, so that the grid may ask about it.
+  hideDraft() {
+    this.chosen(null); // what is chosen can't be drawn while it is hidden
+    if (!this.draft || this.draft.steps.length) return;
+    this.draft = null;
+    this.stage.clear();
+  }
+
+  leaveGrid() {
+    this.grid.close();
+    this.supply.wake();
+    this.stage.fit();
+    if (this.draft) this.supply.fill();
+    else this.next();
   }
 
   async pickItem() {
@@ -408,8 +386,16 @@ class Review {
     const name = await askPerson(this.reviewer);
     if (name === this.reviewer) return;
     this.setReviewer(name);
-    this.history = [];
+    this.forgetAll();
     this.startOver();
+  }
+
+  // What lies here is of another person or another catalog.
+  forgetAll() {
+    this.draft = null;
+    this.history.clear();
+    this.supply.forgetAll();
+    this.grid.passed = [];
   }
 
   setReviewer(name) {
@@ -426,15 +412,24 @@ class Review {
   }
 
   async readFacts() {
+    const before = this.facts?.catalog;
     try {
       this.facts = await overview();
     } catch (error) {
       this.problem(error);
       return;
     }
+    this.outbox.serve(this.facts.catalog);
+    if (before && before !== this.facts.catalog) this.moved();
     this.filters.fill(this.facts);
     this.panel.showItems(Object.keys(this.facts.items));
-    this.drawLeft(Math.max(0, this.facts.left - this.outbox.size));
+    this.drawLeft(this.left ?? this.facts.left); // how many were asked may have changed
+  }
+
+  moved() {
+    toast("Another catalog is served here now.", { bad: true, seconds: 9 });
+    this.forgetAll();
+    this.filters.set({});
   }
 
   get labels() {
@@ -445,6 +440,13 @@ class Review {
   tone(label) {
     const place = (this.facts?.labels || []).indexOf(label);
     return (place < 0 ? [...label].reduce((sum, sign) => sum + sign.codePointAt(0), 0) : place) % 8;
+  }
+
+  // `left` are open for this person and filter; what is answered here may not be saved yet.
+  tellLeft(left) {
+    const open = Math.max(0, left - this.outbox.size);
+    this.drawLeft(open);
+    this.filters.showLeft(open);
   }
 
   drawLeft(left) {
@@ -464,15 +466,16 @@ class Review {
   }
 
   drawLink() {
-    const { size, reachable, trouble } = this.outbox;
-    const waiting = size ? `${counted(size, "answer")} to be saved` : "";
-    byId("link").textContent = trouble || (reachable ? (size > 3 ? waiting : "") : `No server: ${waiting}, nothing is lost`);
-    byId("link").classList.toggle("off", !reachable || Boolean(trouble));
+    drawLink(this.outbox);
   }
 
   problem(error) {
     if (error.status === undefined) throw error;
     if (error.status === 0) return; // told by the link, and tried again
+    if (error.status === 409) {
+      this.readFacts(); // says that it is another catalog
+      return;
+    }
     toast(`${sentence(error.message)}. ${sentence(error.wayOut || "")}`, { bad: true, seconds: 7 });
   }
 }

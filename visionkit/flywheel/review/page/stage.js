@@ -30,6 +30,8 @@ export class Stage {
     const loaded = image.naturalWidth > 0;
     this.place.classList.toggle("waiting", !loaded);
     if (!loaded) image.addEventListener("load", () => this.loaded(image), { once: true });
+    this.place.classList.toggle("gone", this.gone);
+    image.addEventListener("gone", () => this.image === image && this.place.classList.add("gone"));
     this.annotator = Annotorious.createImageAnnotator(image, { drawingMode: "drag", theme: "light" });
     this.layer = this.annotator.element.querySelector(".a9s-annotationlayer");
     this.layer.removeAttribute("tabindex");
@@ -44,6 +46,11 @@ export class Stage {
     this.layer.addEventListener("pointerdown", (event) => this.leave(event), true);
     this.layer.addEventListener("pointermove", (event) => this.point(event.target.closest(".a9s-annotation")?.dataset.id));
     this.layer.addEventListener("pointerleave", () => this.point(undefined));
+  }
+
+  // Whether there is nothing to be seen, so that nothing can be said of it.
+  get gone() {
+    return Boolean(this.image?.dataset.gone);
   }
 
   loaded(image) {

@@ -4,74 +4,145 @@ import { pictureUrl, take } from "./api.js";
 
 const AHEAD = 12;
 const LOW = 8;
+const MOST_SKIPPED = 120; // that can all be named as held
 const TRIES = 6;
+export const AGAIN = 1500; // ms until the server is asked again after an error
+export const EMPTY_EVERY = 4000; // ms until it is where it had nothing: leases of others end
 
 export class Supply {
-  // wishes(): {reviewer, wanted}; holding(): ids of all pictures that lie here.
+  // wishes(): {reviewer, wanted}; holding(): ids of the pictures that lie here.
   constructor({ wishes, holding, changed }) {
     this.wishes = wishes;
     this.holding = holding;
     this.changed = changed;
-    this.cards = [];
+    this.cards = []; // not seen yet, or to be seen again at once
+    this.skipped = []; // left for later: they come after all others
+    this.drafts = new Map(); // by the id of a picture: what was changed in it and not answered yet
     this.images = new Map();
     this.left = 0;
+    this.others = 0; // of those left, how many lie before other people
     this.round = 0;
     this.asking = null;
+    this.later = 0;
     this.failed = false;
+    this.resting = false; // while the grid is open, which asks about the same pictures
+    this.dry = false; // whether the server has none that is not here
   }
 
   reset() {
     this.round += 1;
     this.cards = [];
+    this.skipped = [];
+    this.dry = false;
     this.asking = null;
+  }
+
+  // Lets all go that nobody has seen, so that the grid may be given them, until `wake`.
+  rest() {
+    this.round += 1;
+    this.cards = [];
+    this.asking = null;
+    this.resting = true;
+  }
+
+  wake() {
+    this.resting = false;
+    this.dry = false;
+  }
+
+  // Lets those go, too, that were left for later as they were; whether there were any.
+  release() {
+    const { length } = this.skipped;
+    this.skipped = this.skipped.filter((card) => this.drafts.has(card.id));
+    return this.skipped.length < length;
+  }
+
+  forgetAll() {
+    this.drafts.clear();
+    this.images.clear();
   }
 
   // The next card, or undefined while there is none.
   next() {
-    const card = this.cards.shift();
-    this.fill(card ? [card.id] : []);
+    const again = this.skipped.length > MOST_SKIPPED || (!this.cards.length && (this.dry || this.failed));
+    const card = (again ? this.skipped : this.cards).shift();
+    this.fill();
     return card;
   }
 
-  putBack(card) {
-    this.cards = [card, ...this.cards.filter((other) => other.id !== card.id)];
-    this.load(card.id);
+  // All that lie here, those that come first in front.
+  get all() {
+    return [...this.cards, ...this.skipped];
   }
 
-  putLast(card) {
-    this.cards.push(card);
+  putBack(draft) {
+    this.forget(draft.card.id);
+    this.cards.unshift(draft.card);
+    this.keep(draft);
+    this.load(draft.card.id);
+  }
+
+  putLast(draft) {
+    this.skipped.push(draft.card);
+    this.keep(draft);
+  }
+
+  keep(draft) {
+    if (draft.steps.length) this.drafts.set(draft.card.id, draft);
+    else this.drafts.delete(draft.card.id);
+  }
+
+  // What was made of a card before, as far as nobody has answered about it since.
+  draftOf(card) {
+    const draft = this.drafts.get(card.id);
+    this.drafts.delete(card.id);
+    return draft?.card.revision === card.revision ? draft : undefined;
   }
 
   forget(id) {
     this.cards = this.cards.filter((card) => card.id !== id);
+    this.skipped = this.skipped.filter((card) => card.id !== id);
   }
 
-  fill(before = []) {
-    if (this.cards.length > LOW || this.asking) return this.asking;
-    const round = this.round;
-    this.asking = this.ask(round, before).finally(() => {
-      if (round === this.round) this.asking = null;
-    });
+  fill() {
+    if (this.cards.length > LOW || this.asking || this.resting) return this.asking;
+    this.asking = this.ask(this.round);
     return this.asking;
   }
 
-  async ask(round, before) {
-    const held = [...new Set([...before, ...this.holding()])].slice(0, 200);
+  // Asks again after a while.
+  again(milliseconds = AGAIN) {
+    clearTimeout(this.later);
+    this.later = setTimeout(() => this.fill(), milliseconds);
+  }
+
+  async ask(round) {
+    let trouble = null;
+    let held = [];
+    const message = () => {
+      held = this.holding();
+      return { ...this.wishes(), held, count: Math.max(AHEAD - this.cards.length, 0) };
+    };
     try {
-      const reply = await take({ ...this.wishes(), held, count: AHEAD - this.cards.length });
-      if (round !== this.round) return;
-      const known = new Set([...before, ...this.holding()]);
-      this.cards.push(...reply.cards.filter((card) => !known.has(card.id)));
-      this.left = reply.left;
-      this.failed = false;
-      this.cards.forEach((card) => this.load(card.id));
-      this.trim(before);
+      await take(message, (reply) => round === this.round && this.add(reply, held));
     } catch (error) {
-      this.failed = true;
-      this.changed(error);
-      return;
+      trouble = error;
     }
-    this.changed(null);
+    if (round !== this.round) return;
+    this.asking = null; // before it is told: what is drawn says whether an answer is awaited
+    this.failed = Boolean(trouble);
+    this.changed(trouble);
+  }
+
+  add({ cards, left }, held) {
+    const known = new Set(this.holding());
+    const fresh = cards.filter((card) => !known.has(card.id));
+    this.cards.push(...fresh);
+    this.dry = !fresh.length;
+    this.left = left;
+    this.others = Math.max(0, left - held.length - cards.length);
+    this.cards.forEach((card) => this.load(card.id));
+    this.trim();
   }
 
   // The picture of a card as an element, whether it is there yet or not.
@@ -85,9 +156,12 @@ export class Supply {
     const image = new Image();
     image.decoding = "sync";
     let tries = 0;
-    image.addEventListener("error", () => {
+    image.addEventListener("error", async () => {
       tries += 1;
-      if (tries < TRIES) setTimeout(() => { image.src = `${pictureUrl(id)}&try=${tries}`; }, 500 * 2 ** tries);
+      if (tries === TRIES || (await isGone(id))) {
+        image.dataset.gone = "true";
+        image.dispatchEvent(new Event("gone"));
+      } else setTimeout(() => { image.src = `${pictureUrl(id)}&try=${tries}`; }, 500 * 2 ** tries);
     });
     image.src = pictureUrl(id);
     image.decode().catch(() => {});
@@ -95,9 +169,18 @@ export class Supply {
     return image;
   }
 
-  trim(before) {
-    const wanted = new Set([...before, ...this.cards.map((card) => card.id)]);
+  trim() {
+    const wanted = new Set(this.holding());
     const old = [...this.images.keys()].filter((id) => !wanted.has(id));
     old.slice(0, Math.max(0, old.length - AHEAD)).forEach((id) => this.images.delete(id));
+  }
+}
+
+// Whether the server says that there is no such picture, or no file of it.
+async function isGone(id) {
+  try {
+    return (await fetch(pictureUrl(id))).status === 404;
+  } catch {
+    return false;
   }
 }
