@@ -401,6 +401,7 @@ def test_a_picture_that_can_t_be_read_is_told_and_not_accepted(
     page = context.new_page()
     page.goto(serve(catalog).address)
     page.wait_for_selector("#stage.gone")
+    assert not page.locator("#stage img").is_visible()
     first = shown(page)
     page.keyboard.press("Enter")
     page.locator(".toast", has_text="unreadable picture").wait_for()
