@@ -102,3 +102,19 @@ def test_what_a_damaged_file_held_is_not_known(tmp_path: Path) -> None:
     assert frozen_set(path, pictures(2, "test")).added == set()
     path.write_text("{", "utf-8")
     assert frozen_set(path, pictures(2, "test"), anew=True).added == {"test0", "test1"}
+
+
+def test_a_draw_leaves_each_class_a_picture_to_learn_from(tmp_path: Path) -> None:
+    kinds = [f"kind{number // 2}" for number in range(60)]  # two pictures each
+    rare = [
+        replace(sample, id=f"rare{sample.id}", content_hash=f"rare{n}", labels=(kinds[n],))
+        for n, sample in enumerate(pictures(60))
+    ]
+    box = ObjectBox("bolt", (1.0, 2.0, 3.0, 4.0))
+    boxed = replace(pictures(1)[0], id="boxed", content_hash="boxed", labels=(), objects=(box,))
+    frozen = frozen_set(tmp_path / "frozen.json", [*pictures(200), *rare, boxed], share=0.9)
+    tested = {sample.id for sample in frozen.samples}
+    assert "boxed" not in tested
+    left = {sample.labels[0] for sample in rare if sample.id not in tested}
+    assert left == set(kinds)
+    assert sum(sample.id in tested for sample in rare) > 20  # the other one of most

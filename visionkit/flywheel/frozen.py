@@ -44,7 +44,7 @@ def frozen_set(
     """The frozen pictures among the samples of a version.
 
     The first time they are those of the test split, or where it is empty so many of those in no
-    split; copies stay together.
+    split; copies stay together, and of each class one picture at least is left to learn from.
 
     Args:
         path: the file that says which they are; written the first time.
@@ -100,10 +100,25 @@ def frozen_ids(catalog: str | Path, file: str | Path | None = None) -> frozenset
 
 
 def _drawn(samples: Sequence[Sample], share: float) -> list[Sample]:
+    """A share of the pictures in no split; of each class one is left to learn from."""
     free = [sample for sample in samples if not sample.split]
     # With draws of its own: with the queue's, it would hold what is asked first.
-    draws = audit_draws([sample.content_hash for sample in free], purpose="frozen")
-    return [sample for sample, draw in zip(free, draws, strict=True) if draw < share]
+    hashes = [sample.content_hash for sample in free]
+    draws = dict(zip(hashes, audit_draws(hashes, purpose="frozen").tolist(), strict=True))
+    chosen = {name for name, draw in draws.items() if draw < share}
+    for shown in _by_class(free).values():
+        if shown <= chosen:
+            chosen.remove(max(shown, key=draws.__getitem__))
+    return [sample for sample in free if sample.content_hash in chosen]
+
+
+def _by_class(samples: Sequence[Sample]) -> dict[str, set[str]]:
+    """Class -> content hashes of the pictures that show it."""
+    found: dict[str, set[str]] = {}
+    for sample in samples:
+        for name in (*sample.labels, *(entry.label for entry in sample.objects)):
+            found.setdefault(name, set()).add(sample.content_hash)
+    return found
 
 
 def _frozen(samples: Sequence[Sample], *, is_new: bool, added: Set[str]) -> FrozenSet:
