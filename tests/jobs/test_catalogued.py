@@ -241,7 +241,9 @@ def test_frames_of_videos_are_kept_as_pictures(
     times = {round(entry.seconds * 10) for entry in said}
     assert times <= set(range(8))
     assert len(times) > 1
-    assert f"{len(samples)} frames new in the catalog" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"{len(samples)} frames new in the catalog" in told
+    assert f"review catalog={tmp_path / 'catalog'}" in told
     predict_video(config_of(bundle, tmp_path / "clips", **changes), tmp_path / "again")
     assert len(open_catalog(tmp_path / "catalog").samples()) == len(samples)
 

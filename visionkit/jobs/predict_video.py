@@ -28,7 +28,7 @@ from visionkit.jobs.footage import Footage, finish_footage
 from visionkit.jobs.predict import check_items
 from visionkit.jobs.quickest import WORTH_PICTURES, load_quickest
 from visionkit.jobs.summary import Summary
-from visionkit.jobs.terminal import keep_problems, say, watching
+from visionkit.jobs.terminal import keep_problems, say, say_next, watching
 from visionkit.models.bundle import bundle_hash
 
 _KEY_FRAMES = 0.5  # a second, of most videos
@@ -92,6 +92,8 @@ def predict_video(config: PredictVideoConfig, run_folder: Path) -> Summary:
     keep_problems(problems, run_folder)
     footage.sightings.say(len(videos))
     _say_made(writer.frames, rate, footage)
+    if config.catalog is not None:
+        say_next(["review", f"catalog={config.catalog}"])
     return Summary(
         run_folder,
         {

@@ -303,3 +303,16 @@ def test_a_catalog_of_another_visionkit_is_refused(catalog: Catalog) -> None:
 def test_the_catalog_needs_no_torch() -> None:
     code = "import sys, visionkit.flywheel.catalog; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_folder_of_other_things_becomes_no_catalog(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"x")
+    with pytest.raises(FileExistsError, match=r"a new or empty folder, got photo\.jpg"):
+        open_catalog(tmp_path, create=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+    begun = tmp_path / "begun"
+    (begun / "frames").mkdir(parents=True)
+    (begun / ".lock").touch()
+    assert open_catalog(begun, create=True).samples() == []
+    (begun / "notes.txt").touch()
+    assert open_catalog(begun, create=True).samples() == []  # it is one by now
