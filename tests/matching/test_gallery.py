@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -143,6 +144,30 @@ def test_saved_and_loaded(tmp_path: Path, count: int) -> None:
         assert (after.alpha is None) == (before.alpha is None)
         if before.alpha is not None:
             np.testing.assert_array_equal(after.alpha, before.alpha)
+
+
+def test_an_opaque_part_of_a_transparent_picture_is_saved_and_loaded(tmp_path: Path) -> None:
+    alpha = np.zeros((50, 100), np.uint8)
+    alpha[:, :60] = 255
+    made = make_view("soda", numbered(50, 100), alpha=alpha, box=(10, 10, 30, 20))
+    assert made.id == make_view("soda", numbered(50, 100), box=(10, 10, 30, 20)).id
+    save_gallery(Gallery((made,)), tmp_path)
+    assert load_gallery(tmp_path).views[0].id == made.id
+
+
+def test_a_gallery_in_which_opaque_views_kept_their_alpha_is_loaded(tmp_path: Path) -> None:
+    made = crop_view("soda", 1)
+    save_gallery(Gallery((made,)), tmp_path)
+    digest = hashlib.sha256(
+        repr((made.image.shape, [round(edge, 2) for edge in made.box])).encode()
+        + made.image.tobytes()
+        + np.full(made.image.shape[:2], 255, np.uint8).tobytes()
+    )
+    entries = json.loads((tmp_path / "gallery.json").read_text())
+    entries["views"][0]["id"] = digest.hexdigest()[:16]
+    (tmp_path / "gallery.json").write_text(json.dumps(entries))
+    (loaded,) = load_gallery(tmp_path).views
+    assert (loaded.id, loaded.alpha) == (digest.hexdigest()[:16], None)
 
 
 def _no_list(folder: Path) -> None:

@@ -22,6 +22,7 @@ _CONTEXT = 0.5
 """How much of the picture around the box a view keeps, in parts of the box's longer side."""
 _SEEN = 25
 """Alpha up to which a pixel is taken for transparent."""
+_OPAQUE = 255
 _MAX_BOX_SIDE = 384
 """Views are stored no larger than this: templates are at most 180 px on their longer side,
 local features gain nothing beyond 384."""
@@ -99,6 +100,8 @@ def make_view(
     scale = min(1.0, _MAX_BOX_SIDE / max(x_max - x_min, y_max - y_min))
     if scale < 1:
         cut, cut_alpha, inner = _shrink(cut, cut_alpha, inner, scale)
+    if cut_alpha is not None and (cut_alpha == _OPAQUE).all():
+        cut_alpha = None  # as a picture without transparency is read back
     cut = np.ascontiguousarray(cut)
     return View(_view_id(cut, cut_alpha, inner), item, cut, cut_alpha, inner, source)
 
@@ -212,7 +215,9 @@ def _read_view(folder: Path, entry: dict[str, Any]) -> View:
     image, alpha = read_rgba(folder / name)
     x_min, y_min, x_max, y_max = (float(edge) for edge in entry["box"])
     box = (x_min, y_min, x_max, y_max)
-    if _view_id(image, alpha, box) != entry["id"]:
+    # Views once kept an alpha that is opaque all over, which is not read back.
+    opaque = np.full(image.shape[:2], _OPAQUE, np.uint8) if alpha is None else alpha
+    if all(_view_id(image, seen, box) != entry["id"] for seen in (alpha, opaque)):
         raise ValueError(f"the picture {name} is not the one that was saved")
     return View(
         entry["id"],
