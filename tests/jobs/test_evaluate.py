@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.jobs.conftest import Scenes, evaluate_config, scene, write_broken, write_picture
-from tests.worlds import new_finder, photo, whole_backbone
-from visionkit.data.table import load_table
+from tests.worlds import classification_part, new_finder, photo, whole_backbone
+from visionkit.data.formats import write
+from visionkit.data.table import load_table, to_table
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.evaluate import evaluate
 from visionkit.jobs.measure import measure
 from visionkit.jobs.pictures import Scenes as MeasuredScenes
 from visionkit.jobs.sources import read_views
+from visionkit.types import ObjectBox, Sample
 
 
 def run_in(tmp_path: Path) -> Path:
@@ -67,6 +69,27 @@ def test_labels_of_no_item_are_refused(finished_bundle: Path, tmp_path: Path) ->
     write_picture(tmp_path / "data" / "milk" / "1.png", photo(1))
     with pytest.raises(ValueError, match="got the labels milk"):
         evaluate(evaluate_config(finished_bundle, tmp_path / "data"), run_in(tmp_path))
+
+
+def test_pictures_with_boxes_alone_say_nothing_of_several_labels(tmp_path: Path) -> None:
+    part = classification_part(multi_label=True)
+    Predictor(whole_backbone(), None, part).save(tmp_path / "bundle")
+    box = ObjectBox("cat", (0.0, 0.0, 40.0, 40.0))
+    shown: dict[str, tuple[tuple[str, ...], tuple[ObjectBox, ...]]] = {
+        "named": (("cat", "dog"), ()),
+        "boxed": ((), (box,)),
+        "nothing": ((), ()),
+    }
+    samples = []
+    for number, (name, (labels, objects)) in enumerate(shown.items()):
+        path = write_picture(tmp_path / "pictures" / f"{name}.png", photo(number))
+        height, width = photo(number).shape[:2]
+        samples.append(Sample(name, str(path), width, height, name, labels=labels, objects=objects))
+    write(to_table(samples), tmp_path / "data", "groundtruth")
+    run = run_in(tmp_path)
+    evaluate(evaluate_config(tmp_path / "bundle", tmp_path / "data"), run)
+    values = json.loads((run / "metrics.json").read_text())
+    assert values["classes"]["pictures"] == 2, "those that are named and the one of nothing"
 
 
 def test_a_split_without_pictures_is_refused(

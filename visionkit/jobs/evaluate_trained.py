@@ -12,6 +12,7 @@ from visionkit.data.table import to_samples
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.dividing import classes_of
 from visionkit.jobs.evaluating import require_split, title_of, used_config
+from visionkit.jobs.judging import telling
 from visionkit.jobs.measure import versions
 from visionkit.jobs.measure_classification import (
     measure_classification,
@@ -35,7 +36,7 @@ def evaluate_classification(
     if part is None:
         raise RuntimeError("a head that is measured must be there, got no classification")
     samples, problems = read_samples(config, run_folder)
-    samples = [sample for sample in samples if sample.labels or part.multi_label]
+    samples = telling(samples, "classification", (), multi_label=part.multi_label)
     check_labels(samples, part.class_names, config.data, what="labels of pictures")
     take_quickest(predictor, config.engine, len(samples))
     with progress("Naming", len(samples)) as step:
