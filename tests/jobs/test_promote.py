@@ -17,6 +17,7 @@ from tests.jobs.conftest import (
     gallery_config,
     predict_config,
     scene,
+    write_coco,
     write_picture,
 )
 from visionkit.data.formats import read
@@ -135,6 +136,23 @@ def test_a_picture_of_two_runs_is_there_once_with_its_labelled_boxes(
     for sample in samples:
         sources = {entry.source for entry in sample.objects}
         assert (sources == {"human"}) == (Path(sample.uri).name in by_label)
+
+
+def test_runs_that_confirm_other_items_of_a_picture_add_up(bundle: Path, tmp_path: Path) -> None:
+    (first, box), (second, other) = scene(0, 0), scene(1, 0)
+    lower = (other[0], other[1] + len(first), other[2], other[3] + len(first))
+    runs = []
+    for name, entry in (("a", ("item 0", box)), ("b", ("item 1", lower))):
+        write_picture(tmp_path / name / "both.png", np.concatenate([first, second]))
+        write_coco(tmp_path / name, {"both.png": entry})
+        runs.append(tmp_path / f"run_{name}")
+        runs[-1].mkdir()
+        evaluate(evaluate_config(bundle, tmp_path / name), runs[-1])
+    (sample,) = promoted(bundle, *runs, least=1)
+    found = {entry.label: entry.box for entry in sample.objects}
+    assert len(found) == len(sample.objects) == 2
+    assert found["item 0"] == pytest.approx(box, abs=1e-3)
+    assert found["item 1"] == pytest.approx(lower, abs=1e-3)
 
 
 def test_one_item_alone(bundle: Path, predicted: Path) -> None:

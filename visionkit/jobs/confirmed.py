@@ -28,7 +28,8 @@ def confirmed_finds(
     A run of `visionkit evaluate` confirms the finds that its labels say are true; their
     pictures are given with the labelled boxes, those that were missed too. A run of
     `visionkit predict` confirms what is drawn on the pictures that a person has not deleted from
-    its folder `pictures`. Where a picture is in several runs, labelled boxes come first.
+    its folder `pictures`. Where a picture is in several runs, labelled boxes come first, and of
+    each item those of the first run.
 
     Args:
         runs: their folders.
@@ -53,7 +54,10 @@ def confirmed_finds(
                 f"finds must be folders of finished runs of predict or evaluate, got {run}; in "
                 f"them lies {_PREDICTIONS} or {OUTCOMES_NAME}"
             )
-    return _each_once([*labelled, *seen])
+    found, problems = _each_once(labelled)
+    others, more = _each_once(seen)
+    found |= {digest: sample for digest, sample in others.items() if digest not in found}
+    return list(found.values()), problems + more
 
 
 def _of_evaluation(run: Path, items: Collection[str]) -> Iterator[Sample]:
@@ -112,8 +116,8 @@ def _box(find: Mapping[str, Any]) -> ObjectBox:
     return ObjectBox(find["item"], (x_min, y_min, x_max, y_max), source=REVIEWED_SOURCE)
 
 
-def _each_once(samples: Sequence[Sample]) -> tuple[list[Sample], list[Problem]]:
-    """The pictures that can be read, copies left out, and what is wrong with others."""
+def _each_once(samples: Sequence[Sample]) -> tuple[dict[str, Sample], list[Problem]]:
+    """The pictures that can be read by their hash, copies in one, and what is wrong with others."""
     found: dict[str, Sample] = {}
     problems = []
     for sample in samples:
@@ -127,14 +131,22 @@ def _each_once(samples: Sequence[Sample]) -> tuple[list[Sample], list[Problem]]:
             height, width = image.shape[:2]
             digest = content_hash(image)
             if (height, width) == (sample.height, sample.width):
-                found.setdefault(digest, replace(sample, content_hash=digest, id=sample.uri))
+                new = replace(sample, content_hash=digest, id=sample.uri)
+                found[digest] = _with_items_of(found.get(digest, new), new)
             else:
                 reason = (
                     f"the picture must be of {sample.width}x{sample.height} pixels, as it was in "
                     f"the run, got {width}x{height}; left out"
                 )
                 problems.append(Problem(sample.uri, None, reason))
-    return list(found.values()), problems
+    return found, problems
+
+
+def _with_items_of(sample: Sample, copy: Sample) -> Sample:
+    """The sample with the boxes of a copy, too, of items that it has none of."""
+    known = {entry.label for entry in sample.objects}
+    more = (entry for entry in copy.objects if entry.label not in known)
+    return replace(sample, objects=(*sample.objects, *more))
 
 
 def _records(path: Path, parse: Callable[[Mapping[str, Any]], _Parsed]) -> Iterator[_Parsed]:
