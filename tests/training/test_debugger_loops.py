@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -52,3 +53,46 @@ def test_pictures_with_a_white_rim_are_not_taken_for_the_same() -> None:
         step(watch, model, batch)
         optimizer.step()
     assert "same_batch" not in rules(watch)
+
+
+@pytest.mark.parametrize("is_before_step", [True, False])
+def test_an_epoch_that_is_left_early_leaves_no_hooks_and_no_number_twice(
+    is_before_step: bool,
+) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    watch = watched(model, optimizer)
+    batches = [(torch.rand(8, 3, 32, 32), torch.randint(4, (8,))) for _ in range(8)]
+    for _ in range(3):
+        for number, batch in enumerate(watch.batches(batches)):
+            if number == 2 and is_before_step:
+                break
+            optimizer.zero_grad()
+            step(watch, model, batch)
+            optimizer.step()
+            if number == 1 and not is_before_step:
+                break
+        assert not any(module._forward_hooks for module in model.modules())
+    watch.finish()
+    steps = [number for number, _ in watch.history.losses]
+    assert len(steps) == len({*steps}) == 6
+
+
+def test_vectors_are_compared_by_the_labels_of_their_own_batch_where_gradients_are_summed() -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 1e-4)  # slow: the loss stays that of chance
+    watch = watched(model, optimizer)
+    colours = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
+    for number in range(4 * 8):
+        labels = torch.randint(4, (16,))
+        shown = colours[labels][:, :, None, None] + 0.05 * torch.randn(16, 3, 32, 32)
+        watch.begin((shown, labels), epoch=0)
+        step(watch, model, (shown, labels))
+        if number % 4 == 3:
+            watch.before_update()
+            optimizer.step()
+            optimizer.zero_grad()
+        watch.end()
+    seen = [look.embeddings for look in watch.history.looks if look.embeddings is not None]
+    assert len(seen) > 1
+    assert sum(one.hits for one in seen) > 0.9 * sum(one.count for one in seen)

@@ -126,7 +126,9 @@ class TrainingWatch:
             self._ended, self._epoch = None, epoch
         self._wait = 0.0 if self._ended is None else now - self._ended
         nth = self._step - self._first
-        if nth < _FIRST or self._step % self.settings.interval == 0:
+        if self._flow is not None:
+            self._labels = labels_of(batch)  # of the vectors that it sees last
+        elif nth < _FIRST or self._step % self.settings.interval == 0:
             self._open(batch)
 
     def loss(self, loss: Tensor, *, again: Callable[[], object] | None = None) -> None:
@@ -233,12 +235,15 @@ class TrainingWatch:
         try:
             for batch in loader:
                 self.begin(batch, epoch=epoch)
-                yield batch
-                self.end()
+                try:
+                    yield batch
+                finally:  # also where the loop is left early
+                    self.end()
                 inputs.clear()
                 if self.stopped:
                     return
         finally:
+            self._drop()  # one that waits for its optimizer would see the validation
             for handle in handles:
                 handle.remove()
 
@@ -256,8 +261,6 @@ class TrainingWatch:
         return list(self.findings)
 
     def _open(self, batch: object) -> None:
-        if self._flow is not None or self._wants_update:
-            return  # still waiting for an optimizer that steps only now and then
         self._batch, self._labels = read_batch(batch), labels_of(batch)
         self._flow = FlowRecorder(self._modules, self._expected)
         self._wants_update, self._done = True, None
