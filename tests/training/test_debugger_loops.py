@@ -96,3 +96,44 @@ def test_vectors_are_compared_by_the_labels_of_their_own_batch_where_gradients_a
     seen = [look.embeddings for look in watch.history.looks if look.embeddings is not None]
     assert len(seen) > 1
     assert sum(one.hits for one in seen) > 0.9 * sum(one.count for one in seen)
+
+
+def test_what_is_unfrozen_in_the_course_of_a_training_may_move() -> None:
+    model = network()
+    model.insert(1, nn.BatchNorm2d(8))
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    model[:2].requires_grad_(False)
+    model[1].eval()
+    watch = watched(model, optimizer)
+    for epoch in range(2):
+        model[:2].requires_grad_(epoch > 0).train(epoch > 0)
+        for batch in watch.batches([(torch.randn(8, 3, 16, 16), torch.randint(4, (8,)))] * 30):
+            optimizer.zero_grad()
+            step(watch, model, batch)
+            optimizer.step()
+    assert not {"frozen_moved", "norm_statistics_moved"} & {*rules(watch)}
+
+
+class Scaled(nn.Module):
+    """A scale of each channel, as of ConvNeXt's blocks: all begin alike in health."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.full(shape, 1e-2))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.scale * features
+
+
+@pytest.mark.parametrize("shape", [(16, 1, 1), (1, 16, 1, 1)])
+def test_scales_of_channels_that_begin_alike_are_no_poor_initialisation(
+    shape: tuple[int, ...],
+) -> None:
+    model = network()
+    model.insert(4, Scaled(*shape))
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    watch = watched(model, optimizer)
+    for batch in watch.batches([(torch.randn(8, 3, 16, 16), torch.randint(4, (8,)))]):
+        step(watch, model, batch)
+        optimizer.step()
+    assert "poor_initialisation" not in rules(watch)

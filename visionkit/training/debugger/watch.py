@@ -93,6 +93,7 @@ class TrainingWatch:
             for each in group["params"]
         }
         self._frozen = Unmoved(frozen(model, trained, frozen_names))
+        self._frozen_names = tuple(frozen_names)
         self._statistics = Unmoved(frozen_statistics(model, frozen_names))
         self.history.fan_in = {
             name: math.prod(each.shape[1:])
@@ -272,6 +273,7 @@ class TrainingWatch:
         self._flow = None
         self._take_losses()
         done = self._done
+        still = frozen_statistics(self._model, self._frozen_names)
         rates = [
             float(group["lr"])
             for optimizer in self._optimizers
@@ -287,7 +289,7 @@ class TrainingWatch:
             updates=done.updates if done else {},
             constant=done.constant if done else (),
             moved=self._frozen.moved(),
-            statistics=self._statistics.moved(),
+            statistics=tuple(name for name in self._statistics.moved() if name in still),
             flow=flow,
             pictures=pictures,
             embeddings=embeddings,
