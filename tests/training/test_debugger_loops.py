@@ -137,3 +137,18 @@ def test_scales_of_channels_that_begin_alike_are_no_poor_initialisation(
         step(watch, model, batch)
         optimizer.step()
     assert "poor_initialisation" not in rules(watch)
+
+
+@pytest.mark.parametrize(("first_step", "found"), [(0, True), (5000, False)])
+def test_a_training_that_goes_on_may_have_learned_all_before(first_step: int, found: bool) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(8, 8)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-3)
+    watch = watched(model, optimizer, first_step)
+    for batch in watch.batches([torch.randn(16, 8) for _ in range(300)]):
+        optimizer.zero_grad()
+        loss = (model(batch).detach() - model(batch) + torch.randn(16, 8)).square().mean()
+        watch.loss(loss)
+        loss.backward()
+        optimizer.step()
+    assert ("loss_not_falling" in rules(watch)) == found
