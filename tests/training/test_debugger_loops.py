@@ -152,3 +152,18 @@ def test_a_training_that_goes_on_may_have_learned_all_before(first_step: int, fo
         loss.backward()
         optimizer.step()
     assert ("loss_not_falling" in rules(watch)) == found
+
+
+def test_labels_that_the_loss_leaves_out_are_no_class() -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    watch = watched(model, optimizer)
+    for number in range(8):
+        labels = torch.arange(64) % 4
+        labels[: 2 * (number == 1)] = -100
+        watch.begin((torch.randn(64, 3, 16, 16), labels), epoch=0)
+        step(watch, model, (torch.randn(64, 3, 16, 16), labels))
+        watch.before_update()
+        optimizer.step()
+        watch.end()
+    assert {*watch.history.labels} == {0, 1, 2, 3}

@@ -26,7 +26,9 @@ def read_batch(batch: object) -> Batch:
     has_boxes = given is not None and lost is not None
     return Batch(
         prints=_prints([tensor for _, tensor in found]),
-        labels=Counter(_labels(found)),
+        labels=Counter(
+            label for label in _labels(found) if label >= 0
+        ),  # -100: left out of the loss
         boxes_given=int(given.sum()) if has_boxes and given is not None else 0,
         boxes_lost=int(lost.sum()) if has_boxes and lost is not None else 0,
     )
