@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from visionkit import TrainingDebugger
 from visionkit.training.debugger import TrainingWatch
+from visionkit.training.debugger.classes import NamedClasses
 
 Batch = tuple[Tensor, Tensor]
 
@@ -167,3 +168,8 @@ def test_labels_that_the_loss_leaves_out_are_no_class() -> None:
         optimizer.step()
         watch.end()
     assert {*watch.history.labels} == {0, 1, 2, 3}
+
+
+def test_numbers_of_pictures_are_no_classes_of_a_validation() -> None:
+    named = NamedClasses(network(), 581_930)  # the largest number of a picture of COCO, and one
+    assert named.close() is None
