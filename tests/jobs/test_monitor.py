@@ -244,3 +244,19 @@ def test_carriers_of_a_damaged_file_are_an_error(tmp_path: Path) -> None:
         read_carriers(tmp_path)
     with pytest.raises(ValueError, match="must be a folder"):
         write_carriers("s3://bucket/catalog", {})
+
+
+def test_two_files_of_one_picture_are_asked_about_once(
+    world: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle, _ = world
+    live = pictures(tmp_path / "live", COUNT, 20, dark)
+    for path in [*live.glob("*.png")]:
+        shutil.copy(path, path.with_name(f"again{path.name}"))
+    place = tmp_path / "catalog"
+    open_catalog(place, create=True)
+    monitor(config(bundle, f"source={live}", f"catalog={place}", "queue=true"), tmp_path)
+    samples = open_catalog(place).samples()
+    assert 0 < len(samples) <= 20
+    assert {*read_carriers(place)} == {sample.id for sample in samples}
+    assert "Frames of videos" not in capsys.readouterr().out

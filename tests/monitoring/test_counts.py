@@ -104,3 +104,13 @@ def test_the_chart_of_a_count_has_a_bar_where_it_was_foreseen() -> None:
     assert chart.count("<circle") == 5
     # Its ends are the chart's: 0 at 112 px and 4 at 12 px, at the place of the last run.
     assert '<line class="foreseen" x1="304.0" x2="304.0" y1="12.0" y2="112.0"/>' in chart
+
+
+def test_three_finds_more_are_no_matter_however_they_are_rounded() -> None:
+    def counted(finds: int) -> Window:
+        return Window("", "fine", 1.0, 200, counts={"exemplar.count": finds / 200})
+
+    for finds in range(200):
+        past = [counted(finds)] * 12
+        found = foreseen_counts(past, counted(finds + 3), season=1, chance=0.01)
+        assert not found[0].is_off, finds

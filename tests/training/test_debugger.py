@@ -359,6 +359,18 @@ def test_gradients_that_are_summed_over_batches_are_seen(tmp_path: Path) -> None
     assert debugger.findings[0].layer == "net.middle.weight"
 
 
+def test_a_validation_that_breaks_off_leaves_no_hooks(tmp_path: Path) -> None:
+    class Broken(Foreign):
+        def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+            if not self.trainer.sanity_checking:
+                raise RuntimeError("the disk is gone")
+
+    module = Broken(clean(0).model)
+    with pytest.raises(RuntimeError, match="the disk is gone"):
+        fitted(module, tmp_path)
+    assert not any(each._forward_hooks for each in module.modules())
+
+
 def test_it_can_be_switched_off(tmp_path: Path) -> None:
     model = Stripes()
     nn.init.constant_(model.middle.bias, -30.0)

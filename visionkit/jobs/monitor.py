@@ -236,6 +236,7 @@ def _queue(catalog: Catalog, carriers: Sequence[Carrier], pictures: LivePictures
     known |= {sample.content_hash: sample.id for sample in catalog.samples()}
     added: list[Sample] = []
     sentences: dict[str, str] = {}
+    frames = 0
     for carrier in carriers:
         uri = pictures.uris.get(carrier.name, "")
         name = carrier.name if carrier.name in {*known.values()} else known.get(uri, "")
@@ -244,16 +245,19 @@ def _queue(catalog: Catalog, carriers: Sequence[Carrier], pictures: LivePictures
             digest = content_hash(image)
             name = known.get(digest, digest)
             if name == digest and digest not in known:
+                known[digest] = digest  # also where another carrier is the same picture
                 height, width = image.shape[:2]
                 added.append(Sample(digest, uri, width, height, digest))
         if name:
             sentences[name] = carrier.words
+        else:
+            frames += 1
     catalog.add_samples(
         added, thumbnails=[pictures.small_of_uri(sample.uri) for sample in added], reviewed=False
     )
     write_carriers(catalog.uri, sentences)
     say(f"{counted(len(sentences), 'picture')} are asked about first in {catalog.uri}.")
-    if len(sentences) < len(carriers):
+    if frames:
         say("Frames of videos can't be asked about: put them into the catalog by predict_video.")
     say_next(["review", f"catalog={catalog.uri}"])
 

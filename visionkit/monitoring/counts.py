@@ -83,7 +83,7 @@ def foreseen_counts(
         chance: 0..1 of a false finding, by all counts together.
     """
     series = {name: counted_before(name, past) for name in _names(past, now)}
-    least = _FEW / max(now.pictures, 1)
+    least = (_FEW + 1e-6) / max(now.pictures, 1)  # beyond rounding
     found = []
     for name, values in series.items():
         share = chance / len(series)

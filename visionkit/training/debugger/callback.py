@@ -173,6 +173,9 @@ class TrainingDebugger(Callback):
         """A training that ends because its loss is no number is looked at before it goes."""
         if self._watch is None:
             return
+        if self._named is not None:  # a validation that was under way
+            self._named.close()
+            self._named = None
         words = str(exception).lower()
         if self._batch is not None and any(word in words for word in _NOT_FINITE):
             self._watch.nonfinite(math.nan, again=lambda: self._again(pl_module))

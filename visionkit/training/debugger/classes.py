@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from visionkit.training.debugger.batches import labels_of
 
+_MOST = 2000  # classes that are counted: their square is kept, and larger numbers may be no labels
 _CRITERIA = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
 
 
@@ -36,13 +37,15 @@ class NamedClasses:
 
     Args:
         model: whose direct parts are watched.
-        classes: K, as many as the training has shown; 0 watches nothing.
+        classes: K, as many as the training has shown; 0, or above 2,000, watches
+            nothing.
     """
 
     def __init__(self, model: nn.Module, classes: int) -> None:
-        self._counts = np.zeros((classes, classes), np.int64)
+        counted = classes if 1 < classes <= _MOST else 0
+        self._counts = np.zeros((counted, counted), np.int64)
         self._logits: Tensor | None = None
-        parts = list(model.children()) if classes > 1 else []
+        parts = list(model.children()) if counted else []
         self._handles = [part.register_forward_hook(self._keep) for part in parts]
 
     def add(self, batch: object) -> None:

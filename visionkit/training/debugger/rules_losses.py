@@ -29,11 +29,13 @@ def loss_not_falling(history: History, settings: DebuggerSettings) -> Iterator[F
     first, last = values[:part], values[-part:]
     if first.mean() < _STARTED * history.chance:
         return
+    has_begun = history.losses[0][0] < settings.loss_steps  # else it goes on, and fell before
     error = math.sqrt(first.var() / part + last.var() / part)
     fall = float(first.mean() - last.mean())
     drop = fall / max(abs(float(first.mean())), 1e-12)
     rises = fall < -_SIGMAS * error and drop < -settings.loss_drop
-    if rises or (drop < settings.loss_drop and fall < _SIGMAS * error and first.mean() > 0):
+    stays = drop < settings.loss_drop and fall < _SIGMAS * error and first.mean() > 0
+    if rises or (stays and has_begun):
         yield Finding(
             "loss_not_falling",
             "the loss rises" if rises else "the loss does not fall",

@@ -93,6 +93,7 @@ class TrainingWatch:
             for each in group["params"]
         }
         self._frozen = Unmoved(frozen(model, trained, frozen_names))
+        self._frozen_names = tuple(frozen_names)
         self._statistics = Unmoved(frozen_statistics(model, frozen_names))
         self.history.fan_in = {
             name: math.prod(each.shape[1:])
@@ -126,7 +127,9 @@ class TrainingWatch:
             self._ended, self._epoch = None, epoch
         self._wait = 0.0 if self._ended is None else now - self._ended
         nth = self._step - self._first
-        if nth < _FIRST or self._step % self.settings.interval == 0:
+        if self._flow is not None:
+            self._labels = labels_of(batch)  # of the vectors that it sees last
+        elif nth < _FIRST or self._step % self.settings.interval == 0:
             self._open(batch)
 
     def loss(self, loss: Tensor, *, again: Callable[[], object] | None = None) -> None:
@@ -233,12 +236,15 @@ class TrainingWatch:
         try:
             for batch in loader:
                 self.begin(batch, epoch=epoch)
-                yield batch
-                self.end()
+                try:
+                    yield batch
+                finally:  # also where the loop is left early
+                    self.end()
                 inputs.clear()
                 if self.stopped:
                     return
         finally:
+            self._drop()  # one that waits for its optimizer would see the validation
             for handle in handles:
                 handle.remove()
 
@@ -256,8 +262,6 @@ class TrainingWatch:
         return list(self.findings)
 
     def _open(self, batch: object) -> None:
-        if self._flow is not None or self._wants_update:
-            return  # still waiting for an optimizer that steps only now and then
         self._batch, self._labels = read_batch(batch), labels_of(batch)
         self._flow = FlowRecorder(self._modules, self._expected)
         self._wants_update, self._done = True, None
@@ -269,6 +273,7 @@ class TrainingWatch:
         self._flow = None
         self._take_losses()
         done = self._done
+        still = frozen_statistics(self._model, self._frozen_names)
         rates = [
             float(group["lr"])
             for optimizer in self._optimizers
@@ -284,7 +289,7 @@ class TrainingWatch:
             updates=done.updates if done else {},
             constant=done.constant if done else (),
             moved=self._frozen.moved(),
-            statistics=self._statistics.moved(),
+            statistics=tuple(name for name in self._statistics.moved() if name in still),
             flow=flow,
             pictures=pictures,
             embeddings=embeddings,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -56,7 +57,7 @@ class StepRecorder:
         constant = tuple(
             name
             for name, part in zip(names, parts(before, sizes), strict=True)
-            if self._named[name].ndim > 1 and len(part) > 8 and part[0] and (part == part[0]).all()
+            if _is_table(self._named[name]) and len(part) > 8 and part[0] and np.ptp(part) == 0
         )
         return Step(
             dict(zip(names, gradients.tolist(), strict=True)),
@@ -69,12 +70,15 @@ class StepRecorder:
 class Unmoved:
     """Tensors that should stay as they are, by a few values of each.
 
+    Those that had no gradient at first and have one now were unfrozen, and may move.
+
     Args:
         named: these tensors.
     """
 
     def __init__(self, named: Mapping[str, Tensor]) -> None:
         self._named = dict(named)
+        self._learned = {name: each.requires_grad for name, each in named.items()}
         self._before, self._sizes = together([sample(each, _VALUES) for each in named.values()])
 
     def moved(self) -> tuple[str, ...]:
@@ -87,7 +91,16 @@ class Unmoved:
         pairs = zip(
             self._named, parts(self._before, self._sizes), parts(after, self._sizes), strict=True
         )
-        return tuple(name for name, one, other in pairs if (one != other).any())
+        return tuple(
+            name
+            for name, one, other in pairs
+            if (one != other).any() and self._named[name].requires_grad <= self._learned[name]
+        )
+
+
+def _is_table(tensor: Tensor) -> bool:
+    """Whether there are several units of several weights; a scale of channels has one each."""
+    return sum(length > 1 for length in tensor.shape) > 1
 
 
 def learning(model: nn.Module) -> dict[str, nn.Parameter]:
