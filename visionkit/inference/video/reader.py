@@ -181,6 +181,8 @@ class _Decoding:
         self._origin = stream.start_time
         self._numbers = _Numbers()
         self._last_stamp: int | None = None
+        self._follows: int | None = None
+        self._shift = 0
         self._given = False
         self._ended = False
         context = stream.codec_context
@@ -244,10 +246,7 @@ class _Decoding:
         return Frame(index, time, decoded)
 
     def _is_late(self, stamp: int | None) -> bool:
-        """Whether a frame comes after later ones, or twice: decoders do so behind damage.
-
-        Time stamps that begin anew, as in recordings of broadcasts, are none of that.
-        """
+        """Whether a frame comes after later ones, or twice: decoders do so behind damage."""
         last = self._last_stamp
         if stamp is None or last is None:
             return False
@@ -284,8 +283,23 @@ class _Decoding:
         """Packets in the order of the file, numbered."""
         for packet in self._container.demux(self._stream):
             if packet.size:
+                self._go_on(packet)
                 self._numbers.see(packet)
                 yield packet
+
+    def _go_on(self, packet: Packet[VideoStream]) -> None:
+        """Lets time stamps that begin anew, as in recordings of broadcasts, follow those before."""
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        if stamp is None:
+            return
+        late = _LATE_SECONDS / self._tick
+        if self._follows is not None and stamp + self._shift < self._follows - late:
+            self._shift = self._follows - stamp
+        usual = round(1 / (self._rate * self._tick)) if self._rate else 1
+        self._follows = stamp + self._shift + (packet.duration or usual)
+        if self._shift:
+            packet.dts = None if packet.dts is None else packet.dts + self._shift
+            packet.pts = None if packet.pts is None else packet.pts + self._shift
 
     def _target(self) -> int | None:
         """Time stamp from which on frames must be decoded; None for all."""
