@@ -205,3 +205,25 @@ def test_stills_are_the_frames_shown_at_their_times(tmp_path: Path) -> None:
     assert list(read_stills(str(tmp_path / "gone.mp4"), [0.0])) == []
     assert list(read_stills("rtsp://camera/1", [0.0])) == []
     assert list(read_stills(str(video), [])) == []
+
+
+def test_sound_whose_time_stamps_begin_anew_goes_on(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "one.ts"), "w") as output:
+        video, sound = output.add_stream("libx264", rate=10), output.add_stream("aac", rate=44100)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for number in range(150):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number, np.uint8))
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            output.mux(video.encode(frame))
+            still = np.zeros((2, 4410), np.float32)
+            tone = av.AudioFrame.from_ndarray(still, format="fltp", layout="stereo")
+            tone.sample_rate, tone.pts, tone.time_base = 44100, number * 4410, Fraction(1, 44100)
+            output.mux(sound.encode(tone))
+        output.mux(video.encode(None))
+        output.mux(sound.encode(None))
+    (tmp_path / "two.ts").write_bytes((tmp_path / "one.ts").read_bytes() * 2)
+    made = annotate(tmp_path / "two.ts", [], tmp_path / "out.mp4")
+    assert made.frames == 300
+    with av.open(str(made.path)) as container:
+        for stream in container.streams:
+            assert float(stream.duration * stream.time_base) == pytest.approx(30, abs=0.2)

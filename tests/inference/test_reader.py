@@ -271,6 +271,27 @@ def test_a_video_that_is_not_there(tmp_path: Path) -> None:
         list(read_frames(tmp_path / "gone.mp4"))
 
 
+@pytest.mark.parametrize("sampling", [Every(1), Every(7), Rate(1.0), KeyFrames()])
+def test_time_stamps_that_begin_anew_go_on(tmp_path: Path, sampling: Sampling) -> None:
+    # Two recordings of 15 seconds, one behind the other, as a receiver that restarts leaves them.
+    recording = write_clip(tmp_path / "one.ts", 150).read_bytes()
+    (tmp_path / "two.ts").write_bytes(recording * 2)
+    problems: list[Problem] = []
+    frames = list(read_frames(tmp_path / "two.ts", Reading(sampling), problems=problems))
+    assert problems == []
+    assert len({frame.index for frame in frames}) == len(frames)
+    for each in frames:
+        assert number_of(each.image) == each.index % 150
+        assert each.time == pytest.approx(each.index / 10, abs=2e-3)
+    assert frames[-1].time > 28
+    middle = frames[len(frames) * 2 // 3]
+    rest = read_frames(
+        tmp_path / "two.ts", Reading(sampling, after=Place(middle.index, middle.time))
+    )
+    later = [frame.index for frame in frames if frame.index > middle.index]
+    assert [frame.index for frame in rest] == later
+
+
 def test_a_stream_that_stalls_is_given_up() -> None:
     import socket
 

@@ -68,6 +68,19 @@ def frames_of(folder: Path) -> list[tuple[str, int]]:
     return list(dict.fromkeys((Path(r["video"]).name, r["frame"]) for r in rows_of(folder)))
 
 
+def test_screen_time_of_key_frames_ends_with_the_video(bundle: Path, tmp_path: Path) -> None:
+    # Key frames at 0, 5 and 10 of 12.5 seconds, and one alone in 6 seconds.
+    write_clip(tmp_path / "in" / "long.mp4", 125, key_every=50)
+    write_clip(tmp_path / "in" / "short.mp4", 60, key_every=250)
+    for end, expected in ((None, [12.5, 6.0]), (11.0, [11.0, 6.0]), (4.0, [4.0, 4.0])):
+        run = tmp_path / f"run_{end}"
+        predict_video(config_of(bundle, tmp_path / "in", keyframes=True, end=end), run)
+        with (run / "intervals.csv").open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["task"] == "classification"]
+        ends = {row["video"]: float(row["end"]) for row in rows if row["name"] == "cat"}
+        assert [ends[video] for video in sorted(ends)] == pytest.approx(expected, abs=2e-3)
+
+
 def test_a_row_a_find_with_frame_and_time(
     bundle: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

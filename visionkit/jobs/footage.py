@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +17,7 @@ from visionkit.inference.video.annotate import annotate
 from visionkit.inference.video.crops import CropChooser, still_name, write_crops
 from visionkit.inference.video.frames import FramePrediction
 from visionkit.inference.video.intervals import Measuring
-from visionkit.inference.video.opening import is_stream
+from visionkit.inference.video.opening import is_stream, length_of
 from visionkit.inference.video.passes import TrackPass, frame_rows
 from visionkit.inference.video.presence import write_intervals
 from visionkit.inference.video.records import VideoFiles, VideoWriter
@@ -79,7 +79,8 @@ def finish_footage(
         plain = lambda: passed.tracked(writer.predictions())  # noqa: E731
     made: dict[str, Path] = {}
     problems: list[Problem] = []
-    measuring = Measuring(gap_seconds=config.gap_seconds)
+    end_of = _ends(config, {each.file for each in writer.problems if each.level == "error"})
+    measuring = Measuring(gap_seconds=config.gap_seconds, end_of=end_of)
     crops = CropChooser()
     for frame in settled():
         measuring.add(frame.video, frame.time, frame_rows(frame))
@@ -109,6 +110,16 @@ def finish_footage(
     sightings = Sightings()
     files = writer.finish(settled(), watch=sightings.see)
     return Footage(files, sightings, made, tuple(problems))
+
+
+def _ends(config: PredictVideoConfig, damaged: Set[str]) -> Callable[[str], float | None]:
+    """What says when a video, or what was asked for of it, ends; not of damaged ones."""
+
+    def end_of(video: str) -> float | None:
+        seconds = None if video in damaged else length_of(video)
+        return seconds if seconds is None or config.end is None else min(seconds, config.end)
+
+    return end_of
 
 
 def _is_tracked(config: PredictVideoConfig, predictor: Predictor) -> bool:

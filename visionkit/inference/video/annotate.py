@@ -27,6 +27,7 @@ from visionkit.inference.prediction import Prediction
 from visionkit.inference.video.frames import Frame, FramePrediction
 from visionkit.inference.video.opening import opened
 from visionkit.inference.video.reader import Reading, read_frames
+from visionkit.inference.video.stamps import GoingOn
 from visionkit.types import Image
 
 _OPTIONS = {"preset": "veryfast", "crf": "20"}  # quick, and hardly to be told from the original
@@ -148,8 +149,10 @@ class _Sound:
         """Seconds and packet, as far as they can be read; reading frames says what is lost."""
         if not self.streams:
             return
+        going_on = {each.index: GoingOn(float(each.time_base or 1)) for each in self.streams}
         with suppress(FFmpegError):
             for packet in self.container.demux(self.streams):
+                going_on[packet.stream.index].see(packet)
                 if packet.dts is not None and packet.time_base is not None:
                     yield packet.dts * packet.time_base, packet
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -84,26 +84,35 @@ class Measuring:
     """Measures when items and classes are to be seen while frames come in.
 
     A frame lasts until the next one that was looked at; the last as long as the frames before it
-    usually did. Of the classes of whole frames those that are assumed count. Memory grows with
-    intervals and tracks, not with frames.
+    usually did, but not beyond the video's end where that is known, and a lone one until there. Of
+    the classes of whole frames those that are assumed count. Memory grows with intervals and
+    tracks, not with frames.
 
     Args:
         gap_seconds: an item that is gone for no longer is taken to have been there.
         frame_seconds: the longest that a frame may last. Needed where frames without finds are
             not given (`frames_of` rows of a table that lists finds only): else the frame before
             them would last through them all. None where every frame that was looked at is given.
+        end_of: gives the seconds from a video's start at which it ends, None where they are not
+            known; asked once a video.
 
     Raises:
         ValueError: a number is negative.
     """
 
-    def __init__(self, *, gap_seconds: float = 1.0, frame_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        gap_seconds: float = 1.0,
+        frame_seconds: float | None = None,
+        end_of: Callable[[str], float | None] = lambda _: None,
+    ) -> None:
         if gap_seconds < 0 or (frame_seconds or 0) < 0:
             raise ValueError(
                 f"gap_seconds and frame_seconds must be at least 0, got {gap_seconds} and "
                 f"{frame_seconds}."
             )
-        self._gap, self._longest = gap_seconds, frame_seconds
+        self._gap, self._longest, self._end_of = gap_seconds, frame_seconds, end_of
         self._video: _Video | None = None
         self._presences: list[Presence] = []
         self._footage: list[Footage] = []
@@ -131,7 +140,7 @@ class Measuring:
 
     def _close(self) -> None:
         if self._video is not None:
-            seen, found = self._video.finish()
+            seen, found = self._video.finish(self._end_of(self._video.name))
             self._footage.append(seen)
             self._presences += found
         self._video = None
@@ -253,16 +262,22 @@ class _Video:
                 self._open[key] = going_on
             going_on.add(found, time, seconds, self._gap)
 
-    def finish(self) -> tuple[Footage, list[Presence]]:
+    def finish(self, end: float | None) -> tuple[Footage, list[Presence]]:
         """How much was seen, and the sums from the longest screen time down."""
         if self._before is not None:
-            usual = median(self._steps) if self._steps else (self._longest or _LONE_FRAME)
-            self._count(*self._before, usual)
+            self._count(*self._before, self._last_seconds(self._before[0], end))
         for key in list(self._open):
             self._close(key)
         footage = Footage(self.name, self._frames, self._start, self._end, self._seconds)
         presences = [_presence(intervals, self._seconds) for intervals in self._closed.values()]
         return footage, sorted(presences, key=lambda one: (-one.seconds, one.task, one.name))
+
+    def _last_seconds(self, time: float, end: float | None) -> float:
+        """How long the last frame lasts, of a video that ends then."""
+        usual = median(self._steps) if self._steps else self._longest or None
+        if end is None or end <= time:
+            return _LONE_FRAME if usual is None else usual
+        return end - time if usual is None else min(usual, end - time)
 
     def _close(self, key: tuple[str, str]) -> None:
         going_on = self._open.pop(key, None)

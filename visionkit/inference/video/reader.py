@@ -36,6 +36,7 @@ from visionkit.inference.video.sampling import (
     sampled,
 )
 from visionkit.inference.video.scaling import Scaler
+from visionkit.inference.video.stamps import LATE_SECONDS, GoingOn
 
 _MOST_HELD = 2000
 """Packets that are kept for the case that they are needed, on the way to a start."""
@@ -44,7 +45,6 @@ _REFERENCES_KNOWN = frozenset({"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1vide
 _MISSING_SECONDS, _MISSING_PART = 2.0, 0.05
 """So much of a video may lack before that is said, where there is no index: sound often goes on a
 little longer than the pictures."""
-_LATE_SECONDS = 10.0
 _TICK = 1e-6  # seconds; rounding of times
 
 
@@ -181,6 +181,8 @@ class _Decoding:
         self._origin = stream.start_time
         self._numbers = _Numbers()
         self._last_stamp: int | None = None
+        usual = round(1 / (self._rate * self._tick)) if self._rate else 1
+        self._going_on = GoingOn(self._tick, usual)
         self._given = False
         self._ended = False
         context = stream.codec_context
@@ -244,14 +246,11 @@ class _Decoding:
         return Frame(index, time, decoded)
 
     def _is_late(self, stamp: int | None) -> bool:
-        """Whether a frame comes after later ones, or twice: decoders do so behind damage.
-
-        Time stamps that begin anew, as in recordings of broadcasts, are none of that.
-        """
+        """Whether a frame comes after later ones, or twice: decoders do so behind damage."""
         last = self._last_stamp
         if stamp is None or last is None:
             return False
-        return last - _LATE_SECONDS / self._tick < stamp <= last
+        return last - LATE_SECONDS / self._tick < stamp <= last
 
     def _seconds(self, stamp: int) -> float:
         if self._origin is None:
@@ -284,6 +283,7 @@ class _Decoding:
         """Packets in the order of the file, numbered."""
         for packet in self._container.demux(self._stream):
             if packet.size:
+                self._going_on.see(packet)
                 self._numbers.see(packet)
                 yield packet
 
