@@ -154,6 +154,26 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
     assert len(resumed[2].seconds) == 1
 
 
+def test_a_stopped_run_goes_on_after_its_last_epoch_though_an_earlier_one_was_better(
+    pictures: tuple[Classed, Classed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(finetuned.Drawn):
+        """The third epoch is not begun."""
+
+        def __iter__(self) -> Iterator[int]:
+            if self._epoch == 2:
+                raise KeyboardInterrupt
+            return super().__iter__()
+
+    settings = replace(QUICK, learning_rate=1e-9)  # no epoch is better than the first
+    with monkeypatch.context() as patch:
+        patch.setattr(finetuned, "Drawn", Interrupted)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            trained(pictures, tmp_path, settings)
+    resumed = trained(pictures, tmp_path, settings)
+    assert len(resumed[2].seconds) == 1
+
+
 def test_a_backbone_that_only_gets_worse_is_put_back(
     pictures: tuple[Classed, Classed], tmp_path: Path
 ) -> None:

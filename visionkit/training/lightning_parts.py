@@ -190,6 +190,20 @@ def whole_epochs(folder: Path) -> ModelCheckpoint:
     )
 
 
+def best_epoch(folder: Path, figure: str) -> ModelCheckpoint:
+    """Keeps the epoch of the smallest figure of the run in this folder; beside `whole_epochs`.
+
+    Its own `save_last` is no stand-in for that: it passes over epochs that are not better.
+    """
+    return ModelCheckpoint(
+        folder / "checkpoints",
+        "best",
+        monitor=figure,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+
+
 def last_of(folder: Path) -> Path | None:
     """What a run in this folder goes on from; None where there is nothing yet."""
     file = folder / "checkpoints" / LAST
