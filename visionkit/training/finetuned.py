@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -22,6 +22,7 @@ from visionkit.training.classification_module import ERROR, ClassificationTraini
 from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.lightning_parts import (
     Clock,
+    Patience,
     best_epoch,
     calm,
     last_of,
@@ -113,7 +114,7 @@ def fit_finetuned(
         best = None if frames is None else best_epoch(folder, ERROR)
         callbacks: list[Callback] = [clock]
         if best is not None:
-            callbacks += [best, EarlyStopping(ERROR, patience=settings.patience)]
+            callbacks += [best, Patience(ERROR, patience=settings.patience)]
         callbacks.append(whole_epochs(folder))
         trainer = new_trainer(folder, settings, callbacks)
         loader = view_loader(train, framing, settings, max_pixels=max_pixels)

@@ -10,7 +10,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
 from torch.utils.data import DataLoader
 
 from visionkit.heads.exemplar import ExemplarHead
@@ -18,6 +17,7 @@ from visionkit.matching.finder import Finder
 from visionkit.training.debugger.settings import DebuggerSettings
 from visionkit.training.lightning_parts import (
     Clock,
+    Patience,
     Shuffled,
     best_epoch,
     calm,
@@ -130,14 +130,14 @@ def fit(
         )
         best = best_epoch(folder, "val/loss")
         clock = Clock()
-        stop = EarlyStopping("val/loss", patience=settings.patience, check_finite=True)
+        stop = Patience("val/loss", patience=settings.patience, check_finite=True)
         trainer = new_trainer(folder, settings, [best, whole_epochs(folder), clock, stop])
         untrained = _loss(trainer, module, val_loader)
         finder.head.train()
         trainer.fit(module, train_loader, val_loader, ckpt_path=last_of(folder))
         _require_finite(trainer, settings)
         best_loss = untrained
-        best_file = folder / "checkpoints" / Path(best.best_model_path).name
+        best_file = Path(best.best_model_path)
         if best_file.is_file():
             state = torch.load(best_file, map_location="cpu", weights_only=True)
             module.load_state_dict(state["state_dict"])
