@@ -94,6 +94,8 @@ def test_a_sweep_into_the_same_folder_runs_only_what_is_new(job: Job) -> None:
     assert [row["seed"] for row in rows(Path("out"))] == ["2", "1", "5"]
     assert main(["train", "-m", "task=exemplar", "seed=1,2", "output=out", "overwrite=true"]) == 0
     assert [call[0].seed for call in job.calls] == [1, 2, 5, 1, 2]
+    assert main(["train", "-m", "task=exemplar", "seed=1,2", "output=out", "overwrite=True"]) == 0
+    assert [call[0].seed for call in job.calls] == [1, 2, 5, 1, 2, 1, 2]
 
 
 def test_the_folder_of_something_else_is_not_taken_for_a_sweep(job: Job, capsys: Any) -> None:

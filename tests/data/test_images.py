@@ -93,6 +93,12 @@ def test_16_bits_are_scaled(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / f"a.{suffix}")[0, :, 0], [0, 1, 128, 255])
 
 
+def test_16_bits_of_a_pgm_are_scaled(tmp_path: Path) -> None:
+    values = np.array([[0, 257, 256 * 128, 65535]], ">u2")
+    (tmp_path / "a.pgm").write_bytes(b"P5\n4 1\n65535\n" + values.tobytes())
+    np.testing.assert_array_equal(read_image(tmp_path / "a.pgm")[0, :, 0], [0, 1, 128, 255])
+
+
 def test_32_bit_values_are_refused(tmp_path: Path) -> None:
     PillowImage.fromarray(np.zeros((2, 2), np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(ImageError, match="no stated range; save it with 8 or 16 bits"):

@@ -154,6 +154,62 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
     assert len(resumed[2].seconds) == 1
 
 
+def test_a_stopped_run_goes_on_after_its_last_epoch_though_an_earlier_one_was_better(
+    pictures: tuple[Classed, Classed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(finetuned.Drawn):
+        """The third epoch is not begun."""
+
+        def __iter__(self) -> Iterator[int]:
+            if self._epoch == 2:
+                raise KeyboardInterrupt
+            return super().__iter__()
+
+    settings = replace(QUICK, learning_rate=1e-9)  # no epoch is better than the first
+    with monkeypatch.context() as patch:
+        patch.setattr(finetuned, "Drawn", Interrupted)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            trained(pictures, tmp_path, settings)
+    resumed = trained(pictures, tmp_path, settings)
+    assert len(resumed[2].seconds) == 1
+
+
+def test_a_run_that_was_moved_knows_its_best_epoch(
+    pictures: tuple[Classed, Classed], tmp_path: Path
+) -> None:
+    settings = replace(QUICK, max_epochs=6, learning_rate=2e-3)
+    first = trained(pictures, tmp_path / "before", settings)
+    (tmp_path / "before").rename(tmp_path / "after")
+    second = trained(pictures, tmp_path / "after", settings)
+    assert (second[2].best_error, second[2].seconds) == (first[2].best_error, ())
+    equal(second, first)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [{"patience": 1, "learning_rate": 1e-9}, {"minutes": 1e-4}],
+    ids=["no better", "time over"],
+)
+def test_a_training_that_ended_early_is_not_gone_on_with(
+    pictures: tuple[Classed, Classed], tmp_path: Path, ending: dict[str, Any]
+) -> None:
+    settings = replace(QUICK, max_epochs=9, **ending)
+    first = trained(pictures, tmp_path, settings)
+    second = trained(pictures, tmp_path, settings)
+    assert (second[2].epochs, second[2].seconds) == (first[2].epochs, ())
+    assert first[2].epochs < 9
+    equal(second, first)
+
+
+def test_a_training_that_ended_early_goes_on_with_more_patience(
+    pictures: tuple[Classed, Classed], tmp_path: Path
+) -> None:
+    settings = replace(QUICK, max_epochs=4, learning_rate=1e-9, patience=1)
+    first = trained(pictures, tmp_path, settings)
+    second = trained(pictures, tmp_path, replace(settings, patience=9))
+    assert (first[2].epochs, second[2].epochs) == (2, 4)
+
+
 def test_a_backbone_that_only_gets_worse_is_put_back(
     pictures: tuple[Classed, Classed], tmp_path: Path
 ) -> None:

@@ -153,6 +153,14 @@ def test_a_finished_training_is_not_trained_again(
     assert second.seconds == ()
 
 
+def test_a_finished_training_that_did_not_get_better_is_not_trained_again(tmp_path: Path) -> None:
+    settings = replace(QUICK, learning_rate=1e-9, patience=30)
+    _, first = trained(tmp_path, settings)
+    _, second = trained(tmp_path, settings)
+    assert second.seconds == ()
+    assert second.curve == first.curve
+
+
 @pytest.mark.parametrize("after", [2, 5, 8], ids=["while validating", "in the first epoch", "late"])
 def test_stopped_while_pairs_are_made(
     uninterrupted: tuple[Finder, FitResult, Path], tmp_path: Path, after: int

@@ -139,7 +139,7 @@ def run_sweep(command: Command, words: Sequence[str], config_folder: Path | None
     saved = without_key(words, *OWN_KEYS)
     write_json(folder / SWEEP_NAME, {"command": command.name, "overrides": saved})
     common = set.intersection(*(set(combination) for combination, _ in runs))
-    overwrite = word_value(words, "overwrite") == "true"
+    overwrite = (word_value(words, "overwrite") or "").lower() == "true"
     sweep = Sweep(command, folder, common=common, overwrite=overwrite)
     try:
         for number, (combination, composed) in enumerate(runs):

@@ -262,7 +262,7 @@ def _decode_jpeg(
 
 def _decode(path: Path, opened: PillowImage.Image) -> Picture:
     opened.load()
-    if opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format == "PNG"):
+    if opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format in ("PNG", "PPM")):
         return Picture(_repeat_gray(_from_16_bit(np.asarray(opened))))
     if opened.mode in ("I", "F"):
         way_out = "save it with 8 or 16 bits"

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -20,7 +20,15 @@ from visionkit.models.backbone import Backbone
 from visionkit.training.classed import ClassBatch, Classed, ClassedViews, Drawn
 from visionkit.training.classification_module import ERROR, ClassificationTraining, Classifier
 from visionkit.training.finetune_settings import FinetuneSettings
-from visionkit.training.lightning_parts import LAST, Clock, calm, last_of, new_trainer
+from visionkit.training.lightning_parts import (
+    Clock,
+    Patience,
+    best_epoch,
+    calm,
+    last_of,
+    new_trainer,
+    whole_epochs,
+)
 from visionkit.training.passes import Passes
 from visionkit.training.shares import class_weights, shares_of
 from visionkit.training.stepping import freeze
@@ -103,10 +111,11 @@ def fit_finetuned(
         start_error = float("nan") if frames is None else error_of(model, frames)
         module = ClassificationTraining(model, settings)
         clock = Clock()
-        best = _keeper(folder, chosen=frames is not None)
-        callbacks: list[Callback] = [clock, best]
-        if frames is not None:
-            callbacks.append(EarlyStopping(ERROR, patience=settings.patience))
+        best = None if frames is None else best_epoch(folder, ERROR)
+        callbacks: list[Callback] = [clock]
+        if best is not None:
+            callbacks += [best, Patience(ERROR, patience=settings.patience)]
+        callbacks.append(whole_epochs(folder))
         trainer = new_trainer(folder, settings, callbacks)
         loader = view_loader(train, framing, settings, max_pixels=max_pixels)
         if settings.max_epochs:
@@ -193,18 +202,20 @@ def calibrate(model: Classifier, frames: DataLoader[Any]) -> None:
 
 
 def _restore(
-    module: ClassificationTraining, best: ModelCheckpoint, start: dict[str, Tensor], error: float
+    module: ClassificationTraining,
+    best: ModelCheckpoint | None,
+    start: dict[str, Tensor],
+    error: float,
 ) -> float:
     """Puts the weights that are kept into the model; gives their error."""
-    file = Path(best.best_model_path)
-    score = best.best_model_score
-    if not file.is_file() or score is None:  # not validated: the last average
+    score = None if best is None else best.best_model_score
+    if best is None or score is None:  # not validated: the last average
         module.model.load_state_dict(module.averaged.module.state_dict())
         return error
     if not float(score) < error:
         module.model.load_state_dict(start)
         return error
-    saved = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
+    saved = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     prefix = "averaged.module."
     kept = {name[len(prefix) :]: saved[name] for name in saved if name.startswith(prefix)}
     module.model.load_state_dict(kept)
@@ -254,14 +265,3 @@ def _often(train: Classed, settings: FinetuneSettings) -> Any:
     rarity = 1 / shares.sum(0).clamp(min=1)
     # A picture of several classes is drawn as its rarest one; one of none as the commonest.
     return (shares * rarity).amax(1).clamp(min=float(rarity.min())).double().numpy()
-
-
-def _keeper(folder: Path, *, chosen: bool) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        folder / "checkpoints",
-        "best" if chosen else Path(LAST).stem,
-        monitor=ERROR if chosen else None,
-        save_last=chosen,
-        save_on_train_epoch_end=True,  # whole epochs: a resumed run begins with the next
-        enable_version_counter=False,
-    )

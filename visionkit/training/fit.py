@@ -10,13 +10,21 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from visionkit.heads.exemplar import ExemplarHead
 from visionkit.matching.finder import Finder
 from visionkit.training.debugger.settings import DebuggerSettings
-from visionkit.training.lightning_parts import Clock, Shuffled, calm, last_of, new_trainer
+from visionkit.training.lightning_parts import (
+    Clock,
+    Patience,
+    Shuffled,
+    best_epoch,
+    calm,
+    last_of,
+    new_trainer,
+    whole_epochs,
+)
 from visionkit.training.module import ExemplarTraining
 from visionkit.training.pairs import LessonDataset, SceneSource, join
 
@@ -120,16 +128,16 @@ def fit(
         module = ExemplarTraining(
             finder.head, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val/loss", save_last=True)
+        best = best_epoch(folder, "val/loss")
         clock = Clock()
-        stop = EarlyStopping("val/loss", patience=settings.patience, check_finite=True)
-        trainer = new_trainer(folder, settings, [best, clock, stop])
+        stop = Patience("val/loss", patience=settings.patience, check_finite=True)
+        trainer = new_trainer(folder, settings, [best, whole_epochs(folder), clock, stop])
         untrained = _loss(trainer, module, val_loader)
         finder.head.train()
         trainer.fit(module, train_loader, val_loader, ckpt_path=last_of(folder))
         _require_finite(trainer, settings)
         best_loss = untrained
-        best_file = folder / "checkpoints" / Path(best.best_model_path).name
+        best_file = Path(best.best_model_path)
         if best_file.is_file():
             state = torch.load(best_file, map_location="cpu", weights_only=True)
             module.load_state_dict(state["state_dict"])

@@ -115,8 +115,9 @@ class JointTraining(L.LightningModule):
         return self
 
     def on_train_start(self) -> None:
-        """Starts the clock."""
+        """Starts the clock; what was over before a resume stays so."""
         self.pace.start()
+        self.pace.stop(self.trainer)
 
     def on_train_epoch_start(self) -> None:
         """Ends mosaics where it is time."""

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import lightning as L
 import numpy as np
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch.utils.data import Sampler
 
@@ -185,6 +185,50 @@ def whole_epochs(folder: Path) -> ModelCheckpoint:
     return ModelCheckpoint(
         folder / "checkpoints",
         Path(LAST).stem,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+
+
+class Patience(EarlyStopping):
+    """Ends a training that gets no better; one that was ended so does not begin again."""
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Ends a resumed training that had run out of patience."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from the epochs that were waited, with the patience that is asked for now."""
+        super().load_state_dict({**state_dict, "patience": self.patience})
+
+
+class BestEpoch(ModelCheckpoint):
+    """A checkpoint of the best epoch, which is known again where the run was moved."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from the best epoch so far, in the folder that the run is in now."""
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath), Path(path).name)) if path else path
+
+        moved = {
+            name: here(state_dict[name]) for name in ("best_model_path", "kth_best_model_path")
+        }
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        found = {**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath}
+        super().load_state_dict(found)
+
+
+def best_epoch(folder: Path, figure: str) -> BestEpoch:
+    """Keeps the epoch of the smallest figure of the run in this folder; beside `whole_epochs`.
+
+    Its own `save_last` is no stand-in for that: it passes over epochs that are not better.
+    """
+    return BestEpoch(
+        folder / "checkpoints",
+        "best",
+        monitor=figure,
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )

@@ -44,6 +44,10 @@ class Pace(nn.Module):
         passed = now - self._clock
         self._clock = now
         self.elapsed += trainer.strategy.broadcast(passed)
+        self.stop(trainer)
+
+    def stop(self, trainer: L.Trainer) -> None:
+        """Stops a training that is over, a resumed one before it begins."""
         if self.done(trainer) >= 1:
             trainer.should_stop = True
 
