@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 
-from tests.jobs.conftest import write_broken, write_coco, write_picture
+from tests.jobs.conftest import (
+    gallery_config,
+    scene,
+    write_broken,
+    write_coco,
+    write_picture,
+)
 from tests.worlds import classification_part, localization_part, photo, whole_backbone
 from visionkit.config import EvaluateConfig, ExportConfig
 from visionkit.config.jobs import OthersConfig
@@ -20,6 +26,7 @@ from visionkit.inference.predictor import Predictor
 from visionkit.jobs import export as export_module
 from visionkit.jobs import losses as losses_module
 from visionkit.jobs.export import export
+from visionkit.jobs.gallery import gallery
 from visionkit.jobs.losses import Losses
 from visionkit.models.bundle import MANIFEST, bundle_hash, read_manifest
 
@@ -377,3 +384,20 @@ def test_a_loss_is_above_zero_whichever_way_a_figure_goes() -> None:
     assert losses.main == ("ap50", pytest.approx(0.1))
     with pytest.raises(ValueError, match="must tell accuracy or mean_ap of classification"):
         _ = Losses("classification", {}, {}).main
+
+
+def test_an_item_that_costs_the_exports_is_told_so(
+    trained_heads: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = Path(shutil.copytree(trained_heads, tmp_path / "bundle"))
+    export(export_config(bundle, None), run_in(tmp_path))
+    assert [*exports_in(bundle)] == ["openvino_fp32"]
+    image, box = scene(0, 0)
+    write_picture(tmp_path / "scenes" / "s.png", image)
+    write_coco(tmp_path / "scenes", {"s.png": ("item 0", box)})
+    capsys.readouterr()
+    given = gallery_config(bundle, "add", item="item 0", images=[str(tmp_path / "scenes")])
+    gallery(given, bundle)  # the first item: a graph more
+    assert not exports_in(bundle)
+    told = " ".join(capsys.readouterr().out.split())
+    assert "no longer fit the bundle and are gone: openvino_fp32; visionkit export" in told

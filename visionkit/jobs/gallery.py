@@ -12,6 +12,7 @@ from visionkit.data.picture_files import IMAGE_SUFFIXES, find_images
 from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted
 from visionkit.files import write_json
+from visionkit.inference.engines.exported import exports_in
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.pictures import reference_pictures
 from visionkit.jobs.promote import promote
@@ -72,7 +73,9 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
         return Summary(bundle, {"views_added": 0})
     with progress("Adding", len(fresh)) as step:
         predictor.finder.add(fresh, progress=step)
+    exported = exports_in(bundle)
     predictor.save(bundle, overwrite=not is_new)
+    _say_dropped(sorted(exported.keys() - exports_in(bundle).keys()), bundle)
     if is_new:
         own = f", calibrated on {config.background}" if config.background else ""
         say(f"There was no {bundle}: it is a new bundle, on the starter weights{own}.")
@@ -91,6 +94,14 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
         ["predict", f"bundle={bundle}", "source=PICTURE_OR_FOLDER"],
     )
     return Summary(bundle, {"views_added": len(fresh), "items": len(predictor.items)})
+
+
+def _say_dropped(names: Sequence[str], bundle: Path) -> None:
+    if names:
+        say(
+            f"Exported networks no longer fit the bundle and are gone: {', '.join(names)}; "
+            f"visionkit export bundle={bundle} makes them anew."
+        )
 
 
 def _opened(config: GalleryConfig, bundle: Path) -> tuple[Predictor, list[Problem]]:
