@@ -220,6 +220,9 @@ def test_a_person_s_path(server: Server, page_of: Callable[..., Any]) -> None:
     assert not catalog.truth(unsure).reviewed
 
     # After loading anew it goes on where it was.
+    page.wait_for_function(
+        "() => !Object.keys(localStorage).some((key) => key.startsWith('visionkit.answer.'))"
+    )
     before = shown(page)
     page.reload()
     page.wait_for_selector("html[data-shown]")
