@@ -129,20 +129,21 @@ def test_the_same_seed_gives_the_same_numbers(
         equal(other, uninterrupted[0])
 
 
+class Interrupted(finetuned.Drawn):
+    """The third epoch is not begun."""
+
+    def __iter__(self) -> Iterator[int]:
+        if self._epoch == 2:
+            raise KeyboardInterrupt
+        return super().__iter__()
+
+
 def test_a_stopped_run_goes_on_as_if_nothing_had_been(
     uninterrupted: tuple[Trained, Path],
     pictures: tuple[Classed, Classed],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Interrupted(finetuned.Drawn):
-        """The third epoch is not begun."""
-
-        def __iter__(self) -> Iterator[int]:
-            if self._epoch == 2:
-                raise KeyboardInterrupt
-            return super().__iter__()
-
     with monkeypatch.context() as patch:
         patch.setattr(finetuned, "Drawn", Interrupted)
         with pytest.raises((KeyboardInterrupt, SystemExit)):
@@ -157,14 +158,6 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
 def test_a_stopped_run_goes_on_after_its_last_epoch_though_an_earlier_one_was_better(
     pictures: tuple[Classed, Classed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Interrupted(finetuned.Drawn):
-        """The third epoch is not begun."""
-
-        def __iter__(self) -> Iterator[int]:
-            if self._epoch == 2:
-                raise KeyboardInterrupt
-            return super().__iter__()
-
     settings = replace(QUICK, learning_rate=1e-9)  # no epoch is better than the first
     with monkeypatch.context() as patch:
         patch.setattr(finetuned, "Drawn", Interrupted)

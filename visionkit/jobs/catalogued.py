@@ -280,12 +280,14 @@ def _embeds_alike(catalog: Catalog, predictor: Predictor) -> bool:
     embedded = catalog.embedded()
     known = (sample for sample in catalog.samples() if sample.id in embedded)
     there = (sample for sample in known if Path(sample.uri).is_file())
+    files = {sample.id: sample.uri for sample in islice(there, _SEEN_AGAIN)}
+    if not files:
+        return True
     likeness = []
-    for sample in islice(there, _SEEN_AGAIN):
+    for name, before in zip(*catalog.embeddings(list(files)), strict=True):
         with suppress(ImageError):  # it is listed where it is asked about
-            now = embed(predictor, [read_image(sample.uri)])[0]
-            _, before = catalog.embeddings([sample.id])
-            likeness.append(float(now @ before[0]))
+            now = embed(predictor, [read_image(files[name])])[0]
+            likeness.append(float(now @ before))
     return not likeness or float(np.median(likeness)) >= _ALIKE
 
 

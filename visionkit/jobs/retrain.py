@@ -48,7 +48,7 @@ from visionkit.jobs.retrain_others import (
     write_others,
 )
 from visionkit.jobs.retrain_turns import turns_of
-from visionkit.jobs.retrain_waits import waits_for
+from visionkit.jobs.retrain_waits import vouched_for, waits_for
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import say, say_next, say_table
 from visionkit.jobs.train import train
@@ -120,9 +120,7 @@ def _check_moving(catalog: Catalog, config: RetrainConfig) -> None:
     champion = catalog.champion()
     standing = _standing(config, config.bundle if champion is None else champion.bundle)
     if standing:
-        truths = catalog.truths()
-        samples = [sample for sample in catalog.samples() if truths[sample.id].reviewed]
-        check_judged(standing, samples, "the catalog")
+        check_judged(standing, vouched_for(catalog), "the catalog")
 
 
 def _standing(config: RetrainConfig, bundle: str | None) -> list[StandingHead]:

@@ -43,11 +43,11 @@ def _corrected(catalog: Catalog, task: str, *, merge: bool) -> int:
         if model.metrics.get("task") == task and model.version in versions
     ]
     before = catalog.at(max(learned, key=versions.index)) if learned else []
-    now = _vouched_for(catalog) if merge or not versions else catalog.at(versions[-1])
+    now = vouched_for(catalog) if merge or not versions else catalog.at(versions[-1])
     return len(changes(before, now))
 
 
-def _vouched_for(catalog: Catalog) -> list[Sample]:
+def vouched_for(catalog: Catalog) -> list[Sample]:
     """What the next version would hold."""
     truths = catalog.truths()
     return [sample for sample in catalog.samples() if truths[sample.id].reviewed]
