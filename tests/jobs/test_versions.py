@@ -321,7 +321,8 @@ def test_every_name_of_the_catalog_may_be_answered(
 ) -> None:
     catalog = imported(scenes, tmp_path)
     write_picture(tmp_path / "new.png", photo(9))
-    catalog.add_samples([Sample("new", (tmp_path / "new.png").as_posix(), 160, 120, "h")])
+    path, digest = (tmp_path / "new.png").as_posix(), content_hash(photo(9))
+    catalog.add_samples([Sample("new", path, 160, 120, digest)])
     relabel(catalog, "1.png", "shelf")
     box = (1.0, 1.0, 9.0, 9.0)
     find = Proposal("a", "0.png", "exemplar", "milk", 0.9, 0.5, box, "m")
@@ -348,7 +349,8 @@ def test_where_nothing_has_a_name_yet_one_stands_in(
 ) -> None:
     write_picture(tmp_path / "new.png", photo(9))
     catalog = open_catalog(tmp_path / "catalog", create=True)
-    catalog.add_samples([Sample("new", (tmp_path / "new.png").as_posix(), 160, 120, "h")])
+    path, digest = (tmp_path / "new.png").as_posix(), content_hash(photo(9))
+    catalog.add_samples([Sample("new", path, 160, 120, digest)])
     target = tmp_path / "out"
     words = ("versions", "ask", f"catalog={catalog.uri}", f"tool={tool}", f"output={target}")
     assert run(*words) == 0
@@ -382,7 +384,8 @@ def test_ask_takes_what_drifts_first_and_nothing_frozen(tmp_path: Path) -> None:
     for number in range(6):
         path = write_picture(tmp_path / "photos" / f"{number}.png", photo(number))
         height, width = photo(number).shape[:2]
-        pictures.append(Sample(f"p{number}", path.as_posix(), width, height, f"h{number}"))
+        digest = content_hash(photo(number))
+        pictures.append(Sample(f"p{number}", path.as_posix(), width, height, digest))
     catalog.add_samples(pictures)
     write_carriers(catalog.uri, {"p4": "its colour drifts"})
     frozen_set(tmp_path / "catalog" / "frozen_test.json", [replace(pictures[2], split="test")])

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from visionkit.config import did_you_mean
 from visionkit.config.flywheel import TOOLS, VersionsConfig
-from visionkit.data.formats import write
+from visionkit.data.formats import NothingLeftError, write
 from visionkit.data.table import save_table, to_table
 from visionkit.evaluation.summary import counted
 from visionkit.flywheel.catalog import Catalog, Change, Version, open_catalog
@@ -26,7 +27,8 @@ from visionkit.flywheel.queue.carriers import read_carriers
 from visionkit.jobs.author import author_of
 from visionkit.jobs.imported import take_source
 from visionkit.jobs.summary import Summary
-from visionkit.jobs.terminal import say, say_next, say_table
+from visionkit.jobs.terminal import keep_problems, problems_kept, say, say_next, say_table
+from visionkit.jobs.unchanged import unchanged
 from visionkit.types import Sample
 
 _EXPORTS = {"label_studio": "JSON", "cvat": "CVAT for images 1.1"}
@@ -39,8 +41,9 @@ def versions(config: VersionsConfig, place: Path) -> Summary:
     """Does what `config.action` says to the catalog in a place.
 
     Raises:
-        FileNotFoundError: there is no catalog, no source, or a picture is gone.
+        FileNotFoundError: there is no catalog, or no source.
         FileExistsError: the output is there and `overwrite` is false.
+        NothingLeftError: no picture that is to be written is as the catalog took it.
         ValueError: there is no such version, none at all, or what is imported is of no use.
         RuntimeError: the disk is full.
     """
@@ -116,26 +119,39 @@ def _export(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
     samples = catalog.at(version.name)
     form = config.export_format
     target = Path(config.output or f"{place}_{version.name}_{form}")
-    if form == "parquet":
-        target = (
-            target if target.suffix == ".parquet" else target.with_name(f"{target.name}.parquet")
-        )
-        if target.exists() and not config.overwrite:
-            raise FileExistsError(f"{target} is already there; choose another, or overwrite=true")
+    if form == "parquet" and target.suffix != ".parquet":
+        target = target.with_name(f"{target.name}.parquet")
+    _check_free(target, config)
+    if form == "parquet":  # the table alone, which names each picture with its hash
         save_table(to_table(samples), target)
-    elif form in TOOLS:
-        # As of the version: what was answered since is a conflict when it comes back.
-        revisions = catalog.revisions(version.name)
-        questions = [Question(sample, revisions[sample.id]) for sample in samples]
-        names = known_names(catalog, samples)
-        write_questions(questions, target, form, offered=names, overwrite=config.overwrite)
     else:
-        write(to_table(samples), target, form, overwrite=config.overwrite)
+        samples = _as_catalogued(catalog, samples, target)
+        _write(catalog, version, samples, target, config)
     say(f"{version.name}: {counted(len(samples), 'picture')}, format {form}: {target}")
     if form not in (*TOOLS, "parquet"):
         task = "localization" if any(sample.objects for sample in samples) else "classification"
         say_next(["train", f"task={task}", f"data={form}", f"data.root={target}"])
-    return Summary(target, {"samples": len(samples), "boxes": version.boxes})
+    boxes = sum(len(sample.objects) for sample in samples)
+    return Summary(target, {"samples": len(samples), "boxes": boxes})
+
+
+def _write(
+    catalog: Catalog,
+    version: Version,
+    samples: Sequence[Sample],
+    target: Path,
+    config: VersionsConfig,
+) -> None:
+    """Writes pictures of a version with what it says of them, for training or for a tool."""
+    form = config.export_format
+    if form not in TOOLS:
+        write(to_table(samples), target, form, overwrite=config.overwrite)
+        return
+    # As of the version: what was answered since is a conflict when it comes back.
+    revisions = catalog.revisions(version.name)
+    questions = [Question(sample, revisions[sample.id]) for sample in samples]
+    names = known_names(catalog, samples)
+    write_questions(questions, target, form, offered=names, overwrite=config.overwrite)
 
 
 def _ask(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
@@ -149,6 +165,10 @@ def _ask(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
     if not asked:
         raise ValueError("there must be pictures to ask about, got none in the review queue")
     target = Path(config.output or f"{place}_{config.tool}")
+    _check_free(target, config)
+    pictures = catalog.samples([entry.sample_id for entry in asked])
+    usable = {sample.id for sample in _as_catalogued(catalog, pictures, target)}
+    asked = [entry for entry in asked if entry.sample_id in usable]
     questions = questions_about(catalog, asked, one_class=config.one_class)
     names = known_names(catalog)
     write_questions(questions, target, config.tool, offered=names, overwrite=config.overwrite)
@@ -162,6 +182,27 @@ def _ask(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
     words = [f"catalog={config.catalog}", f"source_format={config.tool}", "source=FILE"]
     say_next(["versions", "import", *words])
     return Summary(target, {"asked": len(asked)})
+
+
+def _check_free(target: Path, config: VersionsConfig) -> None:
+    """Passes if the output may be written, before all pictures are looked at."""
+    if target.exists() and not config.overwrite:
+        raise FileExistsError(f"{target} is already there; choose another, or overwrite=true")
+
+
+def _as_catalogued(catalog: Catalog, samples: Sequence[Sample], target: Path) -> list[Sample]:
+    """The pictures that are as the catalog took them; the others are listed beside the output.
+
+    Raises:
+        NothingLeftError: none is.
+    """
+    name = f"{target.name}_problems.csv"
+    with problems_kept(target.parent, name=name):
+        kept, problems = unchanged(samples)
+        if problems and not kept:
+            raise NothingLeftError(Path(catalog.uri), problems)
+    keep_problems(problems, target.parent, name=name)
+    return kept
 
 
 def _chosen(catalog: Catalog, name: str | None) -> Version:
