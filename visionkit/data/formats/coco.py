@@ -1,7 +1,8 @@
 """COCO object detection: JSON files with images, annotations and categories.
 
 Lin et al., "Microsoft COCO", ECCV 2014; https://cocodataset.org/#format-data. Boxes are
-x, y, width, height in pixels, from 0. Masks and key points are not carried.
+x, y, width, height in pixels, from 0. Where there is none, polygons are read as their box. Masks
+and key points are not carried.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from visionkit.data.formats.border import Border
-from visionkit.data.formats.entry import Entry, EntryBox, numbers, stated_size
+from visionkit.data.formats.entry import Box, Entry, EntryBox, numbers, stated_size
 from visionkit.data.formats.paths import split_in_name
 from visionkit.data.formats.place import (
     by_split,
@@ -124,12 +125,16 @@ class _File:
     file: Path
     border: Border
     content: JsonObject
+    outlined: int = 0
 
     def collect(self) -> None:
         categories = self._by_id("categories", self._category)
         entries = self._by_id("images", self._image)
         for line, annotation in self.content.lists["annotations"]:
             self._annotation(line, annotation, categories, entries)
+        if self.outlined:
+            reason = f"annotations without bbox: {self.outlined}; the box around their polygons"
+            self.border.report(self.file, None, f"{reason} is taken", "warning")
         for entry in entries.values():
             if entry is not None:
                 self.border.add(entry)
@@ -211,19 +216,42 @@ class _File:
         else:
             entry.boxes.append(EntryBox(str(categories[category_id]), box, line))
 
-    def _box(
-        self, line: int, annotation: Mapping[str, Any]
-    ) -> tuple[float, float, float, float] | None:
+    def _box(self, line: int, annotation: Mapping[str, Any]) -> Box | None:
         stated = annotation.get("bbox")
         values = numbers(stated, 4)
-        if values is None:
-            self._report(line, f"bbox must be 4 numbers x, y, width, height, got {stated!r:.80}")
+        around = None if stated else _around(annotation.get("segmentation"))
+        if values is None and around is None:
+            reason = f"bbox must be 4 numbers x, y, width, height, got {stated!r:.80}"
+            self._report(line, f"{reason}, and no polygons in its place")
             return None
         if annotation.get("iscrowd"):
             self._report(line, "the box must be of one thing, but is of a crowd (iscrowd)")
             return None
+        if values is None:
+            self.outlined += 1
+            return around
         left, top, width, height = values
         return left, top, left + width, top + height
+
+
+def _around(segmentation: object) -> Box | None:
+    """The box around a list of polygons, each a list x, y, x, y ...; None of anything else.
+
+    >>> _around([[1, 2, 9, 2, 5, 8]]), _around({"counts": "x", "size": [4, 4]}), _around([])
+    ((1.0, 2.0, 9.0, 8.0), None, None)
+    """
+    if not isinstance(segmentation, list) or not segmentation:
+        return None
+    xs: list[float] = []
+    ys: list[float] = []
+    for polygon in segmentation:
+        count = len(polygon) if isinstance(polygon, list) else 0
+        values = numbers(polygon, count)
+        if values is None or count < 6 or count % 2:
+            return None
+        xs += values[::2]
+        ys += values[1::2]
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def _known(key: object, among: Mapping[int | str, object]) -> TypeGuard[int | str]:

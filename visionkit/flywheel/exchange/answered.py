@@ -17,6 +17,8 @@ class Answered:
         reviewer: who; "" where the file doesn't say.
         labels: of the whole picture.
         boxes: label and xyxy in pixels of the upright picture.
+        outlines: of how many boxes another shape was drawn, which they lie around.
+        unread: what else was drawn and can't be a box, each in the tool's word.
         unsure: whether they could not tell.
         line: where in the file, from 1; None where that is not known.
     """
@@ -26,6 +28,8 @@ class Answered:
     reviewer: str
     labels: tuple[str, ...] = ()
     boxes: tuple[tuple[str, tuple[float, float, float, float]], ...] = ()
+    outlines: int = 0
+    unread: tuple[str, ...] = ()
     unsure: bool = False
     line: int | None = None
 

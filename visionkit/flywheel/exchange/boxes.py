@@ -10,6 +10,7 @@ from visionkit.flywheel.answers import Proposal, newest
 from visionkit.flywheel.exchange.answered import Answered
 from visionkit.types import ObjectBox, Sample
 
+_READABLE = "only boxes and tags, and closed outlines as the box around them, can be read"
 _SAME = 0.05
 """Pixels by which a corner may have moved through rounding, and nobody has moved it."""
 
@@ -17,7 +18,7 @@ _SAME = 0.05
 def boxes_of(
     answer: Answered, sample: Sample, proposals: Sequence[Proposal]
 ) -> tuple[tuple[ObjectBox, ...], list[str]]:
-    """The boxes of an answer, and in words what is wrong with those that can't be used.
+    """The boxes of an answer, and in words what is wrong with what can't be used.
 
     A box that is as it was known or proposed is that one, with who said so. Others are cut to the
     picture.
@@ -30,7 +31,7 @@ def boxes_of(
     size = (sample.width, sample.height)
     there = _there(sample, proposals)
     objects: list[ObjectBox] = []
-    reasons: list[str] = []
+    reasons = [f"{_READABLE}, got {shape}" for shape in answer.unread]
     for label, box in answer.boxes:
         same = _recognised(label, box, there)
         reason = "" if same else label_problem(label) or box_problem(box, size)

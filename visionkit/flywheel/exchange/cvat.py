@@ -18,11 +18,13 @@ from visionkit.files import write_bytes, write_json
 from visionkit.flywheel.exchange.answered import Answered, Answers
 from visionkit.flywheel.exchange.class_names import ClassNames
 from visionkit.flywheel.exchange.naming import by_digest, read_name
+from visionkit.flywheel.exchange.outlines import Box, around_ellipse, around_points
 from visionkit.flywheel.exchange.question import Question
 from visionkit.types import ObjectBox, Sample
 
 ANNOTATIONS_NAME, LABELS_NAME = "annotations.xml", "labels.json"
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
+_MASK = ("left", "top", "width", "height")
 
 
 def write(
@@ -68,7 +70,7 @@ def read(path: Path, samples: Mapping[str, Sample]) -> Answers:
                 sample_id, revision = read_name(element.attributes["name"], ids)
                 if sample_id not in samples:
                     raise ValueError(f"the picture must be in the catalog, got {sample_id!r}")
-                answered.append(_answer(element, sample_id, revision, path, problems))
+                answered.append(_answer(element, sample_id, revision))
             except (KeyError, ValueError) as error:
                 problems.append(_problem(path, element, f"{error.args[0]}; left out"))
     return Answers(tuple(answered), tuple(problems))
@@ -113,25 +115,44 @@ def _box(entry: ObjectBox) -> ET.Element:
     return ET.Element("box", values | dict(zip(_CORNERS, corners, strict=True)))
 
 
-def _answer(
-    element: Element, sample_id: str, revision: int, path: Path, problems: list[Problem]
-) -> Answered:
+def _answer(element: Element, sample_id: str, revision: int) -> Answered:
     labels: list[str] = []
-    boxes = []
+    boxes, unread = [], []
+    outlines = 0
     for child in element.children:
         label = child.attributes.get("label", "")
-        if child.tag == "box":
-            boxes.append((label, _corners(child.attributes)))
-        elif child.tag == "tag":
+        if child.tag == "tag":
             labels.append(label)
+        elif (box := _around(child)) is not None:
+            boxes.append((label, box))
+            outlines += child.tag != "box"
         else:
-            reason = f"only boxes and tags can be read, got {child.tag}; left out"
-            problems.append(_problem(path, child, reason))
+            unread.append(child.tag)
     names = tuple(dict.fromkeys(labels))
-    return Answered(sample_id, revision, "", names, tuple(boxes), line=element.line)
+    return Answered(
+        sample_id, revision, "", names, tuple(boxes), outlines, tuple(unread), line=element.line
+    )
 
 
-def _corners(values: Mapping[str, str]) -> tuple[float, float, float, float]:
+def _around(shape: Element) -> Box | None:
+    """Xyxy in pixels of what a shape covers; None of one that covers nothing, such as a line."""
+    values = shape.attributes
+    if shape.tag == "box":
+        return _corners(values)
+    if shape.tag == "polygon":
+        texts = (point.split(",") for point in values["points"].split(";"))
+        points = [(float(x), float(y)) for x, y in texts]
+        return around_points(points) if len(points) > 2 else None
+    if shape.tag == "ellipse":
+        x, y, radius_x, radius_y = (float(values[name]) for name in ("cx", "cy", "rx", "ry"))
+        return around_ellipse(x, y, radius_x, radius_y, degrees=float(values.get("rotation", 0)))
+    if shape.tag == "mask":
+        left, top, width, height = (float(values[name]) for name in _MASK)
+        return left, top, left + width, top + height
+    return None
+
+
+def _corners(values: Mapping[str, str]) -> Box:
     """Xyxy in pixels of what a box covers, if it is turned about its middle, too."""
     x_min, y_min, x_max, y_max = (float(values[name]) for name in _CORNERS)
     angle = math.radians(float(values.get("rotation", 0)))

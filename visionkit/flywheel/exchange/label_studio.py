@@ -19,11 +19,16 @@ from visionkit.data.problems import Problem
 from visionkit.files import write_bytes, write_json
 from visionkit.flywheel.exchange.answered import Answered, Answers
 from visionkit.flywheel.exchange.class_names import ClassNames
+from visionkit.flywheel.exchange.outlines import Box, around_ellipse, around_points
 from visionkit.flywheel.exchange.question import Question
 from visionkit.types import Sample
 
 TASKS_NAME, CONFIG_NAME = "tasks.json", "label_config.xml"
 _ID, _REVISION = "visionkit_id", "visionkit_revision"
+_NAMED = "labels"
+"""So the types of results end that name what was drawn, with the names under the same word."""
+_SHAPES = ("rectangle", "polygon", "ellipse", "brush", "keypoint", "vector")
+"""Types of what was drawn alone; its name is a result of the same id."""
 _SERVED = "/data/local-files/?d=images/"
 """How Label Studio serves local files below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT."""
 
@@ -140,34 +145,61 @@ def _answer(task: Mapping[str, Any], samples: Mapping[str, Sample]) -> Answered 
     data = task["data"]
     sample = samples[str(data[_ID])]
     labels: list[str] = []
-    boxes = []
-    for result in last.get("result", ()):
-        # Others, such as relations between boxes, say nothing of what is taken here.
-        if result["type"] == "rectanglelabels":
-            corners = _corners(result["value"], sample)
-            boxes += [(str(label), corners) for label in result["value"]["rectanglelabels"]]
-        elif result["type"] == "choices":
-            labels += [str(label) for label in result["value"]["choices"]]
+    boxes, unread = [], []
+    outlines = 0
+    results = last.get("result", ())
+    named = {result.get("id", "") for result in results if result["type"].endswith(_NAMED)}
+    for result in results:
+        kind, value = result["type"], result.get("value", {})
+        # Others, such as relations between boxes, say nothing of what is taken here; nor does a
+        # choice about a box, which has its id.
+        if kind == "choices" and result.get("id") not in named:
+            labels += [str(label) for label in value["choices"]]
+        elif kind in _SHAPES and result.get("id") not in named:
+            unread.append(f"a {kind} without a label")
+        elif kind.endswith(_NAMED) and (box := _around(value, sample)) is not None:
+            boxes += [(str(label), box) for label in value[kind]]
+            outlines += "height" not in value
+        elif kind.endswith(_NAMED):
+            unread.append(kind)
     return Answered(
         sample.id,
         int(data[_REVISION]),
         _who(last.get("completed_by")),
         tuple(dict.fromkeys(labels)),
         tuple(boxes),
+        outlines,
+        tuple(unread),
         unsure=bool(last.get("was_cancelled")),
     )
 
 
-def _corners(value: Mapping[str, Any], sample: Sample) -> tuple[float, float, float, float]:
+def _around(value: Mapping[str, Any], sample: Sample) -> Box | None:
+    """Xyxy in pixels of what a shape covers; None of one that is no closed outline."""
+    if {"x", "y", "width", "height"} <= value.keys():
+        return _corners(value, sample)
+    x_scale, y_scale = sample.width / 100, sample.height / 100
+    if "points" in value:
+        points = [(float(x) * x_scale, float(y) * y_scale) for x, y in value["points"]]
+        return around_points(points) if len(points) > 2 else None
+    if "radiusX" in value:
+        x, radius_x = (float(value[name]) * x_scale for name in ("x", "radiusX"))
+        y, radius_y = (float(value[name]) * y_scale for name in ("y", "radiusY"))
+        degrees = float(value.get("rotation") or 0)
+        return around_ellipse(x, y, radius_x, radius_y, degrees=degrees)
+    return None
+
+
+def _corners(value: Mapping[str, Any], sample: Sample) -> Box:
     """Xyxy in pixels of what a box covers, if it is turned, too."""
     x, width = (float(value[name]) * sample.width / 100 for name in ("x", "width"))
     y, height = (float(value[name]) * sample.height / 100 for name in ("y", "height"))
     angle = math.radians(float(value.get("rotation") or 0))
     cos, sin = math.cos(angle), math.sin(angle)
     corners = [(0.0, 0.0), (width, 0.0), (0.0, height), (width, height)]
-    xs = [x + cos * right - sin * down for right, down in corners]
-    ys = [y + sin * right + cos * down for right, down in corners]
-    return min(xs), min(ys), max(xs), max(ys)
+    return around_points(
+        [(x + cos * right - sin * down, y + sin * right + cos * down) for right, down in corners]
+    )
 
 
 def _who(value: object) -> str:

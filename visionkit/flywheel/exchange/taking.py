@@ -40,7 +40,7 @@ class Taken:
         corrections: how many were new.
         known: how many had been taken before.
         empty: how many pictures were said to show nothing.
-        problems: what was left out, conflicts among it.
+        problems: what was left out, conflicts among it, and what was taken otherwise than drawn.
     """
 
     corrections: int
@@ -87,7 +87,7 @@ def take_answers(
     said: defaultdict[str, list[Correction]] = defaultdict(list)
     for entry in catalog.corrections():
         said[entry.sample_id].append(entry)
-    corrections = known = empty = 0
+    corrections = known = empty = outlines = 0
     for answer in found.answered:
         proposals, log = proposed.get(answer.sample_id, ()), said[answer.sample_id]
         who = answer.reviewer or reviewer
@@ -111,6 +111,10 @@ def take_answers(
         log.append(entry)
         corrections += 1
         empty += entry.action == "reject"
+        outlines += answer.outlines
+    if outlines:
+        reason = f"of {outlines} polygons, ellipses or masks the box around each is taken"
+        problems.append(Problem(str(path), None, reason, "warning"))
     return Taken(corrections, known, empty, tuple(problems))
 
 
@@ -124,9 +128,10 @@ def _check_boxes(answer: Answered, usable: Sequence[ObjectBox]) -> None:
     Raises:
         ValueError: none is left.
     """
-    if answer.boxes and not usable and not answer.unsure:
+    drawn = len(answer.boxes) + len(answer.unread)
+    if drawn and not usable and not answer.unsure:
         raise ValueError(
-            f"none of the {len(answer.boxes)} boxes can be used, and to have no boxes would mean "
+            f"none of the {drawn} boxes can be used, and to have no boxes would mean "
             "to show nothing; draw them again"
         )
 
