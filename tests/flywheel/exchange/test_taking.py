@@ -65,14 +65,55 @@ def test_who_skipped_a_picture_may_answer_later(pictures: Pictures, tmp_path: Pa
     assert [entry.action for entry in catalog.corrections()] == ["unsure", "reject"]
 
 
-def test_where_another_person_could_not_tell_an_answer_is_a_conflict(
+@pytest.mark.parametrize("skipped", [False, True])
+def test_where_another_person_could_not_tell_an_answer_counts(
+    pictures: Pictures, tmp_path: Path, skipped: bool
+) -> None:
+    catalog = pictures(p=())
+    catalog.correct(Correction("x", "p", 0, "ben", "unsure"))
+    for corrections, known in ((1, 0), (0, 1)):
+        taken = take(catalog, exported(tmp_path, was_cancelled=skipped))
+        assert (taken.corrections, taken.known, taken.problems) == (corrections, known, ())
+    assert catalog.truth("p").reviewed is not skipped
+    last = catalog.corrections()[-1]
+    assert (last.reviewer, last.revision) == ("annotator 7", 1)
+
+
+def test_what_somebody_could_tell_is_not_overruled_whoever_could_not_tell_before(
     pictures: Pictures, tmp_path: Path
 ) -> None:
     catalog = pictures(p=())
     catalog.correct(Correction("x", "p", 0, "ben", "unsure"))
+    catalog.correct(Correction("y", "p", 1, "zoe", "edit", ("shelf",)))
     taken = take(catalog, exported(tmp_path))
     assert (taken.corrections, len(taken.problems)) == (0, 1)
-    assert "ben has answered since" in taken.problems[0].reason
+    assert "zoe has answered since" in taken.problems[0].reason
+    assert catalog.truth("p").labels == ("shelf",)
+
+
+@pytest.mark.parametrize(
+    ("skips", "answered"),
+    [
+        pytest.param([("ann", "2026-01-03")], True, id="another person later"),
+        pytest.param([("ben", "2026-01-03")], False, id="the same person in the end"),
+        pytest.param([("ben", "2026-01-01")], True, id="the same person at first"),
+        pytest.param([("ann", "2026-01-01"), ("zoe", "2026-01-03")], True, id="two others"),
+    ],
+)
+def test_who_skips_a_task_takes_away_no_answer_of_others(
+    pictures: Pictures, tmp_path: Path, skips: list[tuple[str, str]], answered: bool
+) -> None:
+    catalog = pictures(p=())
+    path = exported(tmp_path, completed_by={"email": "ben"}, updated_at="2026-01-02")
+    tasks = json.loads(path.read_text("utf-8"))
+    tasks[0]["annotations"] += [
+        {"completed_by": {"email": who}, "updated_at": when, "was_cancelled": True, "result": []}
+        for who, when in skips
+    ]
+    path.write_text(json.dumps(tasks), "utf-8")
+    assert take(catalog, path).corrections == 1
+    (entry,) = catalog.corrections()
+    assert (entry.reviewer, entry.action) == ("ben", "reject" if answered else "unsure")
 
 
 def test_what_was_taken_before_skipping_had_an_id_of_its_own_stays_known(

@@ -135,13 +135,13 @@ def _config(offered: ClassNames, choice: str) -> bytes:
 
 
 def _answer(task: Mapping[str, Any], samples: Mapping[str, Sample]) -> Answered | None:
-    """The last thing that somebody said of a picture."""
+    """What somebody said of a picture; None where nobody has."""
     if not isinstance(task, dict):
         raise TypeError(f"a task must be an object, got {task!r:.40}")
     given = [each for each in task.get("annotations", ()) if isinstance(each, dict)]
     if not given:
         return None
-    last = max(given, key=lambda each: str(each.get("updated_at", "")))
+    last = _last(given)
     data = task["data"]
     sample = samples[str(data[_ID])]
     labels: list[str] = []
@@ -172,6 +172,18 @@ def _answer(task: Mapping[str, Any], samples: Mapping[str, Sample]) -> Answered 
         tuple(unread),
         unsure=bool(last.get("was_cancelled")),
     )
+
+
+def _last(given: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The annotation that counts: the newest of somebody who could tell in the end."""
+    in_order = sorted(given, key=_updated)
+    people = {_who(each.get("completed_by")): each for each in in_order}
+    told = [each for each in people.values() if not each.get("was_cancelled")]
+    return max(told or in_order, key=_updated)
+
+
+def _updated(annotation: Mapping[str, Any]) -> str:
+    return str(annotation.get("updated_at", ""))
 
 
 def _around(value: Mapping[str, Any], sample: Sample) -> Box | None:

@@ -60,10 +60,9 @@ def take_answers(
     """Takes the answers of a file; the same file again changes nothing, whoever brings it.
 
     A box that is as it was known or proposed keeps who said so; others are the reviewer's.
-    Pictures that were answered otherwise since the question was written are left as they are, but
-    for those of which the same person could not tell; and so are those that got several classes
-    where a picture is of one. New boxes are cut to the picture; those that don't cover a pixel of
-    it are left out.
+    Pictures that were answered since the question was written are left as they are, but for those
+    of which people could not tell since; and so are those that got several classes where a picture
+    is of one. New boxes are cut to the picture; those that don't cover a pixel of it are left out.
 
     Args:
         catalog: that the questions came from.
@@ -150,7 +149,7 @@ def _correction(
     return Correction(
         name,
         answer.sample_id,
-        _seen_revision(answer, who, log),
+        _seen_revision(answer, log),
         who,
         _action(answer, objects, likely(shown, one_class=one_class)),
         answer.labels,
@@ -182,10 +181,10 @@ def _id(answer: Answered, tool: str, who: str, log: Sequence[Correction]) -> str
     return str(uuid.uuid5(_NAMESPACE, repr((*content, answer.unsure))))
 
 
-def _seen_revision(answer: Answered, who: str, log: Sequence[Correction]) -> int:
-    """The revision that an answer is about: who could not tell before may tell later."""
+def _seen_revision(answer: Answered, log: Sequence[Correction]) -> int:
+    """The revision that an answer is about: where people could not tell since, it is still so."""
     since = log[answer.revision :]
-    only_unsure = all(entry.action == "unsure" and entry.reviewer == who for entry in since)
+    only_unsure = all(entry.action == "unsure" for entry in since)
     return answer.revision + len(since) if only_unsure else answer.revision
 
 
