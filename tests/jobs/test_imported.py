@@ -246,6 +246,20 @@ def test_two_imports_at_once_lose_no_picture(
     assert shown(catalog, "1.png") == ((), [("dog", BOX)])
 
 
+def test_a_split_that_a_picture_did_not_come_with_is_not_taken_and_said(
+    shop: Shop, tmp_path: Path
+) -> None:
+    source = folders(tmp_path / "set", {"1.png": 1, "2.png": 2, "3.png": 3})
+    shop.take(csv_file(source, "1.png,cat,,,,", "2.png,dog,,,,", "3.png,dog,,,,"), "csv")
+    (source / "labels.csv").write_text(
+        "path,label,split\n1.png,cat,\n2.png,dog,test\n3.png,dog,val\n", "utf-8"
+    )
+    catalog = shop.take(source, "csv")
+    assert [sample.split for sample in catalog.samples()] == ["", "", ""]
+    (reason,) = shop.reasons()
+    assert "another one of 2 pictures: 2.png stays in none and is not in test" in reason
+
+
 def test_who_answers_meanwhile_is_not_overruled_and_the_rest_goes_on(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say,
 from visionkit.types import Sample
 
 _BATCH = 128
+_Picture = tuple[Sample | None, Sample, list[Sample]]
+"""A picture of the catalog or None, what is said of it, and its copies."""
 
 
 def take_source(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
@@ -89,6 +92,7 @@ def _take_samples(
         for same, said, _ in pictures
         if same is not None and said.uri != same.uri and known.is_lost(same)
     }
+    problems += _other_splits(pictures)
     catalog.move(moved)
     added = _add(catalog, new)
     others = len(samples) - added - corrected - len(answered)
@@ -112,9 +116,7 @@ def _correct(
     return entry is not None
 
 
-def _by_picture(
-    known: KnownPictures, samples: list[Sample]
-) -> list[tuple[Sample | None, Sample, list[Sample]]]:
+def _by_picture(known: KnownPictures, samples: list[Sample]) -> list[_Picture]:
     """The picture of the catalog, what is said of it, and its copies, one a picture.
 
     Of copies the one that lies where the catalog's does is what counts, else the first.
@@ -137,6 +139,24 @@ def _contradictions(said: Sample, copies: list[Sample]) -> list[Problem]:
     reason = f"the file is a copy of {said.id}, of which the set says something else; that counts"
     odd = [copy for copy in copies if not says_the_same(copy, said)]
     return [Problem(copy.uri, None, reason, "warning") for copy in odd]
+
+
+def _other_splits(pictures: Sequence[_Picture]) -> list[Problem]:
+    """A warning of splits that a set states and the catalog doesn't take."""
+    odd = [
+        (same, said)
+        for same, said, _ in pictures
+        if same is not None and said.split not in ("", same.split)
+    ]
+    if not odd:
+        return []
+    same, said = odd[0]
+    reason = (
+        "a picture keeps the split that it came with into the catalog, but the set states another "
+        f"one of {counted(len(odd), 'picture')}: {same.id} stays in {same.split or 'none'} and is "
+        f"not in {said.split}; import the set into a new catalog for its splits"
+    )
+    return [Problem(said.uri, None, reason, "warning")]
 
 
 def _replaced(known: KnownPictures, sample: Sample) -> list[Problem]:

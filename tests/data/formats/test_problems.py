@@ -44,6 +44,17 @@ def test_problems_are_located(
     assert sum(len(sample.objects) for sample in to_samples(result.table)) == boxes_left
 
 
+def test_rows_of_one_picture_that_state_two_splits_are_named(tmp_path: Path) -> None:
+    rows = ("a.png,cola,1,2,9,9,val", "a.png,cola,9,9,20,20,val", "a.png,cola,1,1,5,5,test")
+    text = csv_file(*rows, header="path,label,xmin,ymin,xmax,ymax,split")
+    result = read(write_files(tmp_path, {"t.csv": text, "a.png": ""}))
+    (sample,) = to_samples(result.table)
+    assert (sample.split, len(sample.objects)) == ("val", 3)
+    (problem,) = result.problems
+    assert (problem.line, problem.level) == (4, "warning")
+    assert "'a.png' is in test here and in val in line 2, where it stays" in problem.reason
+
+
 PICTURE_A = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [], "categories": []}
 SIDECAR = '{"version": 1, "pictures": {"a.png": {"id": "a", "split": "", %s, "objects": []}}}'
 

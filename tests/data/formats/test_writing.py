@@ -189,6 +189,29 @@ def test_a_label_that_was_deleted_stays_away(
 
 
 @pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param((",train,", ",,"), "", id="cleared"),
+        pytest.param((",train,", ",val,"), "val", id="changed"),
+        pytest.param(("split", "shop"), "train", id="the column is of another meaning"),
+    ],
+)
+def test_a_split_that_was_cleared_in_a_csv_stays_away(
+    tmp_path: Path, change: tuple[str, str], expected: str
+) -> None:
+    path = save_picture(tmp_path / "source" / "a.png")
+    digest = content_hash(read_image(path))
+    objects = (ObjectBox("cola", (1, 2, 11, 12), "model-1"), ObjectBox("cola", (5, 5, 20, 20)))
+    sample = Sample("mine", path.as_posix(), 40, 30, digest, "train", objects=objects)
+    write(to_table([sample]), tmp_path / "set", "csv")
+    file = tmp_path / "set" / "labels.csv"
+    file.write_text(file.read_text("utf-8").replace(*change), "utf-8")
+    result = read(tmp_path / "set")
+    assert result.problems == ()
+    assert said(to_samples(result.table)) == said([replace(sample, split=expected)])
+
+
+@pytest.mark.parametrize(
     ("sources", "expected"),
     [
         (["human"], "yes"),

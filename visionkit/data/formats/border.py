@@ -108,6 +108,7 @@ class Border:
         first.labels += [label for label in entry.labels if label not in first.labels]
         first.lost += entry.lost
         first.split = first.split or entry.split
+        first.states_split |= entry.states_split
 
     def resolve(
         self, name: object, folders: Iterable[Path], file: Path, line: int | None
@@ -175,6 +176,7 @@ class Border:
                 sample = complete(
                     sample,
                     known[sample.id],
+                    states_split=entry.states_split,
                     carries_boxes=carries_boxes,
                     carries_labels=carries_labels,
                     path_decides=path_decides,

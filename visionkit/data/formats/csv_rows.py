@@ -125,6 +125,14 @@ class _File:
             if row is None or entry is None:
                 continue
             first = entries.setdefault(entry.path, entry)
+            if first.split != entry.split:
+                self._report(
+                    line,
+                    f"a picture must be in one split, but {row['path']!r} is in "
+                    f"{entry.split or 'none'} here and in {first.split or 'none'} in line "
+                    f"{first.line}, where it stays",
+                    "warning",
+                )
             if first.labels != entry.labels:
                 self._report(
                     line,
@@ -180,6 +188,7 @@ class _File:
         if path is None:
             return None
         entry = Entry(path, self.file, line, labels=labels, split=self._split(line, row))
+        entry.states_split = "split" in row
         entry.size = _size(row)
         if any(corners):
             self._add_box(entry, label, corners, row, line)

@@ -44,7 +44,8 @@ class Entry:
         file: the file that states it, and in which `line`.
         boxes: may be empty.
         labels: of the whole picture.
-        split: "" where none is stated.
+        split: "" where none is stated, or stated to be none.
+        states_split: whether the file says of the split also that there is none.
         size: stated width and height, None where none is.
         lost: how many boxes the reader had to leave out already.
     """
@@ -55,6 +56,7 @@ class Entry:
     boxes: list[EntryBox] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     split: Split = ""
+    states_split: bool = False
     size: tuple[int, int] | None = None
     lost: int = 0
 

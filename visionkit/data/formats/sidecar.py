@@ -73,6 +73,7 @@ def complete(
     sample: Sample,
     known: Sample,
     *,
+    states_split: bool,
     carries_boxes: bool,
     carries_labels: bool,
     path_decides: bool,
@@ -82,12 +83,14 @@ def complete(
     Args:
         sample: with labels, split and boxes from the format; "" and () where it gave none.
         known: the same picture in the sidecar.
+        states_split: whether the format says of the split also that there is none.
         carries_boxes: whether the format holds boxes; those that it lacks were taken out.
         carries_labels: whether it holds labels of whole pictures; likewise.
         path_decides: whether split and labels follow from the path, by which `known` was found,
             so that they can't have changed since.
     """
-    split = known.split if path_decides else sample.split or known.split
+    unsaid = path_decides or not (sample.split or states_split)
+    split = known.split if unsaid else sample.split
     labels = sample.labels if carries_labels else known.labels
     objects = _with_provenance(sample.objects, known.objects) if carries_boxes else known.objects
     return replace(sample, id=known.id, split=split, labels=labels, objects=objects)
