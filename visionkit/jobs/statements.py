@@ -11,8 +11,6 @@ from visionkit.flywheel.answers import Correction, Truth
 from visionkit.flywheel.catalog import Catalog
 from visionkit.types import ObjectBox, Sample
 
-_WITH_LABELS = ("csv", "folders", "groundtruth", "items")
-"""Formats that hold labels of whole pictures; in the others only visionkit's own file has them."""
 _IMPORT = "import:"
 """So the ids of answers begin that labelled sets gave."""
 
@@ -77,13 +75,14 @@ def says_the_same(one: Sample | Truth, other: Sample | Truth) -> bool:
 
 def _states_labels(said: Sample, form: str, stated: Truth) -> bool:
     new = sorted(said.labels) != sorted(stated.labels)
-    return form in _WITH_LABELS and bool(said.labels) and new
+    return FORMATS[form].carries_labels and bool(said.labels) and new
 
 
 def _states_boxes(said: Sample, form: str, stated: Truth) -> bool:
-    labelled_alone = form in _WITH_LABELS and bool(said.labels) and not said.objects
+    chosen = FORMATS[form]
+    labelled_alone = chosen.carries_labels and bool(said.labels) and not said.objects
     new = _boxes(said.objects) != _boxes(stated.objects)
-    return FORMATS[form].carries_boxes and not labelled_alone and new
+    return chosen.carries_boxes and not labelled_alone and new
 
 
 def _boxes(objects: Sequence[ObjectBox]) -> list[tuple[str, tuple[float, ...]]]:

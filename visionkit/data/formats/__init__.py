@@ -59,8 +59,9 @@ class Format:
             None where the format is read only.
         suffixes: of a file that is one set by itself.
         carries_boxes: whether it holds boxes.
-        carries_labels: whether it holds labels of whole pictures that the path doesn't say.
-        path_decides: whether the path of a picture says split and label.
+        carries_labels: whether it holds labels of whole pictures; in the others only visionkit's
+            own file has them.
+        path_decides: whether the path of a picture says split and, if it carries some, label.
     """
 
     expects: str
@@ -115,6 +116,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             folders.collect,
             folders.write,
             carries_boxes=False,
+            carries_labels=True,
             path_decides=True,
         ),
         "items": Format(
@@ -122,6 +124,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             lambda _: [],
             items.collect,
             items.write,
+            carries_labels=True,
             path_decides=True,
         ),
     }

@@ -91,7 +91,7 @@ def complete(
     """
     unsaid = path_decides or not (sample.split or states_split)
     split = known.split if unsaid else sample.split
-    labels = sample.labels if carries_labels else known.labels
+    labels = sample.labels if carries_labels and not path_decides else known.labels
     objects = _with_provenance(sample.objects, known.objects) if carries_boxes else known.objects
     return replace(sample, id=known.id, split=split, labels=labels, objects=objects)
 
