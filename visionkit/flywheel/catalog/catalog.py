@@ -339,16 +339,6 @@ class Catalog:
             self._models.follow()
             return self._models.promote(model)
 
-    def retire(self, name: str) -> None:
-        """Says that a model is not used and won't be.
-
-        Raises:
-            KeyError: there is no such model.
-        """
-        with self._store.writing():
-            self._models.follow()
-            self._models.retire(name)
-
     def _read(self) -> None:
         """Takes in what others have written, unless another thread writes at this moment."""
         with self._store.reading(wait=not self._is_read) as free:

@@ -86,10 +86,6 @@ class ModelTable:
         self._append([*retired, replace(found, status="champion")])
         return self.by_name[found.name]
 
-    def retire(self, name: str) -> None:
-        """Says that a model won't be used; or KeyError."""
-        self._append([replace(self.by_name[name], status="retired")])
-
     def _known(self, name: str) -> Model:
         if name not in self.by_name:
             names = ", ".join(self.by_name) or "none yet"
