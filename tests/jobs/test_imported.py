@@ -326,6 +326,27 @@ def test_a_picture_that_another_took_the_place_of_is_found_again(
     ]
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_picture_whose_file_shows_something_else_is_found_where_it_lies_now(
+    shop: Shop, tmp_path: Path, damaged: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = folders(tmp_path / "set", {"1.png": 1})
+    write_coco(source, {"1.png": ("cat", BOX)})
+    shop.take(source).merge(author="zoe")
+    kept = Path(shutil.copytree(source, tmp_path / "kept"))
+    if damaged:
+        (source / "1.png").write_bytes(b"\x89PNG")
+    else:
+        write_picture(source / "1.png", photo(2))
+    export = ["versions", "export", f"catalog={shop.place}", f"output={tmp_path / 'out'}"]
+    assert main(export) == 2  # which says to import it from where it lies now
+    capsys.readouterr()
+    (sample,) = shop.take(kept).samples()
+    assert "1 picture found where they lie now" in capsys.readouterr().out
+    assert Path(sample.uri).parent == kept
+    assert main(export) == 0
+
+
 def test_merge_is_named_as_the_next_step_only_where_there_is_something_to_merge(
     shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

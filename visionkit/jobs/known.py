@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
+from visionkit.jobs.unchanged import is_unchanged
 from visionkit.types import Sample
 
 
@@ -52,7 +52,7 @@ class KnownPictures:
 
     def is_lost(self, sample: Sample) -> bool:
         """Whether a picture's file is gone, or another picture lies in its place."""
-        return self._by_uri[sample.uri].id != sample.id or not Path(sample.uri).is_file()
+        return self._by_uri[sample.uri].id != sample.id or not is_unchanged(sample)
 
     def move(self, sample: Sample) -> None:
         """Takes a known picture with the place where it lies now."""

@@ -32,6 +32,11 @@ def unchanged(samples: Sequence[Sample]) -> tuple[list[Sample], list[Problem]]:
     return kept, problems
 
 
+def is_unchanged(sample: Sample) -> bool:
+    """Whether the file of a picture shows what it showed when the catalog took it."""
+    return not _difference(sample)
+
+
 def _difference(sample: Sample) -> str:
     """Why a file is not the picture of the catalog and what to do, in words, or ""."""
     wanted = f"the file must show the picture {sample.id}, as when the catalog took it"
