@@ -2,7 +2,7 @@
 
 All are fractions of the picture. Class names stand in data.yaml, classes.txt or obj.names;
 the file of a picture lies beside it, or in `labels` where the picture lies in `images`.
-Polygons are read as their box.
+Polygons are read as their box. Key points (`kpt_shape` in data.yaml) are not carried.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class _Set:
 
     names: Mapping[int, str] | None = None
     folders: Mapping[Path, Split] = field(default_factory=dict)
+    with_key_points: bool = False
 
 
 def find(folder: Path) -> list[Path]:
@@ -68,7 +69,7 @@ def collect(source: Path, border: Border) -> None:
         file = Path(label_path(path.as_posix()))
         entry = Entry(path, file, split=_split(path, described, border))
         if file.is_file():
-            _read_labels(entry, described.names, border)
+            _read_labels(entry, described, border)
         else:
             without.append(path)
         border.add(entry)
@@ -153,7 +154,8 @@ def _read_yaml(file: Path, text: str, border: Border) -> _Set:
     if not isinstance(names, dict) or not all(isinstance(number, int) for number in names):
         raise TextError("names must be a list, or a number and a name a line")
     folders = _split_folders(file, content, border)
-    return _Set({number: str(name) for number, name in names.items()}, folders)
+    named = {number: str(name) for number, name in names.items()}
+    return _Set(named, folders, with_key_points="kpt_shape" in content)
 
 
 def _split_folders(file: Path, content: Mapping[str, Any], border: Border) -> dict[Path, Split]:
@@ -188,7 +190,7 @@ def _split(path: Path, described: _Set, border: Border) -> Split:
     return split_in_path(border.inside(path))
 
 
-def _read_labels(entry: Entry, names: Mapping[int, str] | None, border: Border) -> None:
+def _read_labels(entry: Entry, described: _Set, border: Border) -> None:
     if not entry.file.read_bytes().strip():
         return  # a picture without any box
     try:
@@ -201,7 +203,9 @@ def _read_labels(entry: Entry, names: Mapping[int, str] | None, border: Border) 
         if not line.strip():
             continue
         try:
-            label, box = _parse(line.split(), names)
+            words = line.split()
+            box_words = words[:5] if described.with_key_points else words
+            label, box = _parse(box_words, described.names)
         except TextError as error:
             border.report(entry.file, number, f"{error.reason}; left out")
             entry.lost += 1
