@@ -216,3 +216,30 @@ def test_the_same_answer_of_another_person_is_theirs(pictures: Pictures, tmp_pat
     assert take(catalog, exported(tmp_path)).corrections == 1
     other = take(catalog, exported(tmp_path, completed_by=8))
     assert (other.corrections, other.known, len(other.problems)) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("size", [("100", "200"), ("100", "50")])
+def test_boxes_of_a_picture_of_another_size_are_not_taken(
+    pictures: Pictures, tmp_path: Path, size: tuple[str, str]
+) -> None:
+    catalog = pictures(p=())  # 200 x 100
+    path = cvat(tmp_path, box("dog", 10, 10, 60, 60))
+    tree = ET.parse(path)  # noqa: S314
+    image = tree.getroot().find("image")
+    assert image is not None
+    image.attrib.update(zip(("width", "height"), size, strict=True))
+    tree.write(path)
+    taken = take(catalog, path)
+    assert taken.corrections == 0
+    (problem,) = taken.problems
+    assert f"must be 200 x 100 as it was written, got {size[0]} x {size[1]}" in problem.reason
+
+
+def test_an_export_of_another_form_of_label_studio_says_which_it_takes(
+    pictures: Pictures, tmp_path: Path
+) -> None:
+    task = {"image": "a.png", "id": 1, "visionkit_id": "p", "visionkit_revision": 0, "box": []}
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps([task]), "utf-8")
+    (problem,) = take(pictures(p=()), path).problems
+    assert "export as JSON, not as JSON-MIN" in problem.reason

@@ -70,6 +70,7 @@ def read(path: Path, samples: Mapping[str, Sample]) -> Answers:
                 sample_id, revision = read_name(element.attributes["name"], ids)
                 if sample_id not in samples:
                     raise ValueError(f"the picture must be in the catalog, got {sample_id!r}")
+                _check_size(element.attributes, samples[sample_id])
                 answered.append(_answer(element, sample_id, revision))
             except (KeyError, ValueError) as error:
                 problems.append(_problem(path, element, f"{error.args[0]}; left out"))
@@ -132,6 +133,20 @@ def _answer(element: Element, sample_id: str, revision: int) -> Answered:
     return Answered(
         sample_id, revision, "", names, tuple(boxes), outlines, tuple(unread), line=element.line
     )
+
+
+def _check_size(values: Mapping[str, str], sample: Sample) -> None:
+    """Passes if the boxes are of a picture of the size that was written, as far as it is said.
+
+    Raises:
+        ValueError: they are not.
+    """
+    stated = tuple(values.get(name, "") for name in ("width", "height"))
+    if all(stated) and stated != (str(sample.width), str(sample.height)):
+        raise ValueError(
+            f"the size of {sample.id} must be {sample.width} x {sample.height} as it was written, "
+            f"got {stated[0]} x {stated[1]}; upload the written pictures as they are"
+        )
 
 
 def _around(shape: Element) -> Box | None:

@@ -138,6 +138,8 @@ def _answer(task: Mapping[str, Any], samples: Mapping[str, Sample]) -> Answered 
     """What somebody said of a picture; None where nobody has."""
     if not isinstance(task, dict):
         raise TypeError(f"a task must be an object, got {task!r:.40}")
+    if "data" not in task:
+        raise ValueError("no data; export as JSON, not as JSON-MIN")
     given = [each for each in task.get("annotations", ()) if isinstance(each, dict)]
     if not given:
         return None
