@@ -8,7 +8,7 @@ from pathlib import Path
 
 from visionkit.config import did_you_mean
 from visionkit.config.flywheel import TOOLS, VersionsConfig
-from visionkit.data.formats import NothingLeftError, write
+from visionkit.data.formats import FORMATS, NothingLeftError, write
 from visionkit.data.table import save_table, to_table
 from visionkit.evaluation.summary import counted
 from visionkit.flywheel.catalog import Catalog, Change, Version, open_catalog
@@ -55,6 +55,8 @@ def versions(config: VersionsConfig, place: Path) -> Summary:
         "ask": _ask,
         "import": take_source,
     }
+    if "://" in config.catalog:  # what lies beside a catalog of object storage lies here
+        place = Path(config.catalog.rstrip("/").rpartition("/")[2])
     # Answers are about pictures that are there; labelled pictures may be the first.
     create = config.action == "import" and config.source_format not in TOOLS
     catalog = open_catalog(config.catalog, create=create)
@@ -121,18 +123,30 @@ def _export(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
     target = Path(config.output or f"{place}_{version.name}_{form}")
     if form == "parquet" and target.suffix != ".parquet":
         target = target.with_name(f"{target.name}.parquet")
-    _check_free(target, config)
+    _check_free(target, catalog, config)
     if form == "parquet":  # the table alone, which names each picture with its hash
         save_table(to_table(samples), target)
     else:
         samples = _as_catalogued(catalog, samples, target)
         _write(catalog, version, samples, target, config)
     say(f"{version.name}: {counted(len(samples), 'picture')}, format {form}: {target}")
+    _tell_unsaid(samples, form)
     if form not in (*TOOLS, "parquet"):
         task = "localization" if any(sample.objects for sample in samples) else "classification"
         say_next(["train", f"task={task}", f"data={form}", f"data.root={target}"])
     boxes = sum(len(sample.objects) for sample in samples)
     return Summary(target, {"samples": len(samples), "boxes": boxes})
+
+
+def _tell_unsaid(samples: Sequence[Sample], form: str) -> None:
+    """Says of how many pictures a format of boxes can't say that only their label is known."""
+    if form in FORMATS and not FORMATS[form].carries_labels:
+        labelled = sum(bool(sample.labels) and not sample.objects for sample in samples)
+        if labelled:
+            say(
+                f"{counted(labelled, 'picture')} with a label and no box: {form} can't say so, and "
+                "other tools take them as showing nothing (visionkit reads visionkit.json)."
+            )
 
 
 def _write(
@@ -165,7 +179,7 @@ def _ask(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
     if not asked:
         raise ValueError("there must be pictures to ask about, got none in the review queue")
     target = Path(config.output or f"{place}_{config.tool}")
-    _check_free(target, config)
+    _check_free(target, catalog, config)
     pictures = catalog.samples([entry.sample_id for entry in asked])
     usable = {sample.id for sample in _as_catalogued(catalog, pictures, target)}
     asked = [entry for entry in asked if entry.sample_id in usable]
@@ -184,10 +198,24 @@ def _ask(catalog: Catalog, config: VersionsConfig, place: Path) -> Summary:
     return Summary(target, {"asked": len(asked)})
 
 
-def _check_free(target: Path, config: VersionsConfig) -> None:
-    """Passes if the output may be written, before all pictures are looked at."""
-    if target.exists() and not config.overwrite:
+def _check_free(target: Path, catalog: Catalog, config: VersionsConfig) -> None:
+    """Passes if the output may be written and takes nothing with it that the catalog needs.
+
+    Raises:
+        FileExistsError: it may not.
+    """
+    if not target.exists():
+        return
+    if not config.overwrite:
         raise FileExistsError(f"{target} is already there; choose another, or overwrite=true")
+    inside = tuple(f"{path.as_posix()}/" for path in (target.absolute(), target.resolve()))
+    needed = (catalog.uri, *(sample.uri for sample in catalog.samples()))
+    lost = next((place for place in needed if f"{place}/".startswith(inside)), None)
+    if lost is not None:
+        raise FileExistsError(
+            f"output must hold nothing that the catalog needs, but {lost} lies in {target} and "
+            "overwrite=true would delete it; choose another"
+        )
 
 
 def _as_catalogued(catalog: Catalog, samples: Sequence[Sample], target: Path) -> list[Sample]:
