@@ -143,9 +143,9 @@ def _check(path: Path, hashes: Mapping[str, str], samples: Sequence[Sample]) -> 
     ]
     if wrong:
         raise ValueError(
-            f"the frozen test set must be as it was, got {', '.join(wrong)} [{path}]; put it back "
-            "with versions.py restore, or say loop.refreeze=true: figures of versions then begin "
-            "anew"
+            f"the frozen test set must be as it was, got {', '.join(wrong)} [{path}]; put files "
+            "back where they lay and labels with versions.py restore, or say loop.refreeze=true: "
+            "figures of versions then begin anew"
         )
 
 

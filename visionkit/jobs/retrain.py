@@ -17,6 +17,7 @@ from visionkit.config import AllConfig, ClassificationConfig, LocalizationConfig
 from visionkit.config.flywheel import RetrainConfig
 from visionkit.config.limits import BUNDLE_TASKS
 from visionkit.config.task import TaskConfig
+from visionkit.data.problems import summarize, write_problems
 from visionkit.evaluation.summary import counted, json_value, number
 from visionkit.files import write_json, write_text
 from visionkit.flywheel.catalog import Catalog, Model, Version, open_catalog
@@ -50,9 +51,10 @@ from visionkit.jobs.retrain_others import (
 from visionkit.jobs.retrain_turns import turns_of
 from visionkit.jobs.retrain_waits import vouched_for, waits_for
 from visionkit.jobs.summary import Summary
-from visionkit.jobs.terminal import say, say_next, say_table
+from visionkit.jobs.terminal import PROBLEMS_NAME, say, say_next, say_table
 from visionkit.jobs.train import train
 from visionkit.jobs.training import BUNDLE_NAME
+from visionkit.jobs.unchanged import unchanged
 from visionkit.types import Sample
 
 _SHOWN_CLASSES = 10
@@ -63,6 +65,7 @@ class _Round:
     """What one training stands on; `standing` are heads that answer otherwise after it."""
 
     version: Version
+    samples: Sequence[Sample]
     frozen: FrozenSet
     champion: Model | None
     standing: tuple[StandingHead, ...]
@@ -156,7 +159,10 @@ def _turn(catalog: Catalog, config: RetrainConfig) -> Summary:
 def _round(catalog: Catalog, config: RetrainConfig) -> _Round:
     """What is trained on and judged by, checked so that no training is for nothing."""
     version = _version(catalog, config)
-    samples = catalog.at(version.name)
+    # A turn that found a picture gone after the training would be tried again for ever.
+    samples, problems = unchanged(catalog.at(version.name))
+    if problems:
+        say(summarize(problems))
     frozen = frozen_set(
         _frozen_path(config),
         samples,
@@ -178,7 +184,9 @@ def _round(catalog: Catalog, config: RetrainConfig) -> _Round:
     check_judged(standing, frozen.samples, what)
     check_told(config.task.name, frozen.samples, _items(config, samples, champion), what)
     folder = empty_folder(config, catalog.models())
-    return _Round(version, frozen, champion, tuple(standing), folder)
+    if problems:
+        write_problems(folder / PROBLEMS_NAME, problems)
+    return _Round(version, samples, frozen, champion, tuple(standing), folder)
 
 
 def _items(
@@ -237,7 +245,7 @@ def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
     bundle = None if round_.champion is None else round_.champion.bundle
     data = write_data(
         config,
-        catalog.at(round_.version.name),
+        round_.samples,
         round_.frozen.samples,
         bundle,
         round_.folder / DATA_FOLDER,

@@ -12,10 +12,19 @@ from visionkit.config.flywheel import RetrainConfig
 from visionkit.files import PARTIAL_SUFFIX, new_run_folder
 from visionkit.flywheel.catalog import Model
 from visionkit.jobs.sources import some_names
+from visionkit.jobs.terminal import PROBLEMS_NAME
 
 CONFIG_NAME, WHEEL_NAME, VERDICT_NAME = "config.yaml", "wheel.html", "verdict.json"
 DATA_FOLDER, OTHERS_FOLDER, CHALLENGER_FOLDER = "data", "others", "challenger"
-_MADE = {CONFIG_NAME, WHEEL_NAME, VERDICT_NAME, DATA_FOLDER, OTHERS_FOLDER, CHALLENGER_FOLDER}
+_MADE = {
+    CONFIG_NAME,
+    WHEEL_NAME,
+    VERDICT_NAME,
+    PROBLEMS_NAME,
+    DATA_FOLDER,
+    OTHERS_FOLDER,
+    CHALLENGER_FOLDER,
+}
 
 
 def empty_folder(config: RetrainConfig, models: Sequence[Model]) -> Path:
