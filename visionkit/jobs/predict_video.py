@@ -180,15 +180,14 @@ def _watch_on_ray(
             video, replace(reading, after=writer.reached.get(video)), config.piece_seconds
         )
     ]
-    problems: list[Problem] = []
     for seen in watch_many(pieces, asking, workers=config.workers, address=config.address):
+        if seen.problems:
+            writer.note(seen.piece.video, seen.problems)
         writer.write_lines(seen.lines)
-        problems += seen.problems
         if seen.lines:
             step(seen.lines[-1]["time"] - seen.lines[0]["time"], len(seen.lines))
         if seen.piece.is_last:
-            writer.close_video(seen.piece.video, list(dict.fromkeys(problems)))
-            problems = []
+            writer.close_video(seen.piece.video, [])
 
 
 def _watch_one(
@@ -222,7 +221,7 @@ def _watch_one(
     with closing(batches):
         try:
             for batch in batches:
-                writer.write([answer for _, answer in batch])
+                writer.write([answer for _, answer in batch], batch[-1][0].lost)
                 step(batch[-1][0].time - reached, len(batch))
                 reached = batch[-1][0].time
         except KeyboardInterrupt:
