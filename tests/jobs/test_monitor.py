@@ -192,6 +192,20 @@ def test_a_count_that_is_far_off_what_earlier_runs_foresee_is_watched(
     assert read_windows(history)[-1].verdict == "watch"
 
 
+def test_a_week_of_a_run_each_quarter_of_an_hour_is_foreseen(
+    world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    bundle, folder = world
+    history = tmp_path / "history.jsonl"
+    words = [f"source={folder / 'same'}", f"history={history}", "season=672"]
+    monitor(config(bundle, *words), tmp_path)
+    history.write_text(history.read_text("utf-8") * (2 * 672 + 10), "utf-8")
+    foreseen = monitor(config(bundle, *words), tmp_path)
+    assert (foreseen.exit_status, foreseen.metrics["counts_off"]) == (0, 0.0)
+    assert len(read_windows(history)) == 2 * 672 + 11
+    assert (tmp_path / "drift.html").stat().st_size < 3e6  # of the charts' last 500 runs
+
+
 def test_hopeless_input_gets_a_clear_answer(world: tuple[Path, Path], tmp_path: Path) -> None:
     bundle, folder = world
     with pytest.raises(ValueError, match="at least 20 pictures to be compared, got 3"):
