@@ -13,7 +13,7 @@ import pytest
 
 from tests.clips import write_clip
 from tests.jobs.conftest import write_broken, write_picture
-from tests.worlds import classification_part, photo, whole_backbone
+from tests.worlds import classification_part, localization_part, photo, whole_backbone
 from visionkit.cli import main
 from visionkit.cli.compose import compose
 from visionkit.config.monitoring import MonitorConfig
@@ -117,6 +117,20 @@ def test_the_newest_pictures_of_a_catalog_are_looked_at(
           "accelerator=cpu", "draw=false", f"output={tmp_path / 'predicted'}"])  # fmt: skip
     summary = monitor(config(bundle, f"catalog={place}"), tmp_path)
     assert (summary.metrics["pictures"], summary.exit_status) == (COUNT, 5)
+    with pytest.raises(ValueError, match="in the last 0 days, got none"):
+        monitor(config(bundle, f"catalog={place}", "days=0"), tmp_path)
+
+
+def test_pictures_of_a_catalog_in_which_nothing_was_found_are_live_too(tmp_path: Path) -> None:
+    bundle, place = tmp_path / "bundle", tmp_path / "catalog"
+    blind = localization_part(threshold=1.0, size=(48, 64))
+    Predictor(whole_backbone(), localization=blind).save(bundle)
+    monitor(config(bundle, f"reference={pictures(tmp_path / 'usual', 0, COUNT)}"), tmp_path)
+    live = pictures(tmp_path / "live", 300, COUNT)
+    main(["predict", f"bundle={bundle}", f"source={live}", f"catalog={place}",
+          "accelerator=cpu", "draw=false", f"output={tmp_path / 'predicted'}"])  # fmt: skip
+    assert not open_catalog(place).proposals()
+    assert monitor(config(bundle, f"catalog={place}"), tmp_path).metrics["pictures"] == COUNT
     with pytest.raises(ValueError, match="in the last 0 days, got none"):
         monitor(config(bundle, f"catalog={place}", "days=0"), tmp_path)
 
