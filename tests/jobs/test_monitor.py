@@ -176,6 +176,13 @@ def test_few_frames_are_spread_over_the_whole_video(tmp_path: Path) -> None:
     assert len(near) == 2 * 4
 
 
+def test_frames_that_lie_near_have_names_of_their_own(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "short.mp4", 30, rate=30)
+    looked = source_pictures(str(clip), most=1000, frame_seconds=0.03)
+    names = [one.name for one in looked]
+    assert len(names) == len({*names}) == len(looked.small) == 30
+
+
 def test_a_count_that_is_far_off_what_earlier_runs_foresee_is_watched(
     world: tuple[Path, Path], tmp_path: Path
 ) -> None:

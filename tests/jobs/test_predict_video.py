@@ -267,6 +267,14 @@ def problems_of(folder: Path) -> list[tuple[str, str]]:
         return [(row["level"], row["reason"]) for row in csv.DictReader(file)]
 
 
+def test_what_was_lost_is_told_once_where_the_video_is_drawn_too(
+    bundle: Path, tmp_path: Path
+) -> None:
+    config = config_of(bundle, damaged_clip(tmp_path / "damaged.mp4"), annotate=True)
+    predict_video(config, tmp_path / "run")
+    assert len(problems_of(tmp_path / "run")) == 1
+
+
 @pytest.mark.parametrize("stop_after", [2, 4, 9])  # before, between and behind the damage
 def test_a_stopped_run_tells_what_it_lost_before_it_was_stopped(
     stop_after: int, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -74,7 +74,7 @@ class LivePictures:
             for frame in read_frames(video, reading, problems=self.problems):
                 if len(self.small) >= self.most:
                     return
-                yield self._seen(f"{video} at {frame.time:.1f} s", frame.image)
+                yield self._seen(f"{video} at {round(frame.time, 3)} s", frame.image)
         except VideoError as error:
             self.problems.append(Problem(video, None, f"{error}; skipped"))
 

@@ -88,7 +88,8 @@ def predict_video(config: PredictVideoConfig, run_folder: Path) -> Summary:
             )
         rate = (writer.frames - before) / max(time.monotonic() - start, 1e-9)
         footage = finish_footage(writer, predictor, config, run_folder)
-    problems += footage.problems
+    # A video is read again to be drawn into, and what is lost of it is said again.
+    problems += [problem for problem in footage.problems if problem not in problems]
     keep_problems(problems, run_folder)
     footage.sightings.say(len(videos))
     _say_made(writer.frames, rate, footage)
