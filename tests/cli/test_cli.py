@@ -56,6 +56,23 @@ def test_help_lists_every_key_with_its_sentence(
     assert max(len(line) for line in out.splitlines()) <= 120
 
 
+def test_help_of_retrain_leaves_out_what_it_refuses(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["retrain", "task=exemplar", "--help"]) == 0
+    text = capsys.readouterr().out
+    words = text.split()
+    assert {"exemplar", "classification", "localization", "data.items=null"} <= set(words)
+    assert "all" not in words[words.index("task") : words.index("classification")]
+    refused = ("data.scenes", "data.root", "data.labels", "data.boxes", "data.val", "data.test")
+    assert not [
+        word for word in words if word.startswith((*(f"{k}=" for k in refused), "data.demo"))
+    ]
+    assert "demo_large" not in words
+    assert main(["retrain", "task=all", "--help"]) == 2
+    assert "there is: classification, exemplar, localization" in capsys.readouterr().err
+
+
 def test_help_lists_groups_and_options_and_the_keys_of_the_option_chosen(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

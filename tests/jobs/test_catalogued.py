@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import lancedb
 import numpy as np
 import pytest
 import torch
@@ -173,6 +174,24 @@ def test_pictures_that_were_moved_are_found_by_predicting_again(
     assert {Path(sample.uri).parent for sample in after} == {moved.folder}
     for sample in after:
         assert content_hash(read_image(sample.uri)) == sample.content_hash
+
+
+def test_a_place_is_written_once_however_many_pictures_were_moved(
+    two_heads: Path, tmp_path: Path
+) -> None:
+    world = Scenes(tmp_path / "many", {})
+    for number in range(300):  # more than two times as many as are written at once
+        write_picture(
+            world.folder / f"{number}.png",
+            np.full((8, 8, 3), number % 256, np.uint8)
+            + (np.arange(3, dtype=np.uint8) * (number // 256)),
+        )
+    predicted(two_heads, world, tmp_path, draw=False)
+    shutil.rmtree(tmp_path / "run")
+    moved = Scenes(world.folder.rename(tmp_path / "moved"), {})
+    assert len(predicted(two_heads, moved, tmp_path, draw=False).samples()) == 300
+    places = lancedb.connect(str(tmp_path / "catalog")).open_table("places")
+    assert places.count_rows() == 300
 
 
 def test_a_stopped_run_leaves_no_picture_out(

@@ -13,7 +13,7 @@ import pytest
 
 from tests.clips import write_clip
 from tests.jobs.conftest import write_broken, write_picture
-from tests.worlds import classification_part, photo, whole_backbone
+from tests.worlds import classification_part, localization_part, photo, whole_backbone
 from visionkit.cli import main
 from visionkit.cli.compose import compose
 from visionkit.config.monitoring import MonitorConfig
@@ -121,6 +121,20 @@ def test_the_newest_pictures_of_a_catalog_are_looked_at(
         monitor(config(bundle, f"catalog={place}", "days=0"), tmp_path)
 
 
+def test_pictures_of_a_catalog_in_which_nothing_was_found_are_live_too(tmp_path: Path) -> None:
+    bundle, place = tmp_path / "bundle", tmp_path / "catalog"
+    blind = localization_part(threshold=1.0, size=(48, 64))
+    Predictor(whole_backbone(), localization=blind).save(bundle)
+    monitor(config(bundle, f"reference={pictures(tmp_path / 'usual', 0, COUNT)}"), tmp_path)
+    live = pictures(tmp_path / "live", 300, COUNT)
+    main(["predict", f"bundle={bundle}", f"source={live}", f"catalog={place}",
+          "accelerator=cpu", "draw=false", f"output={tmp_path / 'predicted'}"])  # fmt: skip
+    assert not open_catalog(place).proposals()
+    assert monitor(config(bundle, f"catalog={place}"), tmp_path).metrics["pictures"] == COUNT
+    with pytest.raises(ValueError, match="in the last 0 days, got none"):
+        monitor(config(bundle, f"catalog={place}", "days=0"), tmp_path)
+
+
 def test_broken_pictures_are_told_and_the_rest_goes_on(
     world: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -162,6 +176,13 @@ def test_few_frames_are_spread_over_the_whole_video(tmp_path: Path) -> None:
     assert len(near) == 2 * 4
 
 
+def test_frames_that_lie_near_have_names_of_their_own(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "short.mp4", 30, rate=30)
+    looked = source_pictures(str(clip), most=1000, frame_seconds=0.03)
+    names = [one.name for one in looked]
+    assert len(names) == len({*names}) == len(looked.small) == 30
+
+
 def test_a_count_that_is_far_off_what_earlier_runs_foresee_is_watched(
     world: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -190,6 +211,20 @@ def test_a_count_that_is_far_off_what_earlier_runs_foresee_is_watched(
     assert "far off" in page
     assert "visionkit_drift_count_off{" in (tmp_path / "drift.prom").read_text("utf-8")
     assert read_windows(history)[-1].verdict == "watch"
+
+
+def test_a_week_of_a_run_each_quarter_of_an_hour_is_foreseen(
+    world: tuple[Path, Path], tmp_path: Path
+) -> None:
+    bundle, folder = world
+    history = tmp_path / "history.jsonl"
+    words = [f"source={folder / 'same'}", f"history={history}", "season=672"]
+    monitor(config(bundle, *words), tmp_path)
+    history.write_text(history.read_text("utf-8") * (2 * 672 + 10), "utf-8")
+    foreseen = monitor(config(bundle, *words), tmp_path)
+    assert (foreseen.exit_status, foreseen.metrics["counts_off"]) == (0, 0.0)
+    assert len(read_windows(history)) == 2 * 672 + 11
+    assert (tmp_path / "drift.html").stat().st_size < 3e6  # of the charts' last 500 runs
 
 
 def test_hopeless_input_gets_a_clear_answer(world: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import av
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,6 +21,8 @@ from visionkit.cli import main
 from visionkit.config import PredictVideoConfig
 from visionkit.inference import part_files
 from visionkit.inference.predictor import Predictor
+from visionkit.inference.video.many import Asking
+from visionkit.inference.video.pieces import Piece, Seen, watch
 from visionkit.inference.video.pipeline import predict_batches
 from visionkit.inference.video.records import VIDEO_SCHEMA, VideoWriter
 from visionkit.jobs import predict_video as job
@@ -241,6 +246,85 @@ def test_a_stopped_run_goes_on_behind_the_last_frame(
         predict_video(config, tmp_path / "run")
     assert not (tmp_path / "run" / "predictions.jsonl").exists()
     predict_video(config, tmp_path / "run")
+    assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
+
+
+def damaged_clip(path: Path) -> Path:
+    """A video of 60 frames, of which 12, 13 and 35 hold nothing that could be decoded."""
+    write_clip(path, 60, codec="mpeg4", key_every=10)
+    with av.open(str(path)) as container:
+        packets = [(each.pos, each.size) for each in container.demux(video=0) if each.size]
+    content = bytearray(path.read_bytes())
+    for number in (12, 13, 35):
+        place, size = packets[number]
+        content[place : place + size] = bytes(size)
+    path.write_bytes(content)
+    return path
+
+
+def problems_of(folder: Path) -> list[tuple[str, str]]:
+    with (folder / "problems.csv").open(encoding="utf-8", newline="") as file:
+        return [(row["level"], row["reason"]) for row in csv.DictReader(file)]
+
+
+def test_what_was_lost_is_told_once_where_the_video_is_drawn_too(
+    bundle: Path, tmp_path: Path
+) -> None:
+    config = config_of(bundle, damaged_clip(tmp_path / "damaged.mp4"), annotate=True)
+    predict_video(config, tmp_path / "run")
+    assert len(problems_of(tmp_path / "run")) == 1
+
+
+@pytest.mark.parametrize("stop_after", [2, 4, 9])  # before, between and behind the damage
+def test_a_stopped_run_tells_what_it_lost_before_it_was_stopped(
+    stop_after: int, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(bundle, damaged_clip(tmp_path / "damaged.mp4"))
+    assert predict_video(config, tmp_path / "whole").unread == 1
+    ((level, reason),) = problems_of(tmp_path / "whole")
+    assert (level, "3, the first at 1.20 s" in reason) == ("error", True)
+
+    def stopping(*args: Any, **own: Any) -> Any:
+        for number, batch in enumerate(predict_batches(*args, **own)):
+            if number == stop_after:
+                raise KeyboardInterrupt
+            yield batch
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(job, "predict_batches", stopping)
+        predict_video(config, tmp_path / "run")
+    assert predict_video(config, tmp_path / "run").unread == 1
+    assert problems_of(tmp_path / "run") == problems_of(tmp_path / "whole")
+    assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
+
+
+def test_a_stopped_run_of_many_processes_tells_what_it_lost(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(
+        bundle, damaged_clip(tmp_path / "damaged.mp4"), compute="ray", piece_seconds=1.0
+    )
+    predictor = Predictor.load(bundle, device="cpu")
+
+    def here(pieces: Sequence[Piece], asking: Asking, **_: object) -> Iterator[Seen]:
+        """As many processes would answer, one after the other."""
+        return (watch(predictor, piece, asking.tasks, batch_size=4) for piece in pieces)
+
+    def stopping(*args: Any, **own: Any) -> Iterator[Seen]:
+        yield from itertools.islice(here(*args, **own), 3)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "watch_many", here)
+    assert predict_video(config, tmp_path / "whole").unread == 1
+    assert [reason.split(";")[0] for _, reason in problems_of(tmp_path / "whole")] == [
+        "frames must be decodable, got damaged data: 2, the first at 1.20 s",
+        "frames must be decodable, got damaged data: 1, the first at 3.50 s",
+    ]
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(job, "watch_many", stopping)
+        predict_video(config, tmp_path / "run")
+    assert predict_video(config, tmp_path / "run").unread == 1
+    assert problems_of(tmp_path / "run") == problems_of(tmp_path / "whole")
     assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
 
 

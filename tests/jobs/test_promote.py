@@ -20,13 +20,13 @@ from tests.jobs.conftest import (
     write_coco,
     write_picture,
 )
-from visionkit.data.formats import read
+from visionkit.data.formats import read, write
 from visionkit.data.images import read_image
-from visionkit.data.table import to_samples
+from visionkit.data.table import to_samples, to_table
 from visionkit.jobs.evaluate import evaluate
 from visionkit.jobs.gallery import gallery
 from visionkit.jobs.predict import predict
-from visionkit.types import Sample
+from visionkit.types import ObjectBox, Sample
 
 
 def promoted(bundle: Path, *runs: Path, **changes: Any) -> list[Sample]:
@@ -153,6 +153,44 @@ def test_runs_that_confirm_other_items_of_a_picture_add_up(bundle: Path, tmp_pat
     assert len(found) == len(sample.objects) == 2
     assert found["item 0"] == pytest.approx(box, abs=1e-3)
     assert found["item 1"] == pytest.approx(lower, abs=1e-3)
+
+
+def test_what_was_missed_beside_a_find_is_no_background(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two pictures show item 0; on one of them lies a box of item 1, too, that is not found."""
+    labels = {}
+    for number, seed in ((0, 0), (0, 1), (1, 0)):
+        image, box = scene(number, seed)
+        write_picture(tmp_path / "in" / f"{number}{seed}.png", image)
+        labels[f"{number}{seed}.png"] = [ObjectBox(f"item {number}", box)]
+    labels["00.png"].append(ObjectBox("item 1", (0.0, 120.0, 30.0, 140.0)))
+    samples = [
+        Sample(name, (tmp_path / "in" / name).as_posix(), 192, 144, "", objects=tuple(boxes))
+        for name, boxes in labels.items()
+    ]
+    write(to_table(samples), tmp_path / "labelled", "coco")
+    (tmp_path / "measured").mkdir()
+    evaluate(evaluate_config(bundle, tmp_path / "labelled"), tmp_path / "measured")
+    missed = [
+        x for x in lines(tmp_path / "measured" / "outcomes.jsonl") if x["outcome"] == "missed"
+    ]
+    assert [Path(line["image"]).name for line in missed] == ["00.png"]
+
+    def found(**changes: Any) -> dict[str, list[str]]:
+        return {
+            Path(sample.uri).name: sorted(entry.label for entry in sample.objects)
+            for sample in promoted(bundle, tmp_path / "measured", overwrite=True, **changes)
+        }
+
+    assert found(least=1) == {
+        "00.png": ["item 0", "item 1"],
+        "01.png": ["item 0"],
+        "10.png": ["item 1"],
+    }
+    # One of the two boxes of item 1 was found: it is no class of two confirmed finds.
+    assert found(least=2) == {"00.png": ["item 0"], "01.png": ["item 0"]}
+    assert "Too few confirmed finds: item 1 (1)" in capsys.readouterr().out
 
 
 def test_one_item_alone(bundle: Path, predicted: Path) -> None:

@@ -68,6 +68,26 @@ def test_a_short_series_foresees_nothing(count: int) -> None:
     assert next_value(week(count)) is None
 
 
+@pytest.mark.parametrize("season", [1, 2, 3, 4])
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_the_shortest_past_that_foresees_is_none_that_no_method_learns_from(
+    season: int, value: float
+) -> None:
+    rng = np.random.default_rng(0)
+    for count in range(2 * season + 10, 2 * season + 22):
+        assert next_value(rng.poisson(3, count).astype(np.float64), season=season) is not None
+        found = next_value(np.full(count, value), season=season, least=0.5)
+        assert found is not None
+        assert (found.low, found.high) == pytest.approx((max(value - 0.5, 0), value + 0.5))
+
+
+def test_a_season_that_is_too_long_for_other_methods_is_foreseen_by_the_one_before() -> None:
+    quarters_of_an_hour = np.tile(np.arange(672.0), 3)[:1400]
+    found = next_value(quarters_of_an_hour, season=672)
+    assert found is not None
+    assert (found.value, found.method) == (1400 - 2 * 672, SEASONAL_NAIVE)
+
+
 def test_hopeless_input_is_refused() -> None:
     with pytest.raises(ValueError, match="finite"):
         next_value(np.array([1.0, np.nan]))

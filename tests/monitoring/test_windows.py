@@ -37,6 +37,19 @@ def test_windows_are_kept_in_order(tmp_path: Path) -> None:
     assert read_windows(path) == [first, second]
 
 
+@pytest.mark.parametrize(("season", "kept"), [(7, 500), (168, 672), (672, 2688)])
+def test_so_many_windows_are_kept_that_seasons_can_be_told(
+    season: int, kept: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "history.jsonl"
+    add_window(path, Window("first", "fine", 0.5, 3))
+    path.write_text(path.read_text("utf-8") * 2800, "utf-8")
+    windows = add_window(path, Window("last", "fine", 0.5, 3), season=season)
+    assert windows == read_windows(path)
+    assert len(windows) == kept
+    assert windows[-1].time == "last"
+
+
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     add_window(path, Window("monday", "fine", 0.5, 3))

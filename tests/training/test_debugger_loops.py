@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import io
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -173,3 +176,25 @@ def test_labels_that_the_loss_leaves_out_are_no_class() -> None:
 def test_numbers_of_pictures_are_no_classes_of_a_validation() -> None:
     named = NamedClasses(network(), 581_930)  # the largest number of a picture of COCO, and one
     assert named.close() is None
+
+
+def test_a_model_that_is_saved_or_copied_within_the_loop_is_whole_and_unwatched() -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    watch = watched(model, optimizer)
+    batches = [(torch.rand(8, 3, 32, 32), torch.randint(4, (8,))) for _ in range(6)]
+    for batch in watch.batches(batches):  # of which four are looked at
+        optimizer.zero_grad()
+        file = io.BytesIO()
+        torch.save(model, file)
+        assert b"visionkit" not in file.getvalue(), "whoever loads it need not have the package"
+        file.seek(0)
+        for other in (torch.load(file, weights_only=False), copy.deepcopy(model)):
+            torch.testing.assert_close(other(batch[0]), model(batch[0]), rtol=0, atol=0)
+            other(torch.full_like(batch[0], 1e9))  # nothing of which the watch sees
+        step(watch, model, batch)
+        optimizer.step()
+    watch.finish()
+    assert len(watch.history.looks) == 4
+    assert all(max(look.flow.largest.values()) < 100 for look in watch.history.looks)
+    assert not watch.findings

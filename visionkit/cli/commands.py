@@ -54,6 +54,8 @@ class Command:
         actions: what the positional key may be.
         goes_on: whether the same words with the folder of a run go on with it, and leave a
             finished one as it is.
+        without: what of `conf/` it refuses or has no use for, so that its help leaves it out:
+            options (`task=all`), keys with all below them, and groups as a whole (`data=`).
     """
 
     name: str
@@ -64,6 +66,7 @@ class Command:
     works_on: str = "bundle"
     actions: tuple[str, ...] = ()
     goes_on: bool = False
+    without: frozenset[str] = frozenset()
 
 
 def _train(config: TrainConfig, run_folder: Path) -> Summary:
@@ -132,6 +135,11 @@ def _review(config: ReviewConfig, place: Path) -> Summary:
     return review(config, place)
 
 
+_NOT_RETRAINED = frozenset({"task=all", "data=", "data.demo"}) | {
+    f"data.{name}" for name in ("scenes", "root", "labels", "boxes", "val", "test")
+}
+"""The pictures of a retraining are those of the catalog, and its heads are judged one by one."""
+
 COMMANDS = {
     command.name: command
     for command in (
@@ -166,6 +174,13 @@ COMMANDS = {
             actions=("list", "diff", "restore", "export", "ask", "import"),
         ),
         Command("monitor", MonitorConfig, _monitor, lambda _: "monitor"),
-        Command("retrain", RetrainConfig, _retrain, None, works_on="catalog"),
+        Command(
+            "retrain",
+            RetrainConfig,
+            _retrain,
+            None,
+            works_on="catalog",
+            without=_NOT_RETRAINED,
+        ),
     )
 }

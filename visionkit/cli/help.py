@@ -61,13 +61,14 @@ def command_help(command: Command, words: Sequence[str], config_folder: Path | N
     if chosen:
         lines += ["", "Groups; group=option takes a file of conf/:"]
     for group, option in chosen.items():
-        lines += _group_lines(group, option, config_folder)
+        if f"{group}=" not in command.without:
+            lines += _group_lines(command, group, option, config_folder)
     lines += ["", "Keys, with their values:"]
     for key, entry in entries_of(f"{command.name}.yaml", "", config_folder).items():
         lines += _row(f"{key}={entry.value}", entry.sentence, indent=2, width=38)
     for group, option in chosen.items():
         if option not in (None, "???") and group != "experiment":
-            lines += _option_lines(group, str(option), config_folder)
+            lines += _option_lines(command, group, str(option), config_folder)
     lines += ["", "Flags:"]
     for flag, sentence in FLAGS.items():
         if not chosen:
@@ -92,7 +93,7 @@ def _chosen_options(
     for word in words:
         key, _, value = word.partition("=")
         if key in groups:
-            options = options_of(key, config_folder)
+            options = _offered(command, key, config_folder)
             if value not in options:
                 raise ConfigError(
                     f"{key}={value}: there is no such {key}{did_you_mean(value, options)} "
@@ -102,19 +103,31 @@ def _chosen_options(
     return groups
 
 
-def _group_lines(group: str, option: str | None, config_folder: Path | None) -> list[str]:
+def _offered(command: Command, group: str, config_folder: Path | None) -> list[str]:
+    """Names of the options of a group that the command takes."""
+    options = options_of(group, config_folder)
+    return [option for option in options if f"{group}={option}" not in command.without]
+
+
+def _group_lines(
+    command: Command, group: str, option: str | None, config_folder: Path | None
+) -> list[str]:
     states = {"???": "must be chosen", None: "none"}
     state = states.get(option, f"{group}={option}")
     lines = [f"  {group} ({state})"]
-    for name in options_of(group, config_folder):
+    for name in _offered(command, group, config_folder):
         lines += _row(name, headline(f"{group}/{name}.yaml", config_folder), indent=4, width=22)
     return lines
 
 
-def _option_lines(group: str, option: str, config_folder: Path | None) -> list[str]:
+def _option_lines(
+    command: Command, group: str, option: str, config_folder: Path | None
+) -> list[str]:
     entries = entries_of(f"{group}/{option}.yaml", f"{group}.", config_folder)
     lines = ["", f"{group}={option}:"]
     for key, entry in entries.items():
+        if any(key == word or key.startswith(f"{word}.") for word in command.without):
+            continue
         name = f"{key}={entry.value}" if entry.value else key
         lines += _row(name, entry.sentence, indent=2, width=38)
     return lines

@@ -112,7 +112,7 @@ def agreement(
     """Task -> share 0..1 of the answers that two predictors of one bundle have in common.
 
     Of classes the share of pictures with the same labels; of boxes and items twice the finds that
-    both have in a place, by the finds of both, 1 where neither has any.
+    both have in a place, by the finds of both. A head of which neither has any is left out.
 
     Args:
         predictor: that runs by torch.
@@ -126,7 +126,7 @@ def agreement(
             both, all_of_them = _in_common(first, second, task)
             counts[0] += both
             counts[1] += all_of_them
-    return {task: (both / total if total else 1.0) for task, (both, total) in common.items()}
+    return {task: both / total for task, (both, total) in common.items() if total}
 
 
 def _in_common(first: Prediction, second: Prediction, task: str) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -109,13 +109,15 @@ class CatalogWriter:
         self._catalog, self._predictor = catalog, predictor
         self._thresholds = thresholds_of(predictor)
         self._model = model_name(bundle)
-        self._known = KnownPictures(catalog.samples())
+        samples, embedded = catalog.samples(), catalog.embedded()
+        self._known = KnownPictures(samples)
         self._replaced: list[str] = []
         self._moved: dict[str, str] = {}
-        self._embeds = _embeds_alike(catalog, predictor)
+        known = (sample for sample in samples if sample.id in embedded)
+        self._embeds = _embeds_alike(catalog, predictor, known)
         if not self._embeds:
             say("The catalog's embeddings are of another backbone; pictures are added without.")
-        self._whole = catalog.thumbnailed() & catalog.embedded()
+        self._whole = catalog.thumbnailed() & embedded
         self._samples: dict[str, Sample] = {}
         self._thumbnails: dict[str, bytes] = {}
         self._embeddings: dict[str, NDArray[np.float32]] = {}
@@ -187,6 +189,7 @@ class CatalogWriter:
                 f"took it, and is taken as a new one: {self._replaced[0]}"
             )
         for taken in (
+            self._moved,
             self._replaced,
             self._samples,
             self._thumbnails,
@@ -266,20 +269,23 @@ def thumbnail_of(image: Image) -> bytes:
     return file.getvalue()
 
 
-def _embeds_alike(catalog: Catalog, predictor: Predictor) -> bool:
+def _embeds_alike(catalog: Catalog, predictor: Predictor, embedded: Iterable[Sample]) -> bool:
     """Whether a bundle's backbone sees pictures as the embeddings of the catalog say.
 
     Told by some pictures that are seen again: a backbone that has learned since has as many
     channels as before.
+
+    Args:
+        catalog: with its embeddings.
+        predictor: of the bundle.
+        embedded: pictures that have one.
     """
     length = catalog.embedding_length()
     if length is None:
         return True
     if length != predictor.backbone.pooled_channels:
         return False
-    embedded = catalog.embedded()
-    known = (sample for sample in catalog.samples() if sample.id in embedded)
-    there = (sample for sample in known if Path(sample.uri).is_file())
+    there = (sample for sample in embedded if Path(sample.uri).is_file())
     files = {sample.id: sample.uri for sample in islice(there, _SEEN_AGAIN)}
     if not files:
         return True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,10 +21,28 @@ REVIEWED_SOURCE = "exemplar, looked through by a person"
 """Provenance of boxes that a person has left standing, as of `ObjectBox.source`."""
 
 
+@dataclass(frozen=True)
+class Confirmed:
+    """A picture of which a person has confirmed finds.
+
+    Attributes:
+        sample: with the boxes of all items that are wanted, those that were missed too: a box
+            left out would be learned as background.
+        items: whose finds were confirmed on it.
+    """
+
+    sample: Sample
+    items: frozenset[str]
+
+    def count(self) -> Counter[str]:
+        """Item -> its boxes, where its finds were confirmed."""
+        return Counter(e.label for e in self.sample.objects if e.label in self.items)
+
+
 def confirmed_finds(
     runs: Sequence[str], items: Collection[str], *, reviewed: bool
-) -> tuple[list[Sample], list[Problem]]:
-    """Each picture with its confirmed boxes once, and what was wrong with others.
+) -> tuple[list[Confirmed], list[Problem]]:
+    """Each picture with confirmed finds once, and what was wrong with others.
 
     A run of `visionkit evaluate` confirms the finds that its labels say are true; their
     pictures are given with the labelled boxes, those that were missed too. A run of
@@ -41,8 +60,8 @@ def confirmed_finds(
         ValueError: a run of predict was not looked through or not drawn, or its files are
             damaged; or a run has composed scenes, which nobody has labelled.
     """
-    labelled: list[Sample] = []
-    seen: list[Sample] = []
+    labelled: list[Confirmed] = []
+    seen: list[Confirmed] = []
     for name in runs:
         run = Path(name)
         if (run / OUTCOMES_NAME).is_file():
@@ -56,11 +75,11 @@ def confirmed_finds(
             )
     found, problems = _each_once(labelled)
     others, more = _each_once(seen)
-    found |= {digest: sample for digest, sample in others.items() if digest not in found}
+    found |= {digest: other for digest, other in others.items() if digest not in found}
     return list(found.values()), problems + more
 
 
-def _of_evaluation(run: Path, items: Collection[str]) -> Iterator[Sample]:
+def _of_evaluation(run: Path, items: Collection[str]) -> Iterator[Confirmed]:
     if (run / _COMPOSED).is_dir():
         raise ValueError(
             f"finds must be in pictures of one's own, but {run} was measured on composed scenes; "
@@ -68,13 +87,13 @@ def _of_evaluation(run: Path, items: Collection[str]) -> Iterator[Sample]:
         )
     right = {found for found in _records(run / OUTCOMES_NAME, _right_find) if found}
     for sample in to_samples(load_table(run / TABLE_NAME)):
-        found = {item for item in items if (sample.id, item) in right}
-        boxes = tuple(entry for entry in sample.objects if entry.label in found)
-        if boxes:
-            yield replace(sample, objects=boxes, labels=(), split="")
+        found = frozenset(item for item in items if (sample.id, item) in right)
+        boxes = tuple(entry for entry in sample.objects if entry.label in items)
+        if found:
+            yield Confirmed(replace(sample, objects=boxes, labels=(), split=""), found)
 
 
-def _of_predictions(run: Path, items: Collection[str], reviewed: bool) -> Iterator[Sample]:
+def _of_predictions(run: Path, items: Collection[str], reviewed: bool) -> Iterator[Confirmed]:
     if not reviewed:
         raise ValueError(
             f"the finds of {run} must be confirmed by a person: look through {run / _DRAWN}, "
@@ -88,7 +107,8 @@ def _of_predictions(run: Path, items: Collection[str], reviewed: bool) -> Iterat
             )
         boxes = tuple(entry for entry in sample.objects if entry.label in items)
         if boxes and (run / drawn).is_file():  # deleted, if something in it was wrong
-            yield replace(sample, objects=boxes)
+            found = frozenset(entry.label for entry in boxes)
+            yield Confirmed(replace(sample, objects=boxes), found)
 
 
 def _right_find(record: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -116,11 +136,12 @@ def _box(find: Mapping[str, Any]) -> ObjectBox:
     return ObjectBox(find["item"], (x_min, y_min, x_max, y_max), source=REVIEWED_SOURCE)
 
 
-def _each_once(samples: Sequence[Sample]) -> tuple[dict[str, Sample], list[Problem]]:
+def _each_once(pictures: Sequence[Confirmed]) -> tuple[dict[str, Confirmed], list[Problem]]:
     """The pictures that can be read by their hash, copies in one, and what is wrong with others."""
-    found: dict[str, Sample] = {}
+    found: dict[str, Confirmed] = {}
     problems = []
-    for sample in samples:
+    for picture in pictures:
+        sample = picture.sample
         try:
             image = read_image(sample.uri)
         except FileNotFoundError:
@@ -131,7 +152,7 @@ def _each_once(samples: Sequence[Sample]) -> tuple[dict[str, Sample], list[Probl
             height, width = image.shape[:2]
             digest = content_hash(image)
             if (height, width) == (sample.height, sample.width):
-                new = replace(sample, content_hash=digest, id=sample.uri)
+                new = replace(picture, sample=replace(sample, content_hash=digest, id=sample.uri))
                 found[digest] = _with_items_of(found.get(digest, new), new)
             else:
                 reason = (
@@ -142,11 +163,13 @@ def _each_once(samples: Sequence[Sample]) -> tuple[dict[str, Sample], list[Probl
     return found, problems
 
 
-def _with_items_of(sample: Sample, copy: Sample) -> Sample:
-    """The sample with the boxes of a copy, too, of items that it has none of."""
-    known = {entry.label for entry in sample.objects}
-    more = (entry for entry in copy.objects if entry.label not in known)
-    return replace(sample, objects=(*sample.objects, *more))
+def _with_items_of(picture: Confirmed, copy: Confirmed) -> Confirmed:
+    """The picture with the boxes of a copy, too, of items that it has none of."""
+    boxes = picture.sample.objects
+    known = {entry.label for entry in boxes}
+    more = (entry for entry in copy.sample.objects if entry.label not in known)
+    sample = replace(picture.sample, objects=(*boxes, *more))
+    return Confirmed(sample, picture.items | copy.items)
 
 
 def _records(path: Path, parse: Callable[[Mapping[str, Any]], _Parsed]) -> Iterator[_Parsed]:

@@ -204,8 +204,9 @@ def _judge(
     if unjudged:
         keys = " or ".join(f"others.{SETS[task]}=" for task in unjudged)
         say(
-            f"Not judged: {' and '.join(unjudged)}. What int8 loses of it is not known; name "
-            f"labelled pictures with {keys}"
+            f"Not judged: {' and '.join(unjudged)}. What int8 loses of it is not known, and it is "
+            "taken all the same where no precision is named, if the heads that were judged hold; "
+            f"name labelled pictures with {keys}"
         )
     before = [head.figures(predictor) for head in heads]
 
@@ -270,7 +271,13 @@ def _by_agreement(
     shares = agreement(predictor, other, pictures.some(_COMPARED))
     rows = [[task, f"{share:.3f}"] for task, share in shares.items()]
     say_table("Answers as by torch", ["head", "share"], rows)
-    least = min(shares.values())
+    silent = [task for task in predictor.tasks if task not in shares]
+    if silent:
+        say(
+            f"Not compared: {' and '.join(silent)}, which finds nothing on {pictures.words}; name "
+            "pictures like those it will see (images=)."
+        )
+    least = min(shares.values(), default=1.0)
     words = f"at least {_LEAST_AGREEMENT:g} of int8's answers must be torch's, got {least:.3f}"
     found = {"agreement": shares, "pictures": pictures.words}
     return _Judged(least >= _LEAST_AGREEMENT, words, found)

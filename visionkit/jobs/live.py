@@ -74,7 +74,7 @@ class LivePictures:
             for frame in read_frames(video, reading, problems=self.problems):
                 if len(self.small) >= self.most:
                     return
-                yield self._seen(f"{video} at {frame.time:.1f} s", frame.image)
+                yield self._seen(f"{video} at {round(frame.time, 3)} s", frame.image)
         except VideoError as error:
             self.problems.append(Problem(video, None, f"{error}; skipped"))
 
@@ -133,7 +133,7 @@ def _of_catalog(config: MonitorConfig) -> list[tuple[str, str]]:
     """Id and file of the pictures about which a model was asked in the last days."""
     catalog = open_catalog(str(config.catalog))
     since = datetime.now(UTC) - timedelta(days=config.days)
-    new = {one.sample_id for one in catalog.proposals() if _time(one.created) >= since}
+    new = {name for name, when in catalog.asked_at().items() if _time(when) >= since}
     found = [(sample.id, sample.uri) for sample in catalog.samples() if sample.id in new]
     if not found:
         raise ValueError(

@@ -32,7 +32,7 @@ from visionkit.monitoring.forecast import has_ladder
 from visionkit.monitoring.observed import Observed
 from visionkit.monitoring.page import Carrier, DriftPage
 from visionkit.monitoring.reference import Reference, keep_reference, read_reference
-from visionkit.monitoring.windows import Window, add_window, read_windows, window_of
+from visionkit.monitoring.windows import MOST, Window, add_window, read_windows, window_of
 from visionkit.types import Sample
 
 STATUS = {"fine": 0, "watch": 4, "act": 5}
@@ -68,7 +68,9 @@ def monitor(config: MonitorConfig, run_folder: Path) -> Summary:
     foreseen = _foreseen(window, config)
     comparison = _with_counts(comparison, foreseen)
     window = replace(window, verdict=comparison.verdict)
-    windows = [] if config.history is None else add_window(config.history, window)
+    windows: list[Window] = []
+    if config.history is not None:
+        windows = add_window(config.history, window, season=config.season)[-MOST:]
     carriers = _carriers(comparison, reference.observed, live, config)
     page = DriftPage(
         comparison=comparison,

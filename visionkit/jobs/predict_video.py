@@ -88,7 +88,8 @@ def predict_video(config: PredictVideoConfig, run_folder: Path) -> Summary:
             )
         rate = (writer.frames - before) / max(time.monotonic() - start, 1e-9)
         footage = finish_footage(writer, predictor, config, run_folder)
-    problems += footage.problems
+    # A video is read again to be drawn into, and what is lost of it is said again.
+    problems += [problem for problem in footage.problems if problem not in problems]
     keep_problems(problems, run_folder)
     footage.sightings.say(len(videos))
     _say_made(writer.frames, rate, footage)
@@ -180,15 +181,14 @@ def _watch_on_ray(
             video, replace(reading, after=writer.reached.get(video)), config.piece_seconds
         )
     ]
-    problems: list[Problem] = []
     for seen in watch_many(pieces, asking, workers=config.workers, address=config.address):
+        if seen.problems:
+            writer.note(seen.piece.video, seen.problems)
         writer.write_lines(seen.lines)
-        problems += seen.problems
         if seen.lines:
             step(seen.lines[-1]["time"] - seen.lines[0]["time"], len(seen.lines))
         if seen.piece.is_last:
-            writer.close_video(seen.piece.video, list(dict.fromkeys(problems)))
-            problems = []
+            writer.close_video(seen.piece.video, [])
 
 
 def _watch_one(
@@ -222,7 +222,7 @@ def _watch_one(
     with closing(batches):
         try:
             for batch in batches:
-                writer.write([answer for _, answer in batch])
+                writer.write([answer for _, answer in batch], batch[-1][0].lost)
                 step(batch[-1][0].time - reached, len(batch))
                 reached = batch[-1][0].time
         except KeyboardInterrupt:

@@ -51,9 +51,9 @@ def promote(config: GalleryConfig, items: Sequence[str], target: Path) -> Summar
         )
     form = "coco" if config.format == "auto" else config.format
     wanted = items if config.item is None else [config.item]
-    samples, problems = confirmed_finds(config.finds, wanted, reviewed=config.reviewed)
+    found, problems = confirmed_finds(config.finds, wanted, reviewed=config.reviewed)
     keep_problems(problems, target.parent, name=f"{target.name}_problems.csv")
-    count = Counter(entry.label for sample in samples for entry in sample.objects)
+    count = sum((picture.count() for picture in found), Counter[str]())
     chosen = {item for item in wanted if count[item] >= config.least}
     if not chosen:
         best = ", ".join(f"{item} {number}" for item, number in count.most_common(5)) or "none"
@@ -62,10 +62,10 @@ def promote(config: GalleryConfig, items: Sequence[str], target: Path) -> Summar
             f"{best}; predict on more pictures, or say a smaller least="
         )
     samples = [
-        replace(sample, objects=tuple(e for e in sample.objects if e.label in chosen))
-        for sample in samples
+        replace(each.sample, objects=tuple(e for e in each.sample.objects if e.label in chosen))
+        for each in found
+        if each.items & chosen
     ]
-    samples = [sample for sample in samples if sample.objects]
     if FORMATS[form].carries_boxes:
         write(to_table(samples), target, form, overwrite=config.overwrite)
     else:

@@ -26,6 +26,8 @@ LEAST_TESTED = 10
 _TESTED = 4  # a quarter of a long past is foreseen
 _MOST_TESTED = 40
 _LONGEST = 200  # values that are learned from: what lies far back says little, and takes long
+_LEAST_LEARNED = 10  # values: of fewer AutoETS says that it can't
+_LONGEST_SEASON = 200  # values: longer ones take AutoARIMA minutes, and AutoETS fails on some
 SEASONAL_NAIVE = "seasonal naive"
 
 Next = Callable[[FloatArray], float]
@@ -82,6 +84,8 @@ def next_value(
     values = values[-max(_LONGEST, 4 * season) :]
     ladder = methods(season)
     first = len(values) - max(LEAST_TESTED, min(len(values) // _TESTED, _MOST_TESTED))
+    if first < _LEAST_LEARNED or season > _LONGEST_SEASON:
+        ladder = {SEASONAL_NAIVE: ladder[SEASONAL_NAIVE]}
     missed = {name: _missed(method, values, first) for name, method in ladder.items()}
     errors = {name: float(np.abs(off).mean()) for name, off in missed.items()}
     best = _chosen({name: np.abs(off) for name, off in missed.items()})

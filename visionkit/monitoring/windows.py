@@ -18,7 +18,8 @@ from visionkit.monitoring.comparison import Comparison, measured
 from visionkit.monitoring.observed import Observed
 
 MOST = 500
-"""Windows that a file holds; the oldest go."""
+"""Windows that are shown."""
+_SEASONS = 4  # that are kept: what is foreseen is learned from no more
 
 
 @dataclass(frozen=True)
@@ -120,14 +121,21 @@ def read_windows(path: str | Path) -> list[Window]:
     return windows
 
 
-def add_window(path: str | Path, window: Window) -> list[Window]:
+def add_window(path: str | Path, window: Window, *, season: int = 1) -> list[Window]:
     """All windows of the file with this one, which is written; whole or not at all.
+
+    The oldest go where there are more than 500, and more than four seasons.
+
+    Args:
+        path: of the file.
+        window: the newest.
+        season: windows after which counts are alike.
 
     Raises:
         ValueError: a line of the file is damaged.
         RuntimeError: the disk is full.
     """
-    windows = [*read_windows(path), window][-MOST:]
+    windows = [*read_windows(path), window][-max(MOST, _SEASONS * season) :]
     lines = [json.dumps(json_value(asdict(each))) for each in windows]
     write_text(path, "\n".join(lines) + "\n")
     return windows

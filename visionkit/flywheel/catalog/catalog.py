@@ -202,6 +202,11 @@ class Catalog:
         self._read_proposals()
         return self._proposals.asked()
 
+    def asked_at(self) -> dict[str, str]:
+        """Picture -> when a model was asked about it last, in ISO 8601; those of `asked`."""
+        self._read_proposals()
+        return self._proposals.asked_at()
+
     def correct(self, correction: Correction) -> Truth:
         """What the picture shows after an answer; the same answer again changes nothing.
 

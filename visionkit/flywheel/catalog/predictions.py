@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 
@@ -14,12 +15,21 @@ from visionkit.flywheel.clock import utc_now
 _NAMES = [name for name in PROPOSALS.names if name != "batch"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a model said of a picture, when, and in which batch of all answers."""
+
+    batch: int
+    created: str
+    answers: list[Proposal]
+
+
 class ProposalTable:
     """The newest answers of each model about each picture."""
 
     def __init__(self, store: Store) -> None:
         self._table = store.table("predictions", PROPOSALS)
-        self._answers: dict[str, dict[str, tuple[int, list[Proposal]]]] = {}  # with their batch
+        self._answers: dict[str, dict[str, _Said]] = {}
 
     def follow(self) -> None:
         """Takes in what was added by anybody."""
@@ -54,18 +64,25 @@ class ProposalTable:
         return [
             proposal
             for picture in pictures
-            for name, (_, answers) in list(self._answers.get(picture, {}).items())
+            for name, said in list(self._answers.get(picture, {}).items())
             if model is None or name == model
-            for proposal in answers
+            for proposal in said.answers
         ]
 
     def asked(self) -> dict[str, tuple[str, ...]]:
         """Picture -> the models that were asked about it, the last one at the end."""
         found = {}
         for picture, answers in list(self._answers.items()):
-            batches = {name: batch for name, (batch, _) in list(answers.items())}
+            batches = {name: said.batch for name, said in list(answers.items())}
             found[picture] = tuple(sorted(batches, key=batches.__getitem__))
         return found
+
+    def asked_at(self) -> dict[str, str]:
+        """Picture -> when a model was asked about it last, in ISO 8601."""
+        return {
+            picture: max(list(answers.values()), key=lambda said: said.batch).created
+            for picture, answers in list(self._answers.items())
+        }
 
     @without_collecting()
     def _take(self, rows: pa.Table) -> None:
@@ -75,7 +92,8 @@ class ProposalTable:
             fresh.setdefault((entry.sample_id, entry.model, batch), []).append(entry)
         for (sample, model, batch), answers in fresh.items():
             kept = [answer for answer in answers if answer.label]
-            self._answers.setdefault(sample, {})[model] = batch, kept
+            said = _Said(batch, answers[0].created, kept)
+            self._answers.setdefault(sample, {})[model] = said
 
 
 def _proposals(rows: pa.Table) -> list[Proposal]:

@@ -46,9 +46,9 @@ class Export:
     def is_judged_good(self) -> bool:
         """Whether it is known to answer well.
 
-        Floats are, within a tolerance of torch, or they would not be there; eight bits if their
-        loss was measured on labelled pictures and is within its limit. To be compared with torch
-        alone says nothing of how many answers are right.
+        Floats are, within a tolerance of torch, or they would not be there; eight bits if the loss
+        of every head that was judged on labelled pictures, at least one, is within its limit. To
+        be compared with torch alone says nothing of how many answers are right.
         """
         if self.precision != "int8":
             return True

@@ -9,6 +9,7 @@ from av.video.frame import VideoFrame
 
 from visionkit.data.framing import Framing, Placement
 from visionkit.inference.prediction import Prediction
+from visionkit.inference.video.loss import Lost
 from visionkit.inference.video.scaling import Scaler, framed, upright_image, upright_size
 from visionkit.types import Image
 
@@ -22,12 +23,14 @@ class Frame:
         time: seconds from the video's start, by the time stamps of the file.
         decoded: as it came from the decoder, not yet turned upright.
         change: from the frame before, as of `Changes`; None where it is not measured.
+        lost: what of the video could not be read up to it.
     """
 
     index: int
     time: float
     decoded: VideoFrame
     change: float | None = None
+    lost: Lost = field(default_factory=Lost)
     _image: Image | None = field(default=None, repr=False)
     _framed: dict[Framing, tuple[Image, Placement]] = field(default_factory=dict, repr=False)
 

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from visionkit.data.problems import Problem
+
+
+@dataclass(frozen=True)
+class Lost:
+    """How much of a video could not be read up to a place.
+
+    Attributes:
+        undecoded: packets of data that hold no frame any more.
+        damaged: frames of which the decoder says that parts are wrong.
+        first_undecoded, first_damaged: seconds from the video's start, where there are any.
+    """
+
+    undecoded: int = 0
+    damaged: int = 0
+    first_undecoded: float = 0.0
+    first_damaged: float = 0.0
 
 
 @dataclass
@@ -16,14 +32,13 @@ class Loss:
         source: path or address of the video.
         problems: what is said of it is added here.
         is_stopped: whether it could not be read to its end.
+        lost: so far.
     """
 
     source: str
     problems: list[Problem] = field(default_factory=list)
     is_stopped: bool = False
-    _undecoded: int = 0
-    _damaged: int = 0
-    _first: dict[str, float] = field(default_factory=dict)
+    lost: Lost = field(default_factory=Lost)
 
     def undecoded(self, seconds: float) -> None:
         """Counts a packet of data that holds no frame any more.
@@ -31,13 +46,15 @@ class Loss:
         Args:
             seconds: from the video's start.
         """
-        self._undecoded += 1
-        self._first.setdefault("undecoded", seconds)
+        count, first = self.lost.undecoded, self.lost.first_undecoded
+        self.lost = replace(
+            self.lost, undecoded=count + 1, first_undecoded=first if count else seconds
+        )
 
     def damaged(self, seconds: float) -> None:
         """Counts a frame of which the decoder says that parts are wrong."""
-        self._damaged += 1
-        self._first.setdefault("damaged", seconds)
+        count, first = self.lost.damaged, self.lost.first_damaged
+        self.lost = replace(self.lost, damaged=count + 1, first_damaged=first if count else seconds)
 
     def stopped(self, seconds: float, reason: str, way_out: str) -> None:
         """Says that the video can't be read beyond a place."""
@@ -57,18 +74,19 @@ class Loss:
 
     def close(self) -> None:
         """Says what was counted."""
-        if self._undecoded:
+        lost = self.lost
+        if lost.undecoded:
             self._say(
-                f"frames must be decodable, got damaged data: {self._undecoded}, the first at "
-                f"{self._first['undecoded']:.2f} s; left out, the rest was used"
+                f"frames must be decodable, got damaged data: {lost.undecoded}, the first at "
+                f"{lost.first_undecoded:.2f} s; left out, the rest was used"
             )
-        if self._damaged:
+        if lost.damaged:
             self._say(
-                f"frames must be whole, got damaged ones: {self._damaged}, the first at "
-                f"{self._first['damaged']:.2f} s; used as they are",
+                f"frames must be whole, got damaged ones: {lost.damaged}, the first at "
+                f"{lost.first_damaged:.2f} s; used as they are",
                 level="warning",
             )
-        self._undecoded = self._damaged = 0
+        self.lost = Lost()
 
     def _say(self, reason: str, level: Literal["error", "warning"] = "error") -> None:
         self.problems.append(Problem(self.source, None, reason, level))

@@ -25,7 +25,7 @@ from visionkit.data.framing import Framing
 from visionkit.data.problems import Problem
 from visionkit.inference.video.cuts import Changes
 from visionkit.inference.video.frames import Frame
-from visionkit.inference.video.loss import Loss
+from visionkit.inference.video.loss import Loss, Lost
 from visionkit.inference.video.opening import VideoError, info_of, is_mp4, opened, why
 from visionkit.inference.video.sampling import (
     EVERY_FRAME,
@@ -55,10 +55,12 @@ class Place:
     Attributes:
         index: among its frames, from 0.
         time: seconds from its start.
+        lost: what of the video could not be read up to it, by whoever reached it.
     """
 
     index: int
     time: float
+    lost: Lost = field(default_factory=Lost)
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def read_frames(
     Args:
         source: path, address, or pattern of numbered pictures (`shots/%04d.png`).
         reading: what is read; all of it by default.
-        problems: what was lost is added here, at the latest when the last frame was given.
+        problems: what was lost is added here, at the latest when the last frame was given; with
+            what was lost before the frame that was reached before.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -118,6 +121,8 @@ def read_frames(
     """
     reading = Reading() if reading is None else reading
     loss = Loss(str(source), [] if problems is None else problems)
+    if reading.after is not None:
+        loss.lost = reading.after.lost
     scalers: dict[Framing | None, Scaler] = {framing: Scaler() for framing in reading.framings}
     if reading.whole:
         scalers[None] = Scaler()
@@ -243,7 +248,10 @@ class _Decoding:
         if decoded.is_corrupt:
             self._loss.damaged(time)
         self._given = True
-        return Frame(index, time, decoded)
+        after = self._reading.after
+        if after is not None and index <= after.index:
+            self._loss.lost = after.lost  # what is lost on the way there was counted before
+        return Frame(index, time, decoded, lost=self._loss.lost)
 
     def _is_late(self, stamp: int | None) -> bool:
         """Whether a frame comes after later ones, or twice: decoders do so behind damage."""

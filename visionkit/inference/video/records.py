@@ -20,6 +20,7 @@ from visionkit.inference.records import (
     read_prediction,
 )
 from visionkit.inference.video.frames import FramePrediction
+from visionkit.inference.video.loss import Lost
 from visionkit.inference.video.reader import Place
 
 VIDEO_SCHEMA = pa.schema(
@@ -76,7 +77,7 @@ class VideoWriter:
     Attributes:
         reached: video -> its last frame that is written.
         done: videos that were read to their end.
-        problems: what could not be read of the videos that were done before.
+        problems: what could not be read of the videos, by this run or the one it resumes.
         frames: how many are written, by this run or the one it resumes.
 
     Raises:
@@ -106,16 +107,23 @@ class VideoWriter:
         for line in self._lines():
             self._take(line)
 
-    def write(self, batch: Sequence[FramePrediction]) -> None:
+    def write(self, batch: Sequence[FramePrediction], lost: Lost | None = None) -> None:
         """Takes what was said of some frames; a batch is written whole or not at all.
 
         So a run that goes on sees the same batches as one that was never stopped, and says the
         same to the last digit.
 
+        Args:
+            batch: frames of one video.
+            lost: what of the video could not be read up to the last of them; None where nothing.
+
         Raises:
             RuntimeError: the disk is full.
         """
-        self.write_lines([frame_line(frame) for frame in batch])
+        lines = [frame_line(frame) for frame in batch]
+        if lines and lost not in (None, Lost()):
+            lines[-1]["lost"] = asdict(lost)
+        self.write_lines(lines)
 
     def write_lines(self, lines: Sequence[dict[str, Any]]) -> None:
         """Takes some frames as `frame_line` makes lines of them; all of them or none.
@@ -130,15 +138,18 @@ class VideoWriter:
         if late or len(self._pending) >= self._part_frames:
             self.flush()
 
+    def note(self, video: str, problems: Sequence[Problem]) -> None:
+        """Takes what could not be read of a video of which there is more to read."""
+        line = {"video": video, "problems": [asdict(problem) for problem in problems]}
+        self._pending.append(line | {"more": True})
+        self._take(self._pending[-1])
+
     def close_video(self, video: str, problems: Sequence[Problem]) -> None:
         """Says that a video was read to its end.
 
         Args:
             video: as its frames name it.
             problems: what could not be read of it; kept for the run that goes on.
-
-        Raises:
-            RuntimeError: the disk is full.
         """
         line = {"video": video, "problems": [asdict(problem) for problem in problems]}
         self._pending.append(line)
@@ -217,10 +228,13 @@ class VideoWriter:
         """Remembers how far a line says that reading got."""
         if "finds" in line:
             self.frames += 1
-            self.reached[line["video"]] = Place(line["frame"], line["time"])
-        else:
+            lost = Lost(**line.get("lost", {}))
+            self.reached[line["video"]] = Place(line["frame"], line["time"], lost)
+            return
+        if not line.get("more"):
             self.done.add(line["video"])
-            self.problems += [Problem(**problem) for problem in line["problems"]]
+        told = [Problem(**problem) for problem in line["problems"]]
+        self.problems += [problem for problem in told if problem not in self.problems]
 
     def _lines(self) -> Iterator[Row]:
         for part in self._parts.parts():

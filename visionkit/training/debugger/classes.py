@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from visionkit.training.debugger.batches import labels_of
+from visionkit.training.debugger.hooks import Hook
 
 _MOST = 2000  # classes that are counted: their square is kept, and larger numbers may be no labels
 _CRITERIA = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
@@ -46,7 +47,7 @@ class NamedClasses:
         self._counts = np.zeros((counted, counted), np.int64)
         self._logits: Tensor | None = None
         parts = list(model.children()) if counted else []
-        self._handles = [part.register_forward_hook(self._keep) for part in parts]
+        self._handles = [part.register_forward_hook(Hook(self._keep)) for part in parts]
 
     def add(self, batch: object) -> None:
         """Counts a batch that has gone through the model."""

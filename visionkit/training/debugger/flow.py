@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.hooks import RemovableHandle
 
 from visionkit.training.debugger.history import Embeddings, Flow, Pictures
+from visionkit.training.debugger.hooks import Hook
 from visionkit.training.debugger.sampling import parts, root_mean_squares, sample, together
 
 _RECTIFIERS = (nn.ReLU, nn.ReLU6, nn.Hardswish)
@@ -63,7 +64,7 @@ class FlowRecorder:
         self._vectors: tuple[str, Tensor] | None = None
         self.called: set[str] = set()
         self._handles: list[RemovableHandle] = [
-            module.register_forward_hook(self._hook(name)) for module, name in modules.items()
+            module.register_forward_hook(Hook(self._hook(name))) for module, name in modules.items()
         ]
 
     def close(self, labels: Tensor | None) -> tuple[Flow, Pictures | None, Embeddings | None]:

@@ -20,6 +20,7 @@ from visionkit.training.debugger.classes import class_weights_of
 from visionkit.training.debugger.findings import FILE_NAME, Finding, write_findings
 from visionkit.training.debugger.flow import FlowRecorder, expected_ranges, watched_modules
 from visionkit.training.debugger.history import Batch, History, Look
+from visionkit.training.debugger.hooks import Hook
 from visionkit.training.debugger.nonfinite import first_nonfinite
 from visionkit.training.debugger.rules import check
 from visionkit.training.debugger.series import SERIES_NAME, series_of
@@ -227,7 +228,7 @@ class TrainingWatch:
         def keep(module: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
             inputs[:] = [(given, named)]
 
-        handles = [self._model.register_forward_pre_hook(keep, with_kwargs=True)]
+        handles = [self._model.register_forward_pre_hook(Hook(keep), with_kwargs=True)]
         handles += [
             optimizer.register_step_pre_hook(lambda *_: self.before_update())
             for optimizer in self._optimizers
