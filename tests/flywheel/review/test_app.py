@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from starlette.testclient import TestClient
 from visionkit.flywheel.answers import Correction, Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.flywheel.review.app import AppSettings, create_app
+from visionkit.flywheel.review.assets import page_assets
 from visionkit.flywheel.review.desk import Desk
 from visionkit.types import ObjectBox, Sample
 
@@ -45,6 +47,18 @@ def test_the_page_and_its_files_are_there_and_ask_for_nothing_from_outside(
         if not name.startswith("annotorious"):
             assert "http" not in file.text.replace("http://www.w3.org/2000/svg", "")
     assert "BSD 3-Clause License" in client.get("/static/annotorious.LICENSE.txt").text
+
+
+def test_every_module_that_the_page_asks_for_is_there(client: TestClient) -> None:
+    asked, read = ["page.js"], set()
+    while asked:
+        name = asked.pop()
+        file = client.get(f"/static/{name}")
+        assert (name, file.status_code) == (name, 200)
+        read.add(name)
+        asked += {*re.findall(r'from "\./([^"]+)"', file.text)} - read
+    served = {name for name in page_assets() if name.endswith(".js")}
+    assert read == served - {"annotorious.js"}  # which page.html asks for
 
 
 def test_a_file_that_a_browser_has_is_not_sent_again(client: TestClient) -> None:

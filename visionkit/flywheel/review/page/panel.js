@@ -1,6 +1,6 @@
 // The column beside the picture: why it is asked, and what is said to be in it.
 
-import { byId, make } from "./build.js";
+import { byId, make, sentence } from "./build.js";
 
 const REASONS_SHOWN = 4;
 const QUICK = 9;
@@ -92,10 +92,6 @@ export class Panel {
 // the act: a sheet that it opens gives the focus back to where it was.
 export function letGo(event) {
   if (event.detail) event.currentTarget.blur();
-}
-
-function sentence(words) {
-  return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
 function whose(source) {
