@@ -320,3 +320,15 @@ def test_the_filter_sheet_tells_how_many_fit_and_keeps_what_is_typed(
         assert page.locator("#f-least").input_value() == "0.3"
         page.keyboard.press("Tab")
         page.locator("#filter-words", has_text="Pepsi, score 0.3–1").wait_for()
+
+
+def test_the_filter_sheet_counts_what_was_answered_since(
+    server: paths.Server, page_of: Callable[..., Any]
+) -> None:
+    page = page_of(server.address)
+    press(page, "Enter")  # no picture is asked for: twelve lay here
+    settled(page)
+    page.locator("#left-words", has_text="39 left").wait_for()
+    with page.expect_response("**/api/overview"):
+        page.keyboard.press("f")
+    page.locator("#f-left", has_text="39 pictures").wait_for(timeout=20_000)

@@ -19,13 +19,15 @@ export class Facts {
   }
 
   async read() {
-    const before = this.catalog;
+    let now;
     try {
-      this.now = await overview();
+      now = await overview();
     } catch (error) {
       this.problem(error);
       return;
     }
+    const before = this.catalog; // as it is by now: two may be read at once
+    this.now = now;
     this.heard(before !== "" && before !== this.catalog);
   }
 

@@ -3,20 +3,33 @@
 import { byId } from "./build.js";
 
 export class Left {
-  // waiting(): how many answers are not saved yet; asked(): how many pictures there were; told(left): the number is known anew.
-  constructor({ waiting, asked, told }) {
+  // waiting(): how many answers are not saved yet; asked(): how many pictures there were; told(left):
+  // the number is known anew; ask(): has it told again.
+  constructor({ waiting, asked, told, ask }) {
     this.waiting = waiting;
+    this.ask = ask;
     this.asked = asked;
     this.told = told;
     this.number = null; // until it is first heard
     this.done = 0;
+    this.unsure = false;
   }
 
-  // `left` are open for this person and filter; what is answered here may not be saved yet.
+  // `left` are open for this person and filter; what is answered here may not be saved yet, or be
+  // saved and counted without the page having been told so.
   hear(left) {
-    const open = Math.max(0, left - this.waiting());
+    const waiting = this.waiting();
+    const open = Math.max(0, left - waiting);
+    this.unsure = waiting > 0;
     this.show(open);
     this.told(open);
+  }
+
+  // Answers were sent, or are to be: once all are through, the number is known for sure.
+  sent() {
+    if (!this.unsure || this.waiting()) return;
+    this.unsure = false;
+    this.ask();
   }
 
   answered(count) {

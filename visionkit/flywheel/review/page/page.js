@@ -28,7 +28,7 @@ class Review {
     const wishes = () => ({ reviewer: this.reviewer, wanted: this.filters.wanted, catalog: this.facts.catalog });
     const holding = () => this.holding();
     this.facts = new Facts({ heard: (isAnother) => this.heard(isAnother), problem });
-    this.outbox = new Outbox({ told: (entry, result) => told(this, entry, result), changed: () => drawLink(this.outbox), moved: () => this.facts.read() });
+    this.outbox = new Outbox({ told: (entry, result) => told(this, entry, result), changed: () => this.sent(), moved: () => this.facts.read() });
     this.filters = new Filters(() => this.startOver());
     this.supply = new Supply({ wishes, holding, changed: (error) => this.supplied(error) });
     this.grid = new Grid({
@@ -42,6 +42,7 @@ class Review {
       waiting: () => this.outbox.size,
       asked: () => this.facts.now?.asked ?? 0,
       told: (left) => this.filters.showLeft(left),
+      ask: () => this.leases.renew(),
     });
     this.leases = new Leases({ wishes, holding, seconds: () => this.facts.leaseSeconds, left: (left) => this.left.hear(left) });
     this.editor = new Editor({
@@ -161,6 +162,11 @@ class Review {
     this.drawButtons();
   }
 
+  sent() {
+    drawLink(this.outbox);
+    this.left.sent();
+  }
+
   undo() {
     undo(this);
   }
@@ -205,7 +211,7 @@ class Review {
   async openFilters() {
     openSheet("filters");
     await this.facts.read();
-    this.filters.showLeft(this.supply.left);
+    if (this.left.number !== null) this.filters.showLeft(this.left.number);
   }
 
   async openProgress() {
