@@ -18,12 +18,12 @@ from visionkit.flywheel.queue.build import QueueSettings, build_queue
 from visionkit.flywheel.queue.carriers import read_carriers
 from visionkit.flywheel.review.desk import Desk, DeskSettings
 from visionkit.flywheel.review.guard import LOOPBACK_NAMES, Rules, is_loopback
+from visionkit.flywheel.review.limits import LONGEST_PERSON
 from visionkit.jobs.author import author_of
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import say, say_next
 
 _LEAST_TOKEN = 16
-_LONGEST_NAME = 60  # of a person, as the page takes it
 
 
 def review(config: ReviewConfig, catalog: Path) -> Summary:
@@ -100,9 +100,9 @@ def _queue(catalog: Catalog, config: ReviewConfig) -> list[Asked]:
 def _reviewer(config: ReviewConfig) -> str:
     """Who a new page takes its person to be."""
     name = author_of(config.reviewer)
-    if len(name) > _LONGEST_NAME:
+    if len(name) > LONGEST_PERSON:
         raise ValueError(
-            f"reviewer must have at most {_LONGEST_NAME} characters, got {len(name)}: {name!r}"
+            f"reviewer must have at most {LONGEST_PERSON} characters, got {len(name)}: {name!r}"
         )
     return name
 

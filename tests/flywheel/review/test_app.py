@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,9 @@ from starlette.testclient import TestClient
 from visionkit.flywheel.answers import Correction, Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.flywheel.review.app import AppSettings, create_app
+from visionkit.flywheel.review.assets import page_assets
 from visionkit.flywheel.review.desk import Desk
+from visionkit.flywheel.review.limits import LONGEST_LABEL, LONGEST_PERSON
 from visionkit.types import ObjectBox, Sample
 
 Take = Callable[..., dict[str, Any]]
@@ -47,10 +50,79 @@ def test_the_page_and_its_files_are_there_and_ask_for_nothing_from_outside(
     assert "BSD 3-Clause License" in client.get("/static/annotorious.LICENSE.txt").text
 
 
+def test_the_fields_of_the_page_hold_what_the_server_takes(client: TestClient) -> None:
+    fields = dict(
+        re.findall(r'<input id="([a-z]+)-text"[^>]* maxlength="(\d+)"', client.get("/").text)
+    )
+    assert fields == {"naming": str(LONGEST_LABEL), "person": str(LONGEST_PERSON)}
+
+
+@pytest.mark.parametrize(("length", "status"), [(LONGEST_PERSON, 200), (LONGEST_PERSON + 1, 422)])
+def test_a_person_s_name_has_one_limit(client: TestClient, length: int, status: int) -> None:
+    person = {"reviewer": "x" * length, "session": "session-1"}
+    answer = {"id": "answer-1", "sample_id": "s3", "revision": 0, "action": "reject"}
+    assert client.post("/api/take", json=person).status_code == status
+    assert client.get("/api/card", params={"id": "s3", **person}).status_code == status
+    reply = client.post("/api/answers", json={**person, "answers": [answer]})
+    assert reply.status_code == status
+
+
+def test_every_module_that_the_page_asks_for_is_there(client: TestClient) -> None:
+    asked, read = ["page.js"], set()
+    while asked:
+        name = asked.pop()
+        file = client.get(f"/static/{name}")
+        assert (name, file.status_code) == (name, 200)
+        read.add(name)
+        asked += {*re.findall(r'from "\./([^"]+)"', file.text)} - read
+    served = {name for name in page_assets() if name.endswith(".js")}
+    assert read == served - {"annotorious.js"}  # which page.html asks for
+
+
 def test_a_file_that_a_browser_has_is_not_sent_again(client: TestClient) -> None:
     tag = client.get("/static/page.js").headers["etag"]
     again = client.get("/static/page.js", headers={"if-none-match": tag})
     assert (again.status_code, again.content) == (304, b"")
+
+
+LONG = "pepsi cola, can of 330 ml, " * 12 + "from the side"  # 337 characters
+
+
+@pytest.mark.parametrize(
+    ("label", "status"),
+    [
+        pytest.param(LONG, 200, id="as a model says"),
+        pytest.param(LONG + "!", 200, id="its runner-up"),
+        pytest.param("x" * 200, 200, id="new"),
+        pytest.param("x" * 201, 422, id="new and too long"),
+    ],
+)
+def test_names_of_the_catalog_are_taken_however_long(
+    catalog: Catalog,
+    client_for: Callable[..., TestClient],
+    take: Take,
+    label: str,
+    status: int,
+) -> None:
+    box = [5.0, 5.0, 90.0, 90.0]
+    catalog.add_proposals(
+        [Proposal("n", "s3", "exemplar", LONG, 0.9, 0.5, tuple(box), "new", LONG + "!", 0.4)]
+    )
+    client = client_for(catalog)
+    (card,) = take(client, wanted={"item": LONG}, alone=True)["cards"]
+    assert (card["id"], [claim["label"] for claim in card["claims"]]) == ("s3", [LONG])
+    person = {"reviewer": "ada", "session": "session-1"}
+    answer = {"id": "answer-1", "sample_id": "s3", "revision": 0, "action": "edit"}
+    objects = [{"label": label, "box": box}]
+    reply = client.post(
+        "/api/answers", json={**person, "answers": [{**answer, "objects": objects}]}
+    )
+    assert reply.status_code == status
+    if status == 200:
+        assert [entry.label for entry in catalog.truth("s3").objects] == [label]
+    else:
+        told = f"a name that is new must have at most 200 characters, got 201: '{'x' * 40}'"
+        assert reply.json()["error"]["what"].startswith(told)
 
 
 def test_an_empty_catalog_has_nothing_to_ask(

@@ -137,3 +137,45 @@ def test_boxes_of_a_narrow_picture(tmp_path: Path, page_of: Callable[..., Any]) 
     assert boxes["Pepsi"] == (20, 4000, 60, 8000)
     _, top, _, bottom = boxes["Crate"]
     assert (top / height, bottom / height) == pytest.approx((0.8, 0.95), abs=0.005)
+
+
+def rows_of_boxes(folder: Path, count: int) -> Catalog:
+    """A catalog of a picture of 480 x 360 with so many boxes, each of a class of its own."""
+    catalog = one_picture(folder, (480, 360), (5, 5, 35, 35))
+    said = [
+        Proposal(f"b{n}", "s0", "localization", f"class {n:02}", 0.9, 0.5, box, "m")
+        for n in range(1, count)
+        for box in [
+            (5 + 45 * (n % 10), 5 + 45 * (n // 10), 35 + 45 * (n % 10), 35 + 45 * (n // 10))
+        ]
+    ]
+    catalog.add_proposals([*catalog.proposals(), *said])
+    return catalog
+
+
+def test_the_picture_stays_in_sight_when_a_box_is_chosen_on_a_tablet(
+    tmp_path: Path, page_of: Callable[..., Any]
+) -> None:
+    with served(rows_of_boxes(tmp_path, 30), tmp_path) as address:
+        page = page_of(address, width=820, has_touch=True)
+        page.wait_for_selector("#stage:not(.waiting)")
+        before = page.locator("#stage img").bounding_box()
+        x, y = (
+            before["x"] + 425 / 480 * before["width"],
+            before["y"] + 110 / 360 * before["height"],
+        )
+        page.touchscreen.tap(x, y)
+        page.locator(".claim.chosen .name", has_text="class 29").wait_for()
+        assert page.locator("#stage img").bounding_box() == before
+
+
+def test_all_buttons_are_within_reach_whatever_is_said(
+    tmp_path: Path, page_of: Callable[..., Any]
+) -> None:
+    with served(rows_of_boxes(tmp_path, 30), tmp_path) as address:
+        for width in (1280, 1000, 820, 600):
+            page = page_of(address, width=width)
+            scene = page.locator(".scene").bounding_box()
+            undo = page.locator("#undo").bounding_box()
+            assert undo["x"] + undo["width"] <= scene["x"] + scene["width"]
+            page.close()

@@ -276,6 +276,28 @@ def test_enter_gives_the_name_that_was_typed(
         page.locator(".claim .name", has_text=re.compile(f"^{given}$")).wait_for()
 
 
+def test_a_long_name_is_answered_like_others(
+    tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
+) -> None:
+    label = "pepsi cola, can of 330 ml, " * 12 + "from the side"
+    catalog = known_classes(tmp_path, shelves, [label])
+    with served(catalog, tmp_path) as address:
+        page = page_of(address)
+        first = shown(page)
+        press(page, "Enter")
+        wait_for_answers(catalog, 1)
+        page.keyboard.press("f")
+        page.select_option("#f-item", label)
+        page.keyboard.press("Escape")
+        page.keyboard.press("g")
+        page.wait_for_selector(".tile")
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
+        page.keyboard.press("Enter")
+        wait_for_answers(catalog, 3)
+    assert [entry.label for entry in catalog.truth(first).objects] == [label]
+    assert {entry.action for entry in catalog.corrections()} == {"accept"}
+
+
 def test_the_filter_sheet_tells_how_many_fit_and_keeps_what_is_typed(
     tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
 ) -> None:
@@ -298,3 +320,15 @@ def test_the_filter_sheet_tells_how_many_fit_and_keeps_what_is_typed(
         assert page.locator("#f-least").input_value() == "0.3"
         page.keyboard.press("Tab")
         page.locator("#filter-words", has_text="Pepsi, score 0.3–1").wait_for()
+
+
+def test_the_filter_sheet_counts_what_was_answered_since(
+    server: paths.Server, page_of: Callable[..., Any]
+) -> None:
+    page = page_of(server.address)
+    press(page, "Enter")  # no picture is asked for: twelve lay here
+    settled(page)
+    page.locator("#left-words", has_text="39 left").wait_for()
+    with page.expect_response("**/api/overview"):
+        page.keyboard.press("f")
+    page.locator("#f-left", has_text="39 pictures").wait_for(timeout=20_000)

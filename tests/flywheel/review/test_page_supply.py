@@ -74,6 +74,14 @@ def wait_until(holds: Callable[[], bool]) -> None:
     raise AssertionError("it must hold within a minute")
 
 
+def accept_all(page: Any, left: int) -> None:
+    """Accepts the pictures that are left, of which there are so many, and sees the end."""
+    for _ in range(left - 1):
+        press(page, "Enter")
+    page.keyboard.press("Enter")
+    wait_for_text(page, EMPTY, "All pictures are judged")
+
+
 def take(server: Server, reviewer: str, count: int = 40) -> list[str]:
     """Takes pictures as another person does who then goes away; gives their ids."""
     message = {"reviewer": reviewer, "session": f"session-of-{reviewer}", "count": count}
@@ -106,10 +114,7 @@ def test_an_empty_page_says_why_and_goes_on_when_pictures_come(
     page.keyboard.press("Escape")
     page.locator("#empty button", has_text="Show all").click()
     page.wait_for_selector("html[data-shown]")
-    for _ in range(3):
-        press(page, "Enter")
-    page.keyboard.press("Enter")
-    wait_for_text(page, EMPTY, "All pictures are judged")
+    accept_all(page, 4)
     wait_for_answers(server.catalog, 4)
 
 
@@ -272,10 +277,7 @@ def test_the_grid_asks_about_all_that_are_open(
     # One by one it goes on with the other six.
     page.keyboard.press("g")
     page.wait_for_selector("html[data-shown]")
-    for _ in range(5):
-        press(page, "Enter")
-    page.keyboard.press("Enter")
-    wait_for_text(page, EMPTY, "All pictures are judged")
+    accept_all(page, 6)
     wait_for_answers(server.catalog, 8)
 
 
@@ -312,6 +314,26 @@ def test_answers_wait_where_another_catalog_is_served(
         (given[0], "reject"),
         (given[1], "reject"),
     ]
+
+
+def test_another_catalog_is_told_of_once(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], context: Any
+) -> None:
+    server = serve(shelves.shelf_catalog(tmp_path / "mine", 6))
+    page = context.new_page()
+    page.goto(server.address)
+    page.wait_for_selector("html[data-shown]")
+    held: list[Any] = []
+    page.route("**/api/overview", lambda route: held.append(route))
+    server.kill()
+    serve(shelves.shelf_catalog(tmp_path / "other", 6), port=server.port)
+    page.evaluate("() => [1, 2].map(() => window.dispatchEvent(new Event('focus')))")
+    wait_until(lambda: answers_stored(page) == 0 and len(held) >= 2)
+    for route in held:
+        route.continue_()
+    page.locator(".toast.bad").first.wait_for()
+    page.wait_for_timeout(1000)  # the other reply has come, too
+    assert page.locator(".toast.bad").count() == 1
 
 
 def test_a_second_tab_is_given_other_pictures(
@@ -390,6 +412,29 @@ def test_the_number_left_stays_that_of_the_filter(
         page.evaluate("() => window.dispatchEvent(new Event('focus'))")
     page.wait_for_timeout(500)  # what is not to happen would have happened
     assert page.locator("#left-words").inner_text() == "10 left"
+
+
+def test_an_answer_that_was_heard_already_is_counted_once_after_loading_anew(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
+) -> None:
+    server = serve(shelves.shelf_catalog(tmp_path, 40), "lease_seconds=600")
+    page = page_of(server.address)
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:  # the server hears it, the page is not told so
+        route.fetch()
+        held.append(route)
+
+    page.route("**/api/answers", hold)
+    press(page, "Enter")
+    wait_until(lambda: answers_stored(page) == len(held) == 1)
+    page.reload()
+    page.wait_for_selector("html[data-shown]")  # and with it how many are left
+    wait_until(lambda: answers_stored(page) == 1 and len(held) == 2)
+    held[-1].continue_()
+    wait_for_text(page, "#left-words", "39 left")
+    assert answers_stored(page) == 0
+    assert len(server.catalog.corrections()) == 1
 
 
 def test_a_picture_that_can_t_be_read_is_told_and_not_accepted(

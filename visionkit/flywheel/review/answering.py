@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from visionkit.data.table import label_problem
 from visionkit.flywheel.answers import Correction, Proposal, Truth
+from visionkit.flywheel.review.limits import LONGEST_LABEL
 from visionkit.flywheel.review.messages import AnswerMessage, BoxMessage
 from visionkit.flywheel.review.problems import Refusal
 from visionkit.types import ObjectBox, Sample
@@ -32,7 +33,7 @@ def read_answer(
         Refusal: a label or a box is none, or the action does not go with them.
     """
     labels = tuple(dict.fromkeys(message.labels))
-    for label in (*labels, *(entry.label for entry in message.objects)):
+    for label in _names(message):
         problem = label_problem(label)
         if problem:
             raise Refusal(422, problem, "write another name")
@@ -59,6 +60,22 @@ def read_answer(
     )
 
 
+def check_new_names(answers: Sequence[AnswerMessage], is_known: Callable[[str], bool]) -> None:
+    """Lets all names pass that are known, and new ones of a fair length.
+
+    Raises:
+        Refusal: a name is new and too long.
+    """
+    for name in (name for answer in answers for name in _names(answer)):
+        if len(name) > LONGEST_LABEL and not is_known(name):
+            raise Refusal(
+                422,
+                f"a name that is new must have at most {LONGEST_LABEL} characters, "
+                f"got {len(name)}: {name[:40]!r} and so on",
+                "write a shorter one",
+            )
+
+
 def check_person(name: str) -> str:
     """The name of a reviewer.
 
@@ -70,6 +87,12 @@ def check_person(name: str) -> str:
             422, "reviewer must be a name without outer blanks, got another", "say who answers"
         )
     return name
+
+
+def _names(message: AnswerMessage) -> Iterator[str]:
+    """The names of all items and classes that an answer gives."""
+    yield from message.labels
+    yield from (entry.label for entry in message.objects)
 
 
 def _boxes(proposals: Sequence[Proposal]) -> list[ObjectBox]:

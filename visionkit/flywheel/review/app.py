@@ -7,16 +7,16 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from visionkit.data.images import ImageError
 from visionkit.flywheel.answers import Conflict
-from visionkit.flywheel.review.answering import check_person, read_answer
+from visionkit.flywheel.review.answering import check_new_names, check_person, read_answer
 from visionkit.flywheel.review.assets import Asset, page_assets
 from visionkit.flywheel.review.desk import Desk
 from visionkit.flywheel.review.filters import Wanted
@@ -26,8 +26,11 @@ from visionkit.flywheel.review.messages import (
     AnswersMessage,
     CardReply,
     ErrorReply,
+    Person,
     ResultReply,
     ResultsReply,
+    SampleId,
+    Session,
     TakeMessage,
     TakenReply,
     card_reply,
@@ -38,9 +41,6 @@ from visionkit.flywheel.review.pictures import PictureStore
 from visionkit.flywheel.review.problems import Refusal, refusal_response
 
 _LOG = logging.getLogger(__name__)
-_ID = Annotated[str, Query(min_length=1, max_length=1000)]
-_PERSON = Annotated[str, Query(min_length=1, max_length=60)]
-_SESSION = Annotated[str, Query(pattern=r"^[0-9A-Za-z-]{8,64}$")]
 _PICTURE_CACHE = "private, max-age=86400"
 _JPEG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/jpeg": {}}}}
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -159,13 +159,14 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
         """Takes answers in their order, and says of each what became of it."""
         _check_catalog(desk, message.catalog)
         check_person(message.reviewer)
+        check_new_names(message.answers, desk.knows)
         results = [
             _answered(desk, answer, message.reviewer, message.session) for answer in message.answers
         ]
         return ResultsReply(results=results, left=desk.counts()[1])
 
     @app.get("/api/card", operation_id="card")
-    def card(id: _ID, reviewer: _PERSON, session: _SESSION) -> CardReply:
+    def card(id: SampleId, reviewer: Person, session: Session) -> CardReply:
         """Any picture of the catalog as it is now."""
         try:
             return card_reply(desk.card(id, check_person(reviewer), session))
@@ -234,17 +235,17 @@ def _add_pictures(app: FastAPI, desk: Desk) -> None:
         return Response(content, media_type="image/jpeg", headers={"cache-control": _PICTURE_CACHE})
 
     @app.get("/picture", operation_id="picture", response_class=Response, responses=_JPEG)
-    def picture(id: _ID) -> Response:
+    def picture(id: SampleId) -> Response:
         """A picture as JPEG, upright, its longer side 1,600 pixels at most."""
         return jpeg(lambda: store.picture(id))
 
     @app.get("/thumbnail", operation_id="thumbnail", response_class=Response, responses=_JPEG)
-    def thumbnail(id: _ID) -> Response:
+    def thumbnail(id: SampleId) -> Response:
         """A picture as a small JPEG."""
         return jpeg(lambda: desk.catalog.thumbnail(id) or store.thumbnail(id))
 
     @app.get("/crop", operation_id="crop", response_class=Response, responses=_JPEG)
-    def crop(id: _ID) -> Response:
+    def crop(id: SampleId) -> Response:
         """What a proposal's box shows, with some of its surroundings, as JPEG."""
         proposal = desk.known_proposal(id)
         if proposal is None:

@@ -233,6 +233,11 @@ class Desk:
         with self._lock:
             return sorted(self._labels)
 
+    def knows(self, label: str) -> bool:
+        """Whether models or people have used a name of an item or class."""
+        with self._lock:
+            return label in self._labels
+
     @property
     def catalog_id(self) -> str:
         """What tells the catalog from others, also after a restart, but not where it lies."""

@@ -9,13 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from visionkit.flywheel.answers import Action, Truth
 from visionkit.flywheel.review.cards import Card, Claim
+from visionkit.flywheel.review.limits import LONGEST_PERSON
 
 MAX_COUNT = 100
 _MAX_BOXES = 1000
-Name = Annotated[str, Field(min_length=1, max_length=200)]
+Label = Annotated[str, Field(min_length=1)]
 AnyName = Annotated[str, Field(max_length=200)]
 SampleId = Annotated[str, Field(min_length=1, max_length=1000)]
-Person = Annotated[str, Field(min_length=1, max_length=60)]
+Person = Annotated[str, Field(min_length=1, max_length=LONGEST_PERSON)]
 Session = Annotated[str, Field(pattern=r"^[0-9A-Za-z-]{8,64}$")]
 CatalogId = Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
 Number = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
@@ -31,7 +32,7 @@ class Incoming(BaseModel):
 class WantedMessage(Incoming):
     """Which pictures are wanted; empty values take any."""
 
-    item: AnyName = ""
+    item: str = ""
     model: AnyName = ""
     reason: AnyName = ""
     version: AnyName = ""
@@ -62,7 +63,7 @@ class TakeMessage(Incoming):
 class BoxMessage(Incoming):
     """A labelled box, xyxy in pixels of the upright picture."""
 
-    label: Name
+    label: Label
     box: Annotated[list[Number], Field(min_length=4, max_length=4)]
 
 
@@ -70,14 +71,15 @@ class AnswerMessage(Incoming):
     """One answer of one person about one picture; the same id may be sent again.
 
     `labels` and `objects` are all that the picture shows. Where the picture's card says
-    `one_class`, `labels` has one name at most.
+    `one_class`, `labels` has one name at most. A name that is new to the catalog has at most 200
+    characters.
     """
 
     id: Session
     sample_id: SampleId
     revision: Annotated[int, Field(ge=0, le=2**31 - 1)]
     action: Action
-    labels: Annotated[list[Name], Field(max_length=_MAX_BOXES)] = []
+    labels: Annotated[list[Label], Field(max_length=_MAX_BOXES)] = []
     objects: Annotated[list[BoxMessage], Field(max_length=_MAX_BOXES)] = []
     seen: Annotated[list[SampleId], Field(max_length=_MAX_BOXES)] = []
     model: AnyName = ""

@@ -97,7 +97,8 @@ def pool_of_version(
 def _labels(
     proposals: Mapping[str, Sequence[Proposal]], truths: Mapping[str, Truth]
 ) -> frozenset[str]:
-    proposed = {entry.label for entries in proposals.values() for entry in entries}
+    said = [entry for entries in proposals.values() for entry in entries]
+    proposed = {name for entry in said for name in (entry.label, entry.runner_up) if name}
     known = {entry.label for truth in truths.values() for entry in truth.objects}
     whole = {name for truth in truths.values() for name in truth.labels}
     return frozenset(proposed | known | whole)

@@ -18,6 +18,10 @@ export function counted(number, one, many) {
   return `${number.toLocaleString("en")} ${number === 1 ? one : many || `${one}s`}`;
 }
 
+export function sentence(words) {
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
 export function toast(words, { bad = false, seconds = 4 } = {}) {
   const place = byId("toasts");
   while (place.children.length > 2) place.firstChild.remove();

@@ -50,12 +50,12 @@ function shared(event, review) {
 function singleAct(event, review) {
   if (ARROWS[event.key] && review.draft?.current?.box) {
     const [x, y] = ARROWS[event.key].map((step) => step * (event.shiftKey ? 10 : 1));
-    return () => (event.altKey ? review.resize(x, y) : review.nudge(x, y));
+    return () => (event.altKey ? review.editor.resize(x, y) : review.editor.nudge(x, y));
   }
   if (event.ctrlKey || event.metaKey) return shared(event, review);
   if (event.altKey) return null;
   if (event.key === "Enter" && event.target.closest?.("button")) return null;
-  if (/^[1-9]$/.test(event.key)) return () => review.quick(Number(event.key) - 1);
+  if (/^[1-9]$/.test(event.key)) return () => review.editor.quick(Number(event.key) - 1);
   const key = plain(event);
   const acts = {
     Enter: () => review.answer("accept"),
@@ -63,18 +63,18 @@ function singleAct(event, review) {
     x: () => review.answer("reject"),
     u: () => review.answer("unsure"),
     s: () => review.skip(),
-    j: () => review.choose(1),
-    k: () => review.choose(-1),
-    t: () => review.toggle(),
-    l: () => review.rename(),
-    d: () => review.drawBox(),
-    w: () => review.nameWhole(),
-    Delete: () => review.remove(),
-    Backspace: () => review.remove(),
-    Escape: () => review.choose(0),
-    "+": () => review.magnify(1),
-    "=": () => review.magnify(1),
-    "-": () => review.magnify(-1),
+    j: () => review.editor.choose(1),
+    k: () => review.editor.choose(-1),
+    t: () => review.editor.toggle(),
+    l: () => review.editor.rename(),
+    d: () => review.editor.drawBox(),
+    w: () => review.editor.nameWhole(),
+    Delete: () => review.editor.remove(),
+    Backspace: () => review.editor.remove(),
+    Escape: () => review.editor.choose(0),
+    "+": () => review.editor.magnify(1),
+    "=": () => review.editor.magnify(1),
+    "-": () => review.editor.magnify(-1),
   };
   return acts[key] || shared(event, review);
 }

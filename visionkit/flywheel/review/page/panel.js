@@ -1,6 +1,6 @@
 // The column beside the picture: why it is asked, and what is said to be in it.
 
-import { byId, make } from "./build.js";
+import { byId, make, sentence } from "./build.js";
 
 const REASONS_SHOWN = 4;
 const QUICK = 9;
@@ -27,7 +27,8 @@ export class Panel {
   draw(draft) {
     const rows = draft.entries.map((entry) => this.row(entry, entry.key === draft.chosen));
     byId("claims").replaceChildren(...(rows.length ? rows : [make("li", { class: "nothing" }, "Nothing is said to be here.")]));
-    byId("claims").querySelector(".chosen")?.scrollIntoView({ block: "nearest" });
+    const row = byId("claims").querySelector(".chosen");
+    if (row) bringIntoSight(row, row.closest(".panel"));
   }
 
   row(entry, chosen) {
@@ -94,8 +95,12 @@ export function letGo(event) {
   if (event.detail) event.currentTarget.blur();
 }
 
-function sentence(words) {
-  return words.charAt(0).toUpperCase() + words.slice(1);
+// Scrolls the panel alone: where it is not one that scrolls, but lies below the picture, the picture
+// stays in sight.
+function bringIntoSight(row, panel) {
+  const [place, frame] = [row.getBoundingClientRect(), panel.getBoundingClientRect()];
+  if (place.top < frame.top) panel.scrollTop -= frame.top - place.top;
+  else if (place.bottom > frame.bottom) panel.scrollTop += place.bottom - frame.bottom;
 }
 
 function whose(source) {

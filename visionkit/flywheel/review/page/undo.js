@@ -8,7 +8,7 @@ import { withOwn } from "./kept.js";
 // The last step in this picture, or the last answer.
 export function undo(review) {
   if (review.mode === "single" && review.draft?.undo()) {
-    review.redraw();
+    review.editor.redraw();
     return;
   }
   const last = review.history.pop();
@@ -17,8 +17,7 @@ export function undo(review) {
     return;
   }
   const cards = last.entries.map((entry) => takeBack(review, entry));
-  review.done -= cards.length;
-  review.drawLeft(review.left + cards.length);
+  review.left.takenBack(cards.length);
   if (last.grid) {
     review.setMode("grid", false);
     review.grid.restore(cards, last.grid);
@@ -45,7 +44,7 @@ export function told(review, entry, result) {
     return;
   }
   const answers = [entry, ...review.outbox.dropAfter(entry)].map((each) => each.answer);
-  review.done -= review.history.drop(answers.map((each) => each.id));
+  review.left.done -= review.history.drop(answers.map((each) => each.id));
   review.drawButtons();
   toast(`${result.what}: ${result.way_out || "look at it again"}.`, { bad: true, seconds: 9 });
   reopen(review, entry.answer.sample_id, answers);
