@@ -52,6 +52,34 @@ def known_classes(
     return catalog
 
 
+def test_a_box_drawn_right_after_a_name_was_given_stays(
+    tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
+) -> None:
+    catalog = known_classes(tmp_path, shelves, ["cola", "cola"])
+    with served(catalog, tmp_path) as address:
+        page = page_of(address)
+        shown(page)
+        page.keyboard.press("l")
+        # Before the browser tells that the sheet was closed, which it does with the next frame.
+        page.evaluate(
+            """async () => {
+              const sheet = document.getElementById("naming");
+              const told = new Promise((tell) => {
+                sheet.addEventListener("close", tell, { once: true });
+              });
+              for (const key of ["Enter", "d"]) {
+                const kind = { key, bubbles: true, cancelable: true };
+                document.activeElement.dispatchEvent(new KeyboardEvent("keydown", kind));
+                for (let step = 0; step < 5; step += 1) await null; // what the name brings about
+              }
+              await told;
+            }"""
+        )
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#naming:not([open])", state="attached")
+        assert page.locator(".claim .name").all_inner_texts() == ["cola"] * 2
+
+
 def test_enter_alone_gives_the_name_that_stands_there(
     tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
 ) -> None:

@@ -111,7 +111,10 @@ export function askName(title, labels, current = "") {
         event.preventDefault(); // the key that opened the sheet is still held: it begins no name
       }
     };
-    sheet.addEventListener("close", () => resolve(""), { once: true });
+    // The closing of the sheet before is told late, when this one may be open already.
+    sheet.onclose = () => {
+      if (!sheet.open) resolve("");
+    };
     draw();
     sheet.showModal();
     text.focus();
