@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from visionkit.data.formats.border import Border
-from visionkit.data.formats.entry import Box, Entry, EntryBox, numbers, stated_size
+from visionkit.data.formats.entry import Box, Entry, EntryBox, around, numbers, stated_size
 from visionkit.data.formats.paths import split_in_name
 from visionkit.data.formats.place import (
     by_split,
@@ -242,16 +242,14 @@ def _around(segmentation: object) -> Box | None:
     """
     if not isinstance(segmentation, list) or not segmentation:
         return None
-    xs: list[float] = []
-    ys: list[float] = []
+    points: list[float] = []
     for polygon in segmentation:
         count = len(polygon) if isinstance(polygon, list) else 0
         values = numbers(polygon, count)
         if values is None or count < 6 or count % 2:
             return None
-        xs += values[::2]
-        ys += values[1::2]
-    return min(xs), min(ys), max(xs), max(ys)
+        points += values
+    return around(points)
 
 
 def _known(key: object, among: Mapping[int | str, object]) -> TypeGuard[int | str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +80,12 @@ def box_problem(box: Box, size: tuple[int, int]) -> str:
         hint = " (are these fractions instead of pixels?)" if max(box) <= 1 else ""
         return f"the box must be at least 1 pixel wide and high, got {words(box)}{hint}"
     return ""
+
+
+def around(points: Sequence[float]) -> Box:
+    """The box xyxy around points that are given as x, y, x, y ...; one at least."""
+    xs, ys = points[::2], points[1::2]
+    return min(xs), min(ys), max(xs), max(ys)
 
 
 def numbers(values: object, count: int) -> tuple[float, ...] | None:

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from visionkit.data.formats.border import Border
-from visionkit.data.formats.entry import Box, Entry, EntryBox
+from visionkit.data.formats.entry import Box, Entry, EntryBox, around
 from visionkit.data.formats.paths import is_folder, split_in_path
 from visionkit.data.formats.place import by_split, class_names, place
 from visionkit.data.formats.text import TextError, read_text
@@ -236,5 +236,4 @@ def _parse(words: Sequence[str], names: Mapping[int, str] | None) -> tuple[str, 
     if len(values) == 4:
         x, y, width, height = values
         return label, (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-    xs, ys = values[::2], values[1::2]
-    return label, (min(xs), min(ys), max(xs), max(ys))
+    return label, around(values)

@@ -15,10 +15,11 @@ from pathlib import Path
 from visionkit.data.formats.text import Element, TextError, read_xml
 from visionkit.data.problems import Problem
 from visionkit.files import write_bytes, write_json
+from visionkit.flywheel.boxes import Box
 from visionkit.flywheel.exchange.answered import Answered, Answers
 from visionkit.flywheel.exchange.class_names import ClassNames
 from visionkit.flywheel.exchange.naming import by_digest, read_name
-from visionkit.flywheel.exchange.outlines import Box, around_ellipse, around_points
+from visionkit.flywheel.exchange.outlines import around_ellipse, around_points
 from visionkit.flywheel.exchange.question import Question
 from visionkit.types import ObjectBox, Sample
 

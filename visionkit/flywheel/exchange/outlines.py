@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-Box = tuple[float, float, float, float]
-"""Xyxy in pixels."""
+from visionkit.flywheel.boxes import Box
 
 
 def around_points(points: Sequence[tuple[float, float]]) -> Box:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from visionkit.data.table import label_problem
 from visionkit.flywheel.answers import Correction, Proposal, Truth
+from visionkit.flywheel.boxes import Box
 from visionkit.flywheel.review.limits import LONGEST_LABEL
 from visionkit.flywheel.review.messages import AnswerMessage, BoxMessage
 from visionkit.flywheel.review.problems import Refusal
@@ -13,8 +14,6 @@ from visionkit.types import ObjectBox, Sample
 
 _SAME_PIXELS = 0.02
 """How far an edge may be off what was sent out and still be the same: a hundredth is rounding."""
-
-Box = tuple[float, float, float, float]
 
 
 def read_answer(

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from PIL import Image as PillowImage
 
 from visionkit.data.images import read_image
+from visionkit.flywheel.boxes import Box
 from visionkit.types import Image
 
 SIDE = 1600
@@ -26,8 +27,6 @@ CROP_SIDE = 320
 _QUALITY = 88
 _MARGIN = 0.35
 """Of a crop's longer side on each side: what stands around tells what it is."""
-
-Box = tuple[float, float, float, float]
 
 
 class PictureStore:
