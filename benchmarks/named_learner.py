@@ -111,6 +111,7 @@ def fitted_head(
     settings: FrozenSettings = MEANS,
     *,
     views: Sequence[int] = (0, 1, 2, 3, 4),
+    unlabelled: Sequence[int] = (),
 ) -> ClassificationHead:
     """A head that learned from some of the pictures.
 
@@ -120,10 +121,17 @@ def fitted_head(
         labels: (len(places),) int64 what they are said to show.
         settings: of the fit.
         views: which of the frames and views; 0 is the plain frame.
+        unlabelled: numbers of further pictures, of which it takes what it is sure of.
     """
     torch.manual_seed(settings.seed)
     head = ClassificationHead(seen.train.shape[2], len(seen.task.class_names))
-    fit_frozen(head, seen.train[list(views)][:, list(places)], labels, settings)
+    fit_frozen(
+        head,
+        seen.train[list(views)][:, list(places)],
+        labels,
+        settings,
+        unlabelled=seen.train[0, list(unlabelled)],
+    )
     return head.eval()
 
 
@@ -152,10 +160,11 @@ class NamedLearner:
         self._head: ClassificationHead | None = None
 
     def learn(self, samples: Sequence[Sample]) -> None:
-        """Learns anew, from these alone."""
+        """Learns anew, from these and from what it is sure of in all others of the set."""
         labels = torch.tensor([self._number[sample.labels[0]] for sample in samples])
         places = [self._place[sample.id] for sample in samples]
-        self._head = fitted_head(self._seen, places, labels, AS_RETRAINED)
+        left = sorted({*self._place.values()} - {*places})
+        self._head = fitted_head(self._seen, places, labels, AS_RETRAINED, unlabelled=left)
 
     def score(self) -> float:
         """Share of the test pictures that are named rightly."""

@@ -53,6 +53,8 @@ class FrozenSettings:
         balanced: whether in regression every class counts the same, however many its pictures. To
             the means they always do.
         folds: parts of the pictures, each judged by what the others teach.
+        sure: 0..1, likelihood from which a picture without a label counts as of its likeliest
+            class; where there may be several, that of the class it is least sure of, there or not.
         seed: of the folds.
     """
 
@@ -61,6 +63,7 @@ class FrozenSettings:
     steps: int = 40
     balanced: bool = False
     folds: int = FOLDS
+    sure: float = 0.8
     seed: int = 0
 
 
@@ -79,6 +82,7 @@ class Tried:
         temperature: the best one.
         parts: what the logits of class means and those of regression are divided by before they
             are added up.
+        guesses: whether the head learned once more, from what it was sure of before as well.
     """
 
     how: How
@@ -88,12 +92,14 @@ class Tried:
     surprise: float = float("nan")
     temperature: float = 1.0
     parts: tuple[float, float] = (1.0, 1.0)
+    guesses: bool = False
 
     def __str__(self) -> str:
         words = {"means": f"class means, shrinkage {self.shrinkage:g}"}
         words["regression"] = f"logistic regression, penalty {self.penalty:g}"
         words["both"] = f"{words['means']}, and {words['regression']}"
-        return words[self.how]
+        more = ", once more with what it was sure of" if self.guesses else ""
+        return words[self.how] + more
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,7 @@ class FrozenFit:
         chosen: the way that the head was learned.
         judged: pictures that it was chosen by and its temperature is set on.
         left_out: why a way was not tried, a sentence, or "".
+        guessed: pictures without a label that were learned as what they seem to show.
         out_of_fold: (N, K) float64 calibrated probabilities of each picture to learn from, by
             heads that did not learn from it; rows of nan where no other fold shows its class.
         folds: (N,) int64 the fold of each; look-alikes of a class share one.
@@ -114,6 +121,7 @@ class FrozenFit:
     chosen: Tried
     judged: int
     left_out: str
+    guessed: int
     out_of_fold: NDArray[np.float64]
     folds: NDArray[np.int64]
 
@@ -125,11 +133,14 @@ def fit_frozen(
     settings: FrozenSettings,
     *,
     val: tuple[Tensor, Tensor] | None = None,
+    unlabelled: Tensor | None = None,
 ) -> FrozenFit:
     """Learns the head in place, by the way that is best on held-back pictures; calibrates it.
 
     The way is chosen and the temperature set on `val` where it has 20 pictures, else by folds.
-    Pictures to validate on are not learned from.
+    Pictures to validate on are not learned from. Of pictures without labels those that the head is
+    sure of are learned, too, where that is better on the held-back ones (Lee, "Pseudo-Label: The
+    Simple and Efficient Semi-Supervised Learning Method", ICML workshop 2013).
 
     Args:
         head: of any kind; only class means are tried for a cosine head.
@@ -138,6 +149,7 @@ def fit_frozen(
         targets: (N,) int64 classes, or (N, K) float32 0 or 1 where there may be several.
         settings: what is tried.
         val: (M, C) float32 pooled features of plain frames, and their targets.
+        unlabelled: (U, C) float32 pooled features of plain frames.
 
     Raises:
         ValueError: no pictures, or shapes that don't agree.
@@ -150,7 +162,7 @@ def fit_frozen(
     head.fit_standard(features.flatten(0, 1))
     if settings.balanced:
         head.set_class_weights(class_weights(targets, head.class_count))
-    trial = _Trial(head, features, targets, settings)
+    trial = _Trial(head, features, targets, settings, unlabelled)
     judge: Callable[[Tried], Tensor] = trial.out_of_fold
     truth = targets
     if val is not None and len(val[1]) >= _FEWEST:
@@ -163,14 +175,19 @@ def fit_frozen(
         ways = _ways(head, settings, not left_out)
         tried = _with_both([_judged(way, judge(way), truth) for way in ways], truth)
         chosen = min(tried, key=lambda one: one.way.surprise)
+        if unlabelled is not None and len(unlabelled):
+            taught = replace(chosen.way, guesses=True)
+            tried.append(_judged(taught, judge(taught), truth))
+            chosen = min(chosen, tried[-1], key=lambda one: one.way.surprise)
     own = chosen.outputs if truth is targets else trial.out_of_fold(chosen.way)
-    trial.learn(chosen.way, trial.everything)
+    guessed = trial.learn(chosen.way, trial.everything)
     head.temperature.fill_(chosen.way.temperature)
     return FrozenFit(
         tuple(result.way for result in tried),
         chosen.way,
         chosen.count,
         left_out,
+        guessed,
         head.probabilities(own).double().numpy(),
         trial.folds,
     )
@@ -200,8 +217,10 @@ class _Trial:
         features: Tensor,
         targets: Tensor,
         settings: FrozenSettings,
+        unlabelled: Tensor | None,
     ) -> None:
         self._head, self._features, self._settings = head, features, settings
+        self._unlabelled = features[0, :0] if unlabelled is None else unlabelled
         self._shares = shares_of(targets, head.class_count)
         present = self._shares.numpy() > 0.5
         self.folds = assign_folds(
@@ -256,20 +275,37 @@ class _Trial:
 
         return say
 
-    def learn(self, way: Tried, learned: Tensor, *, views: int | None = None) -> None:
-        """Learns from the pictures of a mask, (N,) bool: all, or all but a fold."""
+    def learn(self, way: Tried, learned: Tensor, *, views: int | None = None) -> int:
+        """Learns from the pictures of a mask, (N,) bool: all, or all but a fold.
+
+        Returns:
+            How many without a label were learned as well.
+        """
+        nothing = self._unlabelled[:0], self._shares[:0]
+        self._learn(way, learned, views, nothing)
+        if not way.guesses:
+            return 0
+        guesses = self._guesses(way.temperature)
+        self._learn(way, learned, views, guesses)
+        return len(guesses[0])
+
+    def _learn(
+        self, way: Tried, learned: Tensor, views: int | None, more: tuple[Tensor, Tensor]
+    ) -> None:
+        """The same, and from so many plain frames more, (U, C) and (U, K) what they show."""
         head = self._head
         kept = [k for k in range(self._settings.folds) if learned[self._fold == k].any()]
         shrinkage = _USUAL if way.how == "regression" else way.shrinkage
-        self._take_means(tuple(kept), shrinkage)
+        self._take_means(tuple(kept), shrinkage, more)
         if way.how == "means":
             return
         weight, bias = head.weight.detach().clone(), head.bias.detach().clone()
-        affordable = self._affordable_views
+        most = self._affordable_views if views is None else min(views, self._affordable_views)
+        rows = self._features[:most, learned]
         regress(
             head,
-            self._features[: affordable if views is None else min(views, affordable), learned],
-            self._shares[learned],
+            torch.cat([rows.flatten(0, 1), more[0]]),
+            torch.cat([self._shares[learned].repeat(len(rows), 1), more[1]]),
             penalty=way.penalty,
             steps=self._settings.steps,
         )
@@ -278,19 +314,34 @@ class _Trial:
                 head.weight.copy_(weight / way.parts[0] + head.weight / way.parts[1])
                 head.bias.copy_(bias / way.parts[0] + head.bias / way.parts[1])
 
+    def _guesses(self, temperature: float) -> tuple[Tensor, Tensor]:
+        """(U, C) features without a label that the head is sure of, and (U, K) what they show."""
+        logits = self._say(self._unlabelled) / temperature
+        if self._head.multi_label:
+            there = logits.sigmoid()
+            sure = torch.maximum(there, 1 - there).amin(1) >= self._settings.sure
+            return self._unlabelled[sure], (there[sure] > 0.5).float()
+        likely = logits.softmax(1)
+        sure = likely.amax(1) >= self._settings.sure
+        return self._unlabelled[sure], shares_of(likely[sure].argmax(1), self._head.class_count)
+
     @torch.no_grad()
-    def _take_means(self, folds: tuple[int, ...], shrinkage: float) -> None:
+    def _take_means(
+        self, folds: tuple[int, ...], shrinkage: float, more: tuple[Tensor, Tensor]
+    ) -> None:
         """Class means of these folds; those that every regression begins with are kept."""
         head, known = self._head, self._usual_means.get(folds)
-        if shrinkage == _USUAL and known is not None:
+        if shrinkage == _USUAL and known is not None and not len(more[0]):
             head.weight.copy_(known[0])
             head.bias.copy_(known[1])
             return
         total = self._moments[folds[0]]
         for fold in folds[1:]:
             total = total + self._moments[fold]
+        if len(more[0]):
+            total = total + head.moments(*more)
         head.take_prototypes(total, shrinkage=shrinkage)
-        if shrinkage == _USUAL:
+        if shrinkage == _USUAL and not len(more[0]):
             self._usual_means[folds] = head.weight.clone(), head.bias.clone()
 
     @torch.no_grad()

@@ -20,15 +20,14 @@ def regress(
 
     Args:
         head: standardises the features.
-        features: (R, N, C) float32, R views of N pictures.
-        shares: (N, K) float32, what each picture shows.
+        features: (N, C) float32.
+        shares: (N, K) float32, what each shows.
         penalty: half of it times the sum of the squared weights is added to the mean loss.
         steps: of L-BFGS at most (scipy's: torch's loads its compiler first, which takes longer
             than learning from a few hundred pictures).
     """
     with torch.no_grad():
-        standard = head.standardised(features.flatten(0, 1))
-    wanted = shares.repeat(len(features), 1)
+        standard = head.standardised(features)
     size = head.weight.numel()
 
     def place(values: NDArray[np.float64]) -> None:
@@ -39,7 +38,7 @@ def regress(
 
     def loss_and_gradient(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         place(values)
-        loss = head.loss(head.of_standardised(standard), wanted)["class"]
+        loss = head.loss(head.of_standardised(standard), shares)["class"]
         total = loss + penalty / 2 * head.weight.square().sum()
         gradients = torch.autograd.grad(total, [head.weight, head.bias])
         flat = torch.cat([gradient.flatten() for gradient in gradients])
