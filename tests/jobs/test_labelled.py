@@ -436,3 +436,32 @@ def test_every_malformed_file_is_read_or_reported(shared_data: Path) -> None:
             outcomes["read"] += 1
     assert outcomes["read"] >= 10
     assert outcomes["read"] + outcomes["refused"] == len(paths) > 40
+
+
+def test_further_pictures_are_no_copies_of_labelled_ones(tmp_path: Path) -> None:
+    root = classes(tmp_path / "set", cat=12, dog=12)
+    for number in range(3):
+        write_picture(tmp_path / "more" / f"{number}.png", photo(90_000 + number, 20, 24))
+    write_picture(tmp_path / "more" / "again.png", photo(90_000, 20, 24))
+    for place in (root / "cat").glob("*.png"):
+        (tmp_path / "more" / f"copy_{place.name}").write_bytes(place.read_bytes())
+    found = read("classification", f"data.root={root}", f"data.unlabelled={tmp_path / 'more'}")
+    assert len(found.unlabelled) == 3
+    assert {one.labels for one in found.unlabelled} == {()}
+    assert sum(sizes(found)) == 24
+    without = read("classification", f"data.root={root}")
+    write_broken(tmp_path / "broken" / "one.png")
+    lost = read("classification", f"data.root={root}", f"data.unlabelled={tmp_path / 'broken'}")
+    assert without.unlabelled == lost.unlabelled == ()
+    assert told(lost, "learned without it") == ["broken"]
+    assert (without.train, without.val, without.test) == (found.train, found.val, found.test)
+
+
+def test_further_pictures_are_for_classification(tmp_path: Path) -> None:
+    boxes = {f"{n}.png": [("cap", (5.0, 5.0, 20.0, 20.0))] for n in range(6)}
+    path = coco(tmp_path / "set", boxes)
+    found = read("localization", f"data.root={path}", f"data.unlabelled={tmp_path / 'set'}")
+    assert found.unlabelled == ()
+    assert told(found, "data.unlabelled is of no use to localization") == ["set"]
+    with pytest.raises(ValueError, match=r"data.root must be given with data.unlabelled"):
+        read("classification", f"data.unlabelled={tmp_path / 'set'}")

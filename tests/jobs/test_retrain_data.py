@@ -18,8 +18,10 @@ from visionkit.data.formats import read, write
 from visionkit.data.formats.groundtruth import boxes_row
 from visionkit.data.images import read_image
 from visionkit.data.table import to_samples
-from visionkit.jobs.retrain_data import write_data
-from visionkit.jobs.sources import read_backgrounds
+from visionkit.flywheel.answers import Correction
+from visionkit.flywheel.catalog import open_catalog
+from visionkit.jobs.retrain_data import unseen_pictures, write_data
+from visionkit.jobs.sources import read_backgrounds, read_unlabelled
 from visionkit.matching.gallery import Gallery, View, load_gallery, make_view, save_gallery
 from visionkit.types import ObjectBox, Sample
 
@@ -313,3 +315,37 @@ def test_without_any_item_there_is_nothing_to_look_for(scenes: Scenes, tmp_path:
     samples = [replace(first, objects=()), second]
     with pytest.raises(ValueError, match=r"data.items must name pictures .* got none"):
         write_data(config("exemplar"), samples, [second], None, tmp_path / "data", catalogued=())
+
+
+def test_pictures_that_nobody_has_looked_at(tmp_path: Path) -> None:
+    shown = pictures(tmp_path, 7)
+    came = [replace(shown[0], labels=("cat",)), replace(shown[1], split="test"), *shown[2:]]
+    catalog = open_catalog(tmp_path / "catalog", create=True)
+    catalog.add_samples(came)
+    answers = (("edit", ("dog",)), ("unsure", ()), ("reject", ()))
+    for number, (action, labels) in enumerate(answers, start=2):
+        name = came[number].id
+        catalog.correct(Correction(f"a{number}", name, 0, "ann", action, labels=labels))  # type: ignore[arg-type]
+    assert [one.uri for one in unseen_pictures(catalog)] == [one.uri for one in came[5:]]
+
+
+def test_what_nobody_has_looked_at_is_listed_for_classification(tmp_path: Path) -> None:
+    first, second, tested, *unseen = pictures(tmp_path, 8)
+    told = [replace(first, labels=("cat",)), replace(second, labels=("dog",))]
+    frozen = replace(tested, labels=("cat",))
+    copy = replace(tested, id="copy", uri=unseen[0].uri)  # of a frozen picture, at another place
+
+    def listed(name: str, task: str, *words: str) -> list[str]:
+        data = write_data(
+            config(task, *words), [*told, frozen], [frozen], None, tmp_path / name,
+            catalogued=(), unseen=[copy, *unseen[1:]],
+        )  # fmt: skip
+        if data.unlabelled is None:
+            return []
+        found, _ = read_unlabelled(data.unlabelled, image_root=data.image_root)
+        return [one.uri for one in found]
+
+    assert sorted(listed("all", "classification")) == sorted(one.uri for one in unseen[1:])
+    assert len(listed("two", "classification", "loop.unlabelled=2")) == 2
+    assert listed("none", "classification", "loop.unlabelled=0") == []
+    assert listed("boxes", "localization") == []

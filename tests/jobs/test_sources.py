@@ -19,6 +19,7 @@ from visionkit.jobs.sources import (
     read_exemplar_scenes,
     read_item_views,
     read_scenes,
+    read_unlabelled,
     read_views,
     unknown_items,
 )
@@ -301,3 +302,29 @@ def test_labels_that_are_no_item() -> None:
     ):
         unknown_items(found, {"milk"}, "shelf")
     assert unknown_items(Scenes([sample("b", "none")]), {"milk"}, "shelf") == []
+
+
+def test_pictures_whatever_they_show(tmp_path: Path) -> None:
+    for number in range(3):
+        write_picture(tmp_path / "in" / f"{number}.png", photo(number))
+    write_broken(tmp_path / "in" / "broken.png")
+    rows = [
+        '{"source-ref": "in/1.png"}',
+        '{"source-ref": "in/0.png", "labels": [0], "labels-metadata": {"class-map": {"0": "cat"},'
+        ' "type": "groundtruth/image-classification-multilabel"}}',
+        '{"source-ref": "in/gone.png"}',
+        "{",
+    ]
+    (tmp_path / "list.manifest").write_text("\n".join(rows), "utf-8")
+    listed, problems = read_unlabelled(tmp_path / "list.manifest")
+    assert [(Path(one.uri).name, one.labels) for one in listed] == [("0.png", ()), ("1.png", ())]
+    assert [problem.line for problem in problems] == [3, 4]
+    found, problems = read_unlabelled(tmp_path / "in")
+    assert [Path(one.uri).name for one in found] == ["0.png", "1.png", "2.png"]
+    assert [Path(problem.file).name for problem in problems] == ["broken.png"]
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "list.manifest").rename(tmp_path / "elsewhere" / "list.manifest")
+    rooted, _ = read_unlabelled(tmp_path / "elsewhere" / "list.manifest", image_root=tmp_path)
+    assert [one.uri for one in rooted] == [one.uri for one in listed]
+    with pytest.raises(FileNotFoundError, match=r"none \[.*gone.manifest\]"):
+        read_unlabelled(tmp_path / "gone.manifest")

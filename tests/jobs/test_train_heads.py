@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.jobs.conftest import write_broken, write_picture
 from tests.worlds import photo
 from visionkit.cli.compose import compose
 from visionkit.config import EvaluateConfig, TrainConfig
+from visionkit.data.demo_digits import make_demo_digits
 from visionkit.data.formats import read
 from visionkit.data.picture_files import find_images
 from visionkit.data.table import to_samples
@@ -333,3 +335,30 @@ def test_boxes_begin_as_those_that_come_with_the_starter_weights(
     assert any(not torch.equal(value, shipped[name]) for name, value in anew.items())
     located(scratch, tmp_path / "narrow", "task.width=64")
     assert "Boxes are learned anew: box weights must have" in capsys.readouterr().out
+
+
+def test_pictures_without_labels_are_learned_from(scratch: Path) -> None:
+    """A handful of digits is labelled; the others are only there."""
+    make_demo_digits(scratch / "some", count=DIGITS, seed=0)
+    listed = sorted(find_images(scratch / "some"))
+    root, rest = scratch / "few", scratch / "rest"
+    rest.mkdir()
+    for number, path in enumerate(listed):
+        place = root / path.parent.name / path.name if number % 4 == 0 else rest / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(path.read_bytes())
+    folder = scratch / "guessed"
+    run(
+        folder, scratch, "task=classification", "task.image_size=64", "task.views=1",
+        f"task.cache.folder={scratch / 'features'}", f"data.root={root}",
+        f"data.unlabelled={rest}",
+    )  # fmt: skip
+    with (folder / "guessed.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) > 20
+    true = {(rest / f"{n}.png").as_posix(): path.parent.name for n, path in enumerate(listed)}
+    assert np.mean([row["labels"] == true[row["picture"]] for row in rows]) > 0.9
+    likelihoods = [float(row["likelihood"]) for row in rows]
+    assert likelihoods == sorted(likelihoods)
+    assert min(likelihoods) >= 0.8
+    assert "once more with what it was sure of" in (folder / "report.html").read_text("utf-8")

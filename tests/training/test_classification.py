@@ -134,6 +134,25 @@ def test_fine_tuning_is_not_compared_with_what_knew_the_answers(tmp_path: Path) 
     torch.testing.assert_close(head.weight, whole.weight)
 
 
+def test_what_it_is_sure_of_is_learned_without_labels(tmp_path: Path) -> None:
+    train = samples(tmp_path / "train", 24)
+    others = [replace(one, labels=()) for one in samples(tmp_path / "more", 60, start=500)]
+    Path(others[0].uri).write_bytes(b"")
+    backbone = new_backbone().freeze()
+    head = ClassificationHead(backbone.pooled_channels, 2)
+    fit = fit_classification(
+        backbone, head, train, [], NAMES, FRAMING, tmp_path, SETTINGS, unlabelled=others
+    )
+    assert fit.frozen.chosen.guesses
+    assert len(fit.guessed) == len(fit.frozen.guesses) > 30
+    assert others[0] not in fit.guessed
+    assert [Path(problem.file).name for problem in fit.problems] == [Path(others[0].uri).name]
+    said = [NAMES[k] for k in fit.frozen.guesses.shares.argmax(1).tolist()]
+    true = [NAMES[int(sample.id[0])] for sample in fit.guessed]  # the file's name says it
+    assert np.mean([a == b for a, b in zip(said, true, strict=True)]) > 0.9
+    assert len(fit.learned) == len(fit.features) == len(fit.frozen.out_of_fold) == 24
+
+
 def test_nothing_to_learn_from(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one picture, got none of 1"):
         fitted(tmp_path, [sample(tmp_path, 0, 1, labels=("blue",))], [])

@@ -34,9 +34,10 @@ def fitted(
     *,
     kind: Kind = "linear",
     val: tuple[Tensor, Tensor] | None = None,
+    unlabelled: Tensor | None = None,
 ) -> tuple[ClassificationHead, FrozenFit]:
     head = ClassificationHead(CHANNELS, CLASSES, kind=kind, multi_label=targets.ndim == 2)
-    return head, fit_frozen(head, features, targets, settings, val=val)
+    return head, fit_frozen(head, features, targets, settings, val=val, unlabelled=unlabelled)
 
 
 def share_right(head: ClassificationHead, features: Tensor, labels: Tensor) -> float:
@@ -179,3 +180,54 @@ def test_a_class_without_pictures_is_never_named() -> None:
 def test_what_does_not_fit(features: Tensor, targets: Tensor) -> None:
     with pytest.raises(ValueError, match=r"features must be \(views, N > 0, C\)"):
         fitted(features, targets)
+
+
+def test_what_it_is_sure_of_in_unlabelled_pictures_is_learned_too() -> None:
+    features, labels = clouds(24, noise=2.5)
+    more, hidden = clouds(800, noise=2.5, seed=3)
+    unseen, truth = clouds(2000, noise=2.5, seed=1)
+    alone, before = fitted(features, labels)
+    head, after = fitted(features, labels, unlabelled=more[0])
+    assert after.chosen.guesses
+    assert str(after.chosen).endswith("once more with what it was sure of")
+    assert after.chosen.surprise < before.chosen.surprise
+    assert share_right(head, unseen[0], truth) > share_right(alone, unseen[0], truth) + 0.03
+    places, guessed = after.guesses.places, after.guesses.shares.argmax(1)
+    assert len(places) > 100
+    assert float((guessed == hidden[places]).float().mean()) > 0.9
+    assert float(after.guesses.likelihood.min()) >= SETTINGS.sure
+
+
+def test_guesses_that_mislead_are_not_learned() -> None:
+    features, labels = clouds(80, noise=0.5)
+    # They are of none of the classes, and far from all: a head is sure of them for nothing.
+    strange = 7 + 60 * torch.randn(400, CHANNELS, generator=torch.Generator().manual_seed(1))
+    alone, before = fitted(features, labels)
+    head, after = fitted(features, labels, unlabelled=strange)
+    assert after.tried[-1].guesses
+    assert not after.chosen.guesses
+    assert after.tried[:-1] == before.tried
+    assert len(after.guesses) == 0
+    torch.testing.assert_close(head.weight, alone.weight, rtol=0, atol=0)
+
+
+def test_too_few_pictures_to_choose_by_leave_the_unlabelled_ones_alone() -> None:
+    features, labels = clouds(12, noise=0.5)
+    more, _ = clouds(100, noise=0.5, seed=3)
+    alone, _ = fitted(features, labels)
+    head, result = fitted(features, labels, unlabelled=more[0])
+    assert len(result.guesses) == 0
+    torch.testing.assert_close(head.weight, alone.weight, rtol=0, atol=0)
+
+
+def test_several_classes_of_unlabelled_pictures_are_guessed() -> None:
+    features, labels = clouds(60)
+    several = torch.zeros(60, CLASSES)
+    several[torch.arange(60), labels] = 1
+    more, hidden = clouds(400, seed=3)
+    _, result = fitted(features, several, unlabelled=more[0])
+    assert result.chosen.guesses
+    true = hidden[result.guesses.places, None] == torch.arange(CLASSES)
+    right = result.guesses.shares.bool() == true
+    assert len(result.guesses) > 40
+    assert float(right.all(1).float().mean()) > 0.9

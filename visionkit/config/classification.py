@@ -30,6 +30,7 @@ class FrozenConfig:
     steps: Positive
     balanced: bool
     folds: Annotated[int, Limits(minimum=2)]
+    sure: Fraction
 
 
 @dataclass

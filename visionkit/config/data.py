@@ -67,6 +67,7 @@ class DataConfig:
     val: OptionalPath
     test: OptionalPath
     background: OptionalPath
+    unlabelled: OptionalPath
     format: DataFormat
     image_root: OptionalPath
     max_megapixels: Annotated[float, Limits(minimum=0.01)]

@@ -106,6 +106,7 @@ class LoopConfig:
     minutes: Annotated[float | None, Limits(minimum=0.01)]
     views: Count
     most_views: Count
+    unlabelled: Count
 
 
 @dataclass

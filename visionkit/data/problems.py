@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Literal
@@ -41,6 +41,16 @@ class Problem:
 def write_problems(path: str | Path, problems: Sequence[Problem]) -> None:
     """Writes a CSV file with a row a problem, whole or not at all; only a header for none.
 
+    Raises:
+        RuntimeError: the disk is full.
+    """
+    rows = (["" if cell is None else str(cell) for cell in astuple(each)] for each in problems)
+    write_rows(path, [field.name for field in fields(Problem)], rows)
+
+
+def write_rows(path: str | Path, names: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Writes a CSV file with a row of names and those of cells, whole or not at all.
+
     Cells that a spreadsheet would run get a leading apostrophe (`escape_cell`).
 
     Raises:
@@ -48,10 +58,9 @@ def write_problems(path: str | Path, problems: Sequence[Problem]) -> None:
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in fields(Problem)])
-    for problem in problems:
-        cells = ("" if cell is None else str(cell) for cell in astuple(problem))
-        writer.writerow([escape_cell(cell) for cell in cells])
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([escape_cell(cell) for cell in row])
     # File names that are not UTF-8 are shown, not lost.
     write_text(path, text.getvalue().encode("utf-8", "backslashreplace").decode("utf-8"))
 

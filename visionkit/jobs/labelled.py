@@ -22,7 +22,7 @@ from visionkit.data.table import to_samples
 from visionkit.jobs.dividing import classes_of, divide
 from visionkit.jobs.oddities import oddities
 from visionkit.jobs.pictures import has_boxes
-from visionkit.jobs.sources import read_backgrounds, some_names
+from visionkit.jobs.sources import read_backgrounds, read_unlabelled, some_names
 from visionkit.types import Sample, Split
 
 Kind = Literal["classification", "localization"]
@@ -47,6 +47,7 @@ class LabelledSet:
             without boxes is one in which nothing is to be found.
         problems: what was wrong, and what was decided where the set left it open.
         multi_label: whether a picture may have several labels, or none.
+        unlabelled: further pictures, without copies of the others, whatever they show.
     """
 
     class_names: tuple[str, ...]
@@ -55,6 +56,7 @@ class LabelledSet:
     test: tuple[Sample, ...]
     problems: tuple[Problem, ...]
     multi_label: bool = False
+    unlabelled: tuple[Sample, ...] = ()
 
     @property
     def tested(self) -> Tested:
@@ -106,9 +108,9 @@ def read_labelled(data: DataConfig, kind: Kind, *, seed: int = 0) -> LabelledSet
         tuple(sample for sample in samples if sample.split == part)
         for part in ("train", "val", "test")
     )
-    return LabelledSet(
-        names, train, val, test, tuple(problems), kind == "classification" and multi_label
-    )
+    further = _further(data, kind, [*train, *val, *test], problems)
+    several = kind == "classification" and multi_label
+    return LabelledSet(names, train, val, test, tuple(problems), several, further)
 
 
 def read_test_pictures(data: DataConfig, kind: Kind) -> tuple[list[Sample], list[Problem]]:
@@ -136,6 +138,31 @@ def read_test_pictures(data: DataConfig, kind: Kind) -> tuple[list[Sample], list
     ], problems
 
 
+def _further(
+    data: DataConfig, kind: Kind, labelled: Sequence[Sample], problems: list[Problem]
+) -> tuple[Sample, ...]:
+    """The pictures of `data.unlabelled`, each once, that are no copies of labelled ones."""
+    if data.unlabelled is None:
+        return ()
+    if kind != "classification":
+        reason = f"data.unlabelled is of no use to {kind}; not read"
+        problems.append(Problem(data.unlabelled, None, reason, "warning"))
+        return ()
+    pixels = int(data.max_megapixels * 1e6)
+    try:
+        found, wrong = read_unlabelled(
+            data.unlabelled, image_root=data.image_root, max_pixels=pixels
+        )
+    except NothingLeftError as error:
+        reason = "nothing of it can be used; learned without it"
+        problems += [*error.problems, Problem(data.unlabelled, None, reason, "warning")]
+        return ()
+    problems += wrong
+    known = {sample.content_hash for sample in labelled}
+    others = {each.content_hash: each for each in found if each.content_hash not in known}
+    return tuple(others.values())
+
+
 def _check(data: DataConfig) -> None:
     for name in ("labels", "boxes"):
         if (value := getattr(data, name)) is not None:
@@ -144,7 +171,7 @@ def _check(data: DataConfig) -> None:
             )
     if data.root is not None:
         return
-    for name in ("val", "test"):
+    for name in ("val", "test", "unlabelled"):
         if (value := getattr(data, name)) is not None:
             raise ValueError(f"data.root must be given with data.{name}, got only {value}")
     if data.items is not None or data.scenes is not None:

@@ -30,7 +30,7 @@ from visionkit.flywheel.wheel import signed, write_wheel
 from visionkit.jobs.author import author_of
 from visionkit.jobs.catalogued import model_name
 from visionkit.jobs.judging import check_told, compared, items_of, judge_bundle
-from visionkit.jobs.retrain_data import check_data, write_data
+from visionkit.jobs.retrain_data import check_data, unseen_pictures, write_data
 from visionkit.jobs.retrain_folder import (
     CHALLENGER_FOLDER,
     CONFIG_NAME,
@@ -250,6 +250,7 @@ def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
         bundle,
         round_.folder / DATA_FOLDER,
         catalogued={sample.uri for sample in catalog.samples()},
+        unseen=unseen_pictures(catalog),
     )
     folder = round_.folder / CHALLENGER_FOLDER
     folder.mkdir()

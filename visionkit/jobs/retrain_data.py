@@ -13,6 +13,7 @@ from visionkit.data.formats.groundtruth import boxes_row
 from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted
 from visionkit.files import write_text
+from visionkit.flywheel.catalog import Catalog
 from visionkit.jobs.catalog_views import cut_views, without_cut
 from visionkit.jobs.pictures import is_empty
 from visionkit.jobs.sources import MANIFEST, read_backgrounds, read_views, some_names
@@ -26,9 +27,10 @@ from visionkit.matching.gallery import (
 )
 from visionkit.types import Sample
 
-_OWN = ("scenes", "root", "labels", "boxes", "val", "test")
+_OWN = ("scenes", "root", "labels", "boxes", "val", "test", "unlabelled")
 _GALLERY = "gallery"
 _BACKGROUND_LIST = Path("background", "output.manifest")
+_UNLABELLED_LIST = Path("unlabelled", "output.manifest")
 _BACKGROUNDS = 200
 """More are read for nothing: thresholds are set on 24, scenes are composed on some hundred."""
 _LEAST_BACKGROUNDS = 6
@@ -57,6 +59,7 @@ def write_data(
     folder: Path,
     *,
     catalogued: Collection[str],
+    unseen: Sequence[Sample] = (),
 ) -> DataConfig:
     """The config of the data, which is written into a folder as Ground Truth manifests.
 
@@ -69,6 +72,7 @@ def write_data(
         champion: bundle whose items are looked for on, or None.
         folder: to write into.
         catalogued: where all pictures of the catalog lie, those that are in no version, too.
+        unseen: pictures of the catalog that nobody has looked at.
 
     Raises:
         ValueError: no picture is left to learn from.
@@ -93,7 +97,12 @@ def write_data(
     # The root of the disk: a folder nearer to the pictures may hold a file that visionkit wrote
     # with labels that people have taken back since.
     data = replace(config.data, format="groundtruth", image_root=Path(tested[0].uri).anchor)
-    if config.task.name != "classification":  # which has no use for a background, and says so
+    if config.task.name == "classification":  # which has no use for a background, and says so
+        known = {sample.content_hash for sample in samples}
+        others = [sample for sample in unseen if sample.content_hash not in known]
+        unlabelled = _write_unlabelled(others, folder, most=config.loop.unlabelled)
+        data = replace(data, unlabelled=unlabelled)
+    else:
         data = replace(data, background=_own_background(config.data, folder))
     if config.task.name != "exemplar":
         return replace(data, root=str(folder), items=None)
@@ -117,6 +126,35 @@ def write_manifest(path: Path, samples: Sequence[Sample]) -> None:
             row = {name: value for name, value in row.items() if not name.startswith("boxes")}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     write_text(path, "".join(lines))
+
+
+def unseen_pictures(catalog: Catalog) -> list[Sample]:
+    """The pictures that came without labels and that nobody has answered about, if only "unsure".
+
+    Those of the test split are none of them.
+    """
+    answered = {correction.sample_id for correction in catalog.corrections()}
+    truths = catalog.truths()
+    return [
+        sample
+        for sample in catalog.samples()
+        if sample.id not in answered
+        and sample.split != "test"
+        and not truths[sample.id].reviewed
+        and not (sample.labels or sample.objects)
+    ]
+
+
+def _write_unlabelled(others: Sequence[Sample], folder: Path, *, most: int) -> str | None:
+    """The list of so many pictures, as if drawn: those first by their hashes; None for none."""
+    chosen = sorted(others, key=lambda sample: sample.content_hash)[:most]
+    if not chosen:
+        return None
+    rows = (json.dumps({"source-ref": sample.uri}, ensure_ascii=False) for sample in chosen)
+    path = folder / _UNLABELLED_LIST
+    path.parent.mkdir(exist_ok=True)
+    write_text(path, "".join(f"{row}\n" for row in rows))
+    return str(path)
 
 
 def _own_background(data: DataConfig, folder: Path) -> str | None:

@@ -63,9 +63,12 @@ def data_of(data: DataConfig, head: str) -> DataConfig:
     if demo.folder is not None:
         demo = replace(demo, folder=str(Path(demo.folder) / head))
     if head == "exemplar":
-        return replace(data, root=None, labels=None, boxes=None, val=None, test=None, demo=demo)
+        alone = replace(data, unlabelled=None, demo=demo)
+        return replace(alone, root=None, labels=None, boxes=None, val=None, test=None)
     own = getattr(data, _OWN[head])
     alone = replace(data, items=None, scenes=None, labels=None, boxes=None, demo=demo)
     if head == "classification":
         alone = replace(alone, background=None)
+    else:
+        alone = replace(alone, unlabelled=None)
     return alone if own is None else replace(alone, root=own, val=None, test=None)

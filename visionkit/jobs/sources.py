@@ -22,6 +22,7 @@ from visionkit.data.formats import (
 )
 from visionkit.data.formats.border import Border
 from visionkit.data.formats.entry import Entry
+from visionkit.data.formats.groundtruth import collect_pictures
 from visionkit.data.images import MAX_PIXELS, ImageError, read_rgba
 from visionkit.data.picture_files import IMAGE_SUFFIXES, find_images
 from visionkit.data.problems import Problem
@@ -42,6 +43,7 @@ __all__ = [
     "read_exemplar_scenes",
     "read_item_views",
     "read_scenes",
+    "read_unlabelled",
     "read_views",
     "some_names",
     "unknown_items",
@@ -207,14 +209,47 @@ def read_backgrounds(
     if Path(source).suffix == MANIFEST:
         samples, problems = _listed(Path(source), image_root, max_pixels)
     else:
-        paths = [Path(os.path.abspath(path)) for path in find_images(source)]
-        border = Border(Path(os.path.commonpath([path.parent for path in paths])))
-        for path in paths:
-            border.add(Entry(path, path))
-        samples = to_samples(border.finish(Path(source), max_pixels=max_pixels))
-        problems = border.problems
-    plain = [replace(sample, labels=(), objects=()) for sample in samples]
-    return Pictures(Scenes(plain, max_pixels=max_pixels)), list(problems)
+        samples, problems = _found(source, max_pixels)
+    return Pictures(Scenes(_unlabelled(samples), max_pixels=max_pixels)), list(problems)
+
+
+def read_unlabelled(
+    source: str | Path,
+    *,
+    image_root: str | Path | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> tuple[list[Sample], list[Problem]]:
+    """Pictures whatever they show, without labels and boxes, and what was wrong.
+
+    Args:
+        source: a picture, a folder with all below it, or a glob; or a Ground Truth manifest, which
+            need not say more than where they lie.
+        image_root: of a manifest: the folder of the pictures, where they don't lie beside it.
+        max_pixels: larger pictures are left out.
+
+    Raises:
+        FileNotFoundError: there is no such path, or no picture.
+        NothingLeftError: no picture could be used; it holds the problems.
+    """
+    if Path(source).suffix != MANIFEST:
+        samples, problems = _found(source, max_pixels)
+        return _unlabelled(samples), list(problems)
+    if not Path(source).is_file():
+        raise FileNotFoundError(f"there must be a manifest, but is none [{source}]")
+    folder = None if image_root is None else Path(image_root)
+    border = Border(folder or Path(source).parent, image_root=folder)
+    collect_pictures(Path(source), border)
+    listed = to_samples(border.finish(Path(source), max_pixels=max_pixels))
+    return _unlabelled(listed), border.problems
+
+
+def _found(source: str | Path, max_pixels: int) -> tuple[list[Sample], Sequence[Problem]]:
+    """The pictures of a picture, folder or glob."""
+    paths = [Path(os.path.abspath(path)) for path in find_images(source)]
+    border = Border(Path(os.path.commonpath([path.parent for path in paths])))
+    for path in paths:
+        border.add(Entry(path, path))
+    return to_samples(border.finish(Path(source), max_pixels=max_pixels)), border.problems
 
 
 def _listed(
@@ -226,6 +261,10 @@ def _listed(
     if not empty:
         raise NothingLeftError(manifest, found.problems)
     return sorted(empty, key=lambda sample: sample.content_hash), found.problems
+
+
+def _unlabelled(samples: Sequence[Sample]) -> list[Sample]:
+    return [replace(sample, labels=(), objects=()) for sample in samples]
 
 
 def unknown_items(scenes: Scenes, items: Collection[str], source: str | Path) -> list[Problem]:

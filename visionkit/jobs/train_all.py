@@ -161,7 +161,7 @@ def _pupils(config: TrainConfig, task: AllConfig, start: Parts, run_folder: Path
 
 
 def _lesson(found: LabelledSet, head: AnyHead, framing: Framing) -> Lesson[AnyHead]:
-    return Lesson(head, found.train, found.val, found.class_names, framing)
+    return Lesson(head, found.train, found.val, found.class_names, framing, found.unlabelled)
 
 
 def _fit(
@@ -177,7 +177,7 @@ def _fit(
     frames = 0
     if classes is not None:
         seen = len(classes.found.train) * (1 + settings.classification.views)
-        frames = seen + len(classes.found.val)
+        frames = seen + len(classes.found.val) + len(classes.found.unlabelled)
     with progress("pictures and views", frames) as step:
         fitted = fit_joint(
             backbone,

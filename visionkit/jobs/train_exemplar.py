@@ -193,6 +193,11 @@ def _gather(config: TrainConfig, run_folder: Path) -> Material:
             f"data.items must be given for task=exemplar, got data.root={data.root}, which is for "
             "classification and localization"
         )
+    if data.unlabelled is not None:
+        raise ValueError(
+            f"data.unlabelled is for task=classification, got {data.unlabelled}; pictures "
+            "that show none of the items are named with data.background"
+        )
     if items is None:
         if scenes is not None:
             raise ValueError(f"data.items must be given with data.scenes, got only {scenes}")

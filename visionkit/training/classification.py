@@ -22,7 +22,7 @@ from visionkit.data.views import ViewSettings
 from visionkit.heads.classification import ClassificationHead
 from visionkit.models.backbone import Backbone
 from visionkit.training.classed import Classed, classed
-from visionkit.training.feature_cache import FeatureCache, pooled_features
+from visionkit.training.feature_cache import FeatureCache, Pooled, pooled_features
 from visionkit.training.finetune_settings import FinetuneSettings
 from visionkit.training.finetuned import FinetuneFit, fit_finetuned
 from visionkit.training.frozen import FrozenFit, FrozenSettings, fit_frozen
@@ -67,6 +67,7 @@ class ClassificationFit:
         learned: the pictures to learn from, as they were used.
         validated: the pictures to validate on; empty where folds did it.
         features: (N, C) float32 of the plain frames of `learned`, by the backbone as it was.
+        guessed: the pictures without a label that were learned as `frozen.guesses` says.
         problems: pictures and labels that were left out.
         seeing, fitting: seconds for the features, from the cache or not, and for the head on them.
     """
@@ -76,6 +77,7 @@ class ClassificationFit:
     learned: Classed
     validated: Classed
     features: Tensor
+    guessed: tuple[Sample, ...]
     problems: tuple[Problem, ...]
     seeing: float
     fitting: float
@@ -91,6 +93,7 @@ def fit_classification(
     folder: Path,
     settings: ClassificationSettings | None = None,
     *,
+    unlabelled: Sequence[Sample] = (),
     cache: FeatureCache | None = None,
     progress: Callable[[int], None] | None = None,
     max_pixels: int = MAX_PIXELS,
@@ -109,6 +112,8 @@ def fit_classification(
         framing: the size that the network sees.
         folder: of the run: checkpoints and logs of fine-tuning.
         settings: None takes the defaults.
+        unlabelled: further pictures, of which the head on frozen features learns what it is sure
+            of, where that is better on held-back pictures.
         cache: of features; None computes them anew.
         progress: called with the number of frames and views that the frozen backbone saw.
         max_pixels: larger pictures are not read.
@@ -129,6 +134,7 @@ def fit_classification(
         classed(train, class_names, multi_label=head.multi_label), views=settings.views
     )
     validated, held, more = to_see.of(classed(val, class_names, multi_label=head.multi_label))
+    others = to_see.features(unlabelled)
     seeing = time.monotonic() - clock
     if not len(learned):
         raise ValueError(f"training must have at least one picture, got none of {len(train)}")
@@ -136,7 +142,12 @@ def fit_classification(
     device = head.bias.device
     head.cpu()
     frozen = fit_frozen(
-        head, features, learned.targets, settings.frozen, val=(held[0], validated.targets)
+        head,
+        features,
+        learned.targets,
+        settings.frozen,
+        val=(held[0], validated.targets),
+        unlabelled=others.features[0],
     )
     head.to(device).eval()
     fitting = time.monotonic() - clock
@@ -159,7 +170,8 @@ def fit_classification(
         learned=learned,
         validated=validated,
         features=features[0],
-        problems=(*problems, *more),
+        guessed=tuple(unlabelled[place] for place in others.kept[frozen.guesses.places].tolist()),
+        problems=(*problems, *more, *others.problems),
         seeing=seeing,
         fitting=fitting,
     )
@@ -178,9 +190,14 @@ class _Sight:
 
     def of(self, pictures: Classed, *, views: int = 0) -> tuple[Classed, Tensor, list[Problem]]:
         """The pictures that can be read, their (1 + views, N, C) features, and all problems."""
-        found = pooled_features(
+        found = self.features(pictures.samples, views=views)
+        return pictures.part(found.kept), found.features, [*pictures.problems, *found.problems]
+
+    def features(self, samples: Sequence[Sample], *, views: int = 0) -> Pooled:
+        """The features of pictures whatever they show."""
+        return pooled_features(
             self.backbone,
-            pictures.samples,
+            samples,
             self.framing,
             cache=self.cache,
             views=views,
@@ -190,7 +207,6 @@ class _Sight:
             progress=self.progress,
             max_pixels=self.max_pixels,
         )
-        return pictures.part(found.kept), found.features, [*pictures.problems, *found.problems]
 
 
 def places_held_back(validated: Classed, folds: NDArray[np.int64]) -> list[int]:

@@ -19,20 +19,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from visionkit.evaluation.near_copies import copy_groups, near_copies
 from visionkit.heads.classification import ClassificationHead
 from visionkit.heads.prototypes import Moments
 from visionkit.training.folds import FOLDS, assign_folds
+from visionkit.training.guesses import Guesses, guesses_of, no_guesses
+from visionkit.training.look_alikes import look_alikes
 from visionkit.training.regression import regress
 from visionkit.training.shares import class_weights, shares_of
 from visionkit.training.temperature import fit_temperature
 
-ALIKE = (0.75, 0.8, 0.85, 0.9, 0.95)
-"""Cosine of standardised features from which two pictures of one class share a fold: the first at
-which classes still fall into enough groups. Many of Grocery's pictures are of one shelf in a row:
-each for itself, 91 of 100 held-back ones are named rightly, with look-alikes together 77; of the
-test pictures, which are of other shops, it is 68."""
-_MOST_COMPARED = 20_000  # pictures of which each is compared with each
 _FEWEST = 20  # judged pictures that a way can be chosen by
 _USUAL = 0.3  # shrinkage where nothing can be chosen
 _MOST_WORK = 1e9  # products a step of regression; more takes minutes
@@ -53,8 +48,7 @@ class FrozenSettings:
         balanced: whether in regression every class counts the same, however many its pictures. To
             the means they always do.
         folds: parts of the pictures, each judged by what the others teach.
-        sure: 0..1, likelihood from which a picture without a label counts as of its likeliest
-            class; where there may be several, that of the class it is least sure of, there or not.
+        sure: 0..1, likelihood from which what a picture without a label seems to show is learned.
         seed: of the folds.
     """
 
@@ -111,7 +105,7 @@ class FrozenFit:
         chosen: the way that the head was learned.
         judged: pictures that it was chosen by and its temperature is set on.
         left_out: why a way was not tried, a sentence, or "".
-        guessed: pictures without a label that were learned as what they seem to show.
+        guesses: what pictures without a label were learned as.
         out_of_fold: (N, K) float64 calibrated probabilities of each picture to learn from, by
             heads that did not learn from it; rows of nan where no other fold shows its class.
         folds: (N,) int64 the fold of each; look-alikes of a class share one.
@@ -121,7 +115,7 @@ class FrozenFit:
     chosen: Tried
     judged: int
     left_out: str
-    guessed: int
+    guesses: Guesses
     out_of_fold: NDArray[np.float64]
     folds: NDArray[np.int64]
 
@@ -139,8 +133,7 @@ def fit_frozen(
 
     The way is chosen and the temperature set on `val` where it has 20 pictures, else by folds.
     Pictures to validate on are not learned from. Of pictures without labels those that the head is
-    sure of are learned, too, where that is better on the held-back ones (Lee, "Pseudo-Label: The
-    Simple and Efficient Semi-Supervised Learning Method", ICML workshop 2013).
+    sure of are learned, too, where that is better on the held-back ones.
 
     Args:
         head: of any kind; only class means are tried for a cosine head.
@@ -180,14 +173,14 @@ def fit_frozen(
             tried.append(_judged(taught, judge(taught), truth))
             chosen = min(chosen, tried[-1], key=lambda one: one.way.surprise)
     own = chosen.outputs if truth is targets else trial.out_of_fold(chosen.way)
-    guessed = trial.learn(chosen.way, trial.everything)
+    guesses = trial.learn(chosen.way, trial.everything)
     head.temperature.fill_(chosen.way.temperature)
     return FrozenFit(
         tuple(result.way for result in tried),
         chosen.way,
         chosen.count,
         left_out,
-        guessed,
+        guesses,
         head.probabilities(own).double().numpy(),
         trial.folds,
     )
@@ -225,7 +218,7 @@ class _Trial:
         present = self._shares.numpy() > 0.5
         self.folds = assign_folds(
             present,
-            groups=_look_alikes(features[0], present, settings.folds),
+            groups=look_alikes(features[0], present, settings.folds),
             count=settings.folds,
             seed=settings.seed,
         )
@@ -275,28 +268,32 @@ class _Trial:
 
         return say
 
-    def learn(self, way: Tried, learned: Tensor, *, views: int | None = None) -> int:
+    def learn(self, way: Tried, learned: Tensor, *, views: int | None = None) -> Guesses:
         """Learns from the pictures of a mask, (N,) bool: all, or all but a fold.
 
         Returns:
-            How many without a label were learned as well.
+            What it learned beside them.
         """
-        nothing = self._unlabelled[:0], self._shares[:0]
+        nothing = no_guesses(self._head.class_count)
         self._learn(way, learned, views, nothing)
         if not way.guesses:
-            return 0
-        guesses = self._guesses(way.temperature)
+            return nothing
+        guesses = guesses_of(
+            self._head.eval(),
+            self._unlabelled,
+            temperature=way.temperature,
+            sure=self._settings.sure,
+        )
         self._learn(way, learned, views, guesses)
-        return len(guesses[0])
+        return guesses
 
-    def _learn(
-        self, way: Tried, learned: Tensor, views: int | None, more: tuple[Tensor, Tensor]
-    ) -> None:
-        """The same, and from so many plain frames more, (U, C) and (U, K) what they show."""
+    def _learn(self, way: Tried, learned: Tensor, views: int | None, guesses: Guesses) -> None:
+        """The same, and from plain frames that show what was guessed."""
         head = self._head
+        more = self._unlabelled[guesses.places]
         kept = [k for k in range(self._settings.folds) if learned[self._fold == k].any()]
         shrinkage = _USUAL if way.how == "regression" else way.shrinkage
-        self._take_means(tuple(kept), shrinkage, more)
+        self._take_means(tuple(kept), shrinkage, more, guesses.shares)
         if way.how == "means":
             return
         weight, bias = head.weight.detach().clone(), head.bias.detach().clone()
@@ -304,8 +301,8 @@ class _Trial:
         rows = self._features[:most, learned]
         regress(
             head,
-            torch.cat([rows.flatten(0, 1), more[0]]),
-            torch.cat([self._shares[learned].repeat(len(rows), 1), more[1]]),
+            torch.cat([rows.flatten(0, 1), more]),
+            torch.cat([self._shares[learned].repeat(len(rows), 1), guesses.shares]),
             penalty=way.penalty,
             steps=self._settings.steps,
         )
@@ -314,34 +311,26 @@ class _Trial:
                 head.weight.copy_(weight / way.parts[0] + head.weight / way.parts[1])
                 head.bias.copy_(bias / way.parts[0] + head.bias / way.parts[1])
 
-    def _guesses(self, temperature: float) -> tuple[Tensor, Tensor]:
-        """(U, C) features without a label that the head is sure of, and (U, K) what they show."""
-        logits = self._say(self._unlabelled) / temperature
-        if self._head.multi_label:
-            there = logits.sigmoid()
-            sure = torch.maximum(there, 1 - there).amin(1) >= self._settings.sure
-            return self._unlabelled[sure], (there[sure] > 0.5).float()
-        likely = logits.softmax(1)
-        sure = likely.amax(1) >= self._settings.sure
-        return self._unlabelled[sure], shares_of(likely[sure].argmax(1), self._head.class_count)
-
     @torch.no_grad()
     def _take_means(
-        self, folds: tuple[int, ...], shrinkage: float, more: tuple[Tensor, Tensor]
+        self, folds: tuple[int, ...], shrinkage: float, more: Tensor, shares: Tensor
     ) -> None:
-        """Class means of these folds; those that every regression begins with are kept."""
+        """Class means of these folds, and of (G, C) features more with their (G, K) shares.
+
+        Those that every regression begins with are kept.
+        """
         head, known = self._head, self._usual_means.get(folds)
-        if shrinkage == _USUAL and known is not None and not len(more[0]):
+        if shrinkage == _USUAL and known is not None and not len(more):
             head.weight.copy_(known[0])
             head.bias.copy_(known[1])
             return
         total = self._moments[folds[0]]
         for fold in folds[1:]:
             total = total + self._moments[fold]
-        if len(more[0]):
-            total = total + head.moments(*more)
+        if len(more):
+            total = total + head.moments(more, shares)
         head.take_prototypes(total, shrinkage=shrinkage)
-        if shrinkage == _USUAL and not len(more[0]):
+        if shrinkage == _USUAL and not len(more):
             self._usual_means[folds] = head.weight.clone(), head.bias.clone()
 
     @torch.no_grad()
@@ -400,27 +389,3 @@ def _with_both(tried: list[_Judged], truth: Tensor) -> list[_Judged]:
     way = Tried("both", means.way.shrinkage, regression.way.penalty, parts=parts)
     outputs = means.outputs / parts[0] + regression.outputs / parts[1]
     return [*tried, _judged(way, outputs, truth)]
-
-
-def _look_alikes(
-    features: Tensor, present: NDArray[np.bool_], folds: int
-) -> NDArray[np.int64] | None:
-    """The group of each picture: those of one class that look nearly the same; None for each alone.
-
-    Args:
-        features: (N, C) of the plain frames.
-        present: (N, K) the classes of each.
-        folds: groups that the middle one of all classes must fall into, if it has the pictures.
-    """
-    if len(features) > _MOST_COMPARED:
-        return None
-    copies = near_copies(features.numpy(), similarity=ALIKE[0])
-    same = [copy for copy in copies if (present[copy.first] & present[copy.second]).any()]
-    pictures = present.sum(axis=0)
-    wanted = np.minimum(pictures, folds)
-    for alike in ALIKE:
-        groups = copy_groups(len(features), [copy for copy in same if copy.similarity >= alike])
-        counts = [len(np.unique(groups[shown])) for shown in present.T]
-        if np.median(counts - wanted) >= 0:
-            return groups
-    return None

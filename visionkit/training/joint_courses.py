@@ -42,6 +42,7 @@ class Lesson(Generic[AnyHead]):
         val: pictures to choose the weights on; may be empty.
         class_names: of its classes, in their order; other labels are left out.
         framing: how the network sees pictures for this head.
+        unlabelled: further pictures; classification begins with what it is sure of in them.
     """
 
     head: AnyHead
@@ -49,6 +50,7 @@ class Lesson(Generic[AnyHead]):
     val: Sequence[Sample]
     class_names: Sequence[str]
     framing: Framing
+    unlabelled: Sequence[Sample] = ()
 
 
 class NamingCourse:
@@ -88,6 +90,7 @@ class NamingCourse:
             lesson.framing,
             folder,
             settings.start,
+            unlabelled=lesson.unlabelled,
             cache=cache,
             progress=progress,
             max_pixels=max_pixels,

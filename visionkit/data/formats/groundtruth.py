@@ -42,16 +42,29 @@ def find(folder: Path) -> list[Path]:
 def collect(source: Path, border: Border) -> None:
     """Adds what a manifest, or all manifests of a folder, state."""
     for file in find(source) if source.is_dir() else [source]:
-        try:
-            lines = read_text(file).split("\n")
-        except TextError as error:
-            border.report(file, error.line, error.reason)
-            continue
-        stated = [(number, text) for number, text in enumerate(lines, start=1) if text.strip()]
+        stated = _lines(file, border)
         judged = sum(_Line(file, number, border).collect(text) for number, text in stated)
         if judged:
             reason = "what a model said in its evaluation is no label; left out"
             border.report(file, None, f"{reason}, in {judged} of {len(stated)} lines", "warning")
+
+
+def collect_pictures(manifest: Path, border: Border) -> None:
+    """Adds the pictures of a manifest whatever it says of them; it need not say anything."""
+    for number, text in _lines(manifest, border):
+        found = _Line(manifest, number, border).picture(text)
+        if found is not None:
+            border.add(found[1])
+
+
+def _lines(file: Path, border: Border) -> list[tuple[int, str]]:
+    """Number and text of each line that is not empty; none of a file that can't be read."""
+    try:
+        lines = read_text(file).split("\n")
+    except TextError as error:
+        border.report(file, error.line, error.reason)
+        return []
+    return [(number, text) for number, text in enumerate(lines, start=1) if text.strip()]
 
 
 def write(samples: Sequence[Sample], folder: Path) -> dict[str, str]:
@@ -115,17 +128,10 @@ class _Line:
 
     def collect(self, text: str) -> bool:
         """Adds what a line states; returns whether what a model said was left out of it."""
-        try:
-            row = parse_json_line(text)
-        except TextError as error:
-            self._report(error.reason)
+        found = self.picture(text)
+        if found is None:
             return False
-        folder = self.file.parent
-        name = _local_name(row.get("source-ref"), self.border.image_root or folder)
-        path = self.border.resolve(name, [folder, folder / "images"], self.file, self.number)
-        if path is None:
-            return False
-        entry = Entry(path, self.file, self.number, split=split_in_name(self.file.stem))
+        row, entry = found
         attributes = list(_attributes(row))
         labels = [
             (value, about) for name, value, about in attributes if not _is_judged(name, about)
@@ -137,6 +143,20 @@ class _Line:
             types = ", ".join((BOXES, CLASS, CLASSES))
             self._report(f"an attribute must have metadata of a type of {types}")
         return len(labels) < len(attributes)
+
+    def picture(self, text: str) -> tuple[Mapping[str, Any], Entry] | None:
+        """The row of a line and its picture; None where it has none, which is reported."""
+        try:
+            row = parse_json_line(text)
+        except TextError as error:
+            self._report(error.reason)
+            return None
+        folder = self.file.parent
+        name = _local_name(row.get("source-ref"), self.border.image_root or folder)
+        path = self.border.resolve(name, [folder, folder / "images"], self.file, self.number)
+        if path is None:
+            return None
+        return row, Entry(path, self.file, self.number, split=split_in_name(self.file.stem))
 
     def _report(self, reason: str) -> None:
         self.border.report(self.file, self.number, f"{reason}; left out")
