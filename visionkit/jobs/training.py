@@ -106,10 +106,11 @@ def read_set(data: DataConfig, kind: Kind, run_folder: Path, *, seed: int) -> La
     with problems_kept(run_folder):
         found = read_labelled(data, kind, seed=seed)
     keep_problems(found.problems, run_folder)
+    without = f", {len(found.unlabelled)} without a label" if found.unlabelled else ""
     say(
         f"{counted(len(found.class_names), 'class', 'classes')}; "
         f"{counted(len(found.train), 'picture')} to learn from, {len(found.val)} to choose on, "
-        f"{len(found.test)} to measure on."
+        f"{len(found.test)} to measure on{without}."
     )
     return found
 
