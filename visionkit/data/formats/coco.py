@@ -1,14 +1,15 @@
 """COCO object detection: JSON files with images, annotations and categories.
 
 Lin et al., "Microsoft COCO", ECCV 2014; https://cocodataset.org/#format-data. Boxes are
-x, y, width, height in pixels, from 0. Where there is none, polygons are read as their box. Masks
-and key points are not carried.
+x, y, width, height in pixels, from 0. Where there is none, polygons and masks are read as their
+box. Key points are not carried.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -23,6 +24,7 @@ from visionkit.data.formats.place import (
     split_suffix,
     to_xywh,
 )
+from visionkit.data.formats.rle import read_mask
 from visionkit.data.formats.sidecar import NAME
 from visionkit.data.formats.text import JsonObject, TextError, read_text
 from visionkit.data.picture_files import is_junk
@@ -125,16 +127,16 @@ class _File:
     file: Path
     border: Border
     content: JsonObject
-    outlined: int = 0
+    outlined: Counter[str] = field(default_factory=Counter)
 
     def collect(self) -> None:
         categories = self._by_id("categories", self._category)
         entries = self._by_id("images", self._image)
         for line, annotation in self.content.lists["annotations"]:
             self._annotation(line, annotation, categories, entries)
-        if self.outlined:
-            reason = f"annotations without bbox: {self.outlined}; the box around their polygons"
-            self.border.report(self.file, None, f"{reason} is taken", "warning")
+        for kind, count in sorted(self.outlined.items()):
+            reason = f"annotations without bbox: {count}; the box around their {kind} is taken"
+            self.border.report(self.file, None, reason, "warning")
         for entry in entries.values():
             if entry is not None:
                 self.border.add(entry)
@@ -205,7 +207,7 @@ class _File:
         entry = entries[image_id]
         if entry is None:
             return  # its picture was reported
-        box = self._box(line, annotation)
+        box = self._box(line, annotation, entry)
         if box is None:
             entry.lost += 1
         elif not _known(category_id, categories):
@@ -216,22 +218,41 @@ class _File:
         else:
             entry.boxes.append(EntryBox(str(categories[category_id]), box, line))
 
-    def _box(self, line: int, annotation: Mapping[str, Any]) -> Box | None:
-        stated = annotation.get("bbox")
+    def _box(self, line: int, annotation: Mapping[str, Any], entry: Entry) -> Box | None:
+        stated, segmentation = annotation.get("bbox"), annotation.get("segmentation")
         values = numbers(stated, 4)
-        around = None if stated else _around(annotation.get("segmentation"))
-        if values is None and around is None:
+        mask = None if stated else read_mask(segmentation)
+        polygons = None if stated else _around(segmentation)
+        if values is None and mask is None and polygons is None:
             reason = f"bbox must be 4 numbers x, y, width, height, got {stated!r:.80}"
+            if isinstance(segmentation, dict):
+                reason = f"a mask must have runs for all its pixels, some of them on it; {reason}"
             self._report(line, f"{reason}, and no polygons in its place")
             return None
         if annotation.get("iscrowd"):
             self._report(line, "the box must be of one thing, but is of a crowd (iscrowd)")
             return None
+        if mask is not None:
+            return self._of_mask(line, *mask, entry)
         if values is None:
-            self.outlined += 1
-            return around
+            self.outlined["polygons"] += 1
+            return polygons
         left, top, width, height = values
         return left, top, left + width, top + height
+
+    def _of_mask(self, line: int, box: Box, size: tuple[int, int], entry: Entry) -> Box | None:
+        """The box around a mask; None where it is of another size than its picture."""
+        if entry.size is None:
+            entry.size = size
+        if entry.size != size:
+            self._report(
+                line,
+                "the mask must be of the size of its picture, "
+                f"{entry.size[0]} x {entry.size[1]}, got {size[0]} x {size[1]}",
+            )
+            return None
+        self.outlined["masks"] += 1
+        return box
 
 
 def _around(segmentation: object) -> Box | None:
