@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -255,6 +257,25 @@ def test_what_can_not_be_written(
     (tmp_path / "set").mkdir()
     with pytest.raises(FileExistsError, match="overwrite=true"):
         write(to_table(samples), tmp_path / "set", "coco")
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        ([3], "{3} is gone"),
+        ([1, 4], "{1}, {4} are gone"),
+        (range(1, 18), "{1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9}, {10} and 7 more are gone"),
+    ],
+)
+def test_all_pictures_that_are_gone_are_named_at_once(
+    tmp_path: Path, samples: list[Sample], gone: Sequence[int], words: str
+) -> None:
+    for number in gone:
+        Path(samples[number].uri).unlink()
+    named = words.format(*(sample.uri for sample in samples))
+    with pytest.raises(FileNotFoundError, match=re.escape(f"but {named}; ")):
+        write(to_table(samples), tmp_path / "set", "coco")
+    assert not (tmp_path / "set").exists()
 
 
 def test_a_picture_without_a_class_is_named_by_its_path(tmp_path: Path) -> None:
