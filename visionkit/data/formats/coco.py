@@ -47,14 +47,17 @@ def find(folder: Path) -> list[Path]:
 
 def collect(source: Path, border: Border) -> None:
     """Adds what a COCO file, or all COCO files of a folder, state."""
-    for file in find(source) if source.is_dir() else [source]:
+    files = find(source) if source.is_dir() else [source]
+    # Beside a file of a split one of none says that its pictures are in none.
+    states_split = any(_split(file) for file in files)
+    for file in files:
         try:
             content = JsonObject(read_text(file))
             _check_lists(content)
         except TextError as error:
             border.report(file, error.line, error.reason)
             continue
-        _File(file, border, content).collect()
+        _File(file, border, content, states_split).collect()
 
 
 def write(samples: Sequence[Sample], folder: Path) -> dict[str, str]:
@@ -127,6 +130,7 @@ class _File:
     file: Path
     border: Border
     content: JsonObject
+    states_split: bool
     outlined: Counter[str] = field(default_factory=Counter)
 
     def collect(self) -> None:
@@ -178,7 +182,9 @@ class _File:
         if path is None:
             return None
         size = stated_size(image.get("width"), image.get("height"))
-        return Entry(path, self.file, line, split=self._split(), size=size)
+        entry = Entry(path, self.file, line, split=_split(self.file), size=size)
+        entry.states_split = self.states_split
+        return entry
 
     def _folders(self) -> list[Path]:
         """Where pictures lie, in the layouts of COCO itself, of Roboflow and of CVAT."""
@@ -186,9 +192,6 @@ class _File:
         plain = [folder, folder / "images", folder / "img"]
         stem = self.file.stem.removeprefix("instances_")
         return [*plain, above, above / "images", above / stem, above / "images" / stem]
-
-    def _split(self) -> Split:
-        return split_in_name(self.file.stem) or split_in_name(self.file.parent.name)
 
     def _annotation(
         self,
@@ -253,6 +256,10 @@ class _File:
             return None
         self.outlined["masks"] += 1
         return box
+
+
+def _split(file: Path) -> Split:
+    return split_in_name(file.stem) or split_in_name(file.parent.name)
 
 
 def _around(segmentation: object) -> Box | None:
