@@ -297,7 +297,7 @@ def _check_there(pictures: Sequence[Path]) -> None:
     if gone:
         more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
         raise FileNotFoundError(
-            f"the {len(pictures)} pictures of the table must be there, but "
+            "all pictures of the table must be there, but "
             f"{', '.join(gone[:_NAMED])}{more} {'is' if len(gone) == 1 else 'are'} gone; put back "
             "what is gone, or read the set again"
         )
