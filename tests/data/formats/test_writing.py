@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -211,6 +214,108 @@ def test_a_split_that_was_cleared_in_a_csv_stays_away(
     assert said(to_samples(result.table)) == said([replace(sample, split=expected)])
 
 
+@pytest.fixture
+def split_samples(tmp_path: Path) -> list[Sample]:
+    """Pictures a and c of the split test, b of none, with a box each."""
+    made = []
+    for number, (name, split) in enumerate((("a", "test"), ("b", ""), ("c", "test"))):
+        path = save_picture(tmp_path / "source" / f"{name}.png", seed=number)
+        digest = content_hash(read_image(path))
+        objects = (ObjectBox("cola", (1, 2, 11, 12), "model-1"),)
+        sample = Sample(name, path.as_posix(), 40, 30, digest, objects=objects)
+        made.append(replace(sample, split=split))
+    return made
+
+
+def move_coco(folder: Path) -> None:
+    """Moves c from the file of the split test to the one of no split."""
+    test, rest = (folder / f"annotations_{name}.json" for name in ("test", "unassigned"))
+    content, other = (json.loads(file.read_text("utf-8")) for file in (test, rest))
+    image, annotation = content["images"].pop(), content["annotations"].pop()
+    other["images"].append({**image, "id": 7})
+    other["annotations"].append({**annotation, "id": 7, "image_id": 7})
+    test.write_text(json.dumps(content), "utf-8")
+    rest.write_text(json.dumps(other), "utf-8")
+
+
+def move_groundtruth(folder: Path) -> None:
+    """The same of the lines of manifests."""
+    test, rest = (folder / f"output_{name}.manifest" for name in ("test", "unassigned"))
+    first, moved = test.read_text("utf-8").splitlines(keepends=True)
+    test.write_text(first, "utf-8")
+    rest.write_text(rest.read_text("utf-8") + moved, "utf-8")
+
+
+def unlist_voc(folder: Path) -> None:
+    """Takes c from the list of the split test."""
+    file = folder / "ImageSets" / "Main" / "test.txt"
+    assert file.read_text("utf-8") == "a\nc\n"
+    file.write_text("a\n", "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("format", "take_out"),
+    [("coco", move_coco), ("groundtruth", move_groundtruth), ("voc", unlist_voc)],
+)
+def test_a_split_that_was_taken_out_of_the_files_stays_away(
+    tmp_path: Path,
+    split_samples: list[Sample],
+    format: str,
+    take_out: Callable[[Path], None],
+) -> None:
+    write(to_table(split_samples), tmp_path / "set", format)
+    take_out(tmp_path / "set")
+    result = read(tmp_path / "set")
+    assert result.problems == ()
+    expected = [*split_samples[:2], replace(split_samples[2], split="")]
+    assert said(to_samples(result.table)) == said(expected)
+
+
+def join_coco(folder: Path) -> None:
+    """Makes one file of all pictures, as a tool does that knows no splits."""
+    move_coco(folder)
+    files = [folder / f"annotations_{name}.json" for name in ("test", "unassigned")]
+    first, second = (json.loads(file.read_text("utf-8")) for file in files)
+    image, annotation = first["images"].pop(), first["annotations"].pop()
+    second["images"].append({**image, "id": 8})
+    second["annotations"].append({**annotation, "id": 8, "image_id": 8})
+    (folder / "all.json").write_text(json.dumps(second), "utf-8")
+    for file in files:
+        file.unlink()
+
+
+def join_groundtruth(folder: Path) -> None:
+    """The same of manifests."""
+    files = sorted(folder.glob("*.manifest"))
+    (folder / "all.manifest").write_text("".join(file.read_text("utf-8") for file in files))
+    for file in files:
+        file.unlink()
+
+
+def spoil_voc(folder: Path) -> None:
+    """Damages the list of the split test, beside one that is whole."""
+    lists = folder / "ImageSets" / "Main"
+    (lists / "test.txt").write_bytes(b"\xff\xfe\xff")
+    (lists / "train.txt").write_text("another\n", "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("format", "join"),
+    [
+        ("coco", join_coco),
+        ("groundtruth", join_groundtruth),
+        ("voc", lambda folder: shutil.rmtree(folder / "ImageSets")),
+        ("voc", spoil_voc),
+    ],
+)
+def test_files_that_tell_no_split_leave_those_that_are_known(
+    tmp_path: Path, split_samples: list[Sample], format: str, join: Callable[[Path], object]
+) -> None:
+    write(to_table(split_samples), tmp_path / "set", format)
+    join(tmp_path / "set")
+    assert said(to_samples(read(tmp_path / "set").table)) == said(split_samples)
+
+
 @pytest.mark.parametrize(
     ("sources", "expected"),
     [
@@ -255,6 +360,25 @@ def test_what_can_not_be_written(
     (tmp_path / "set").mkdir()
     with pytest.raises(FileExistsError, match="overwrite=true"):
         write(to_table(samples), tmp_path / "set", "coco")
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        ([3], "{3} is gone"),
+        ([1, 4], "{1}, {4} are gone"),
+        (range(1, 18), "{1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9}, {10} and 7 more are gone"),
+    ],
+)
+def test_all_pictures_that_are_gone_are_named_at_once(
+    tmp_path: Path, samples: list[Sample], gone: Sequence[int], words: str
+) -> None:
+    for number in gone:
+        Path(samples[number].uri).unlink()
+    named = words.format(*(sample.uri for sample in samples))
+    with pytest.raises(FileNotFoundError, match=re.escape(f"but {named}; ")):
+        write(to_table(samples), tmp_path / "set", "coco")
+    assert not (tmp_path / "set").exists()
 
 
 def test_a_picture_without_a_class_is_named_by_its_path(tmp_path: Path) -> None:

@@ -47,6 +47,10 @@ __all__ = [
 ]
 
 
+_NAMED = 10
+"""So many pictures that are gone are named."""
+
+
 @dataclass(frozen=True)
 class Format:
     """How a format is read and written.
@@ -242,7 +246,7 @@ def write(
 
     Raises:
         ValueError: the format can't be written, or not with these pictures.
-        FileNotFoundError: a picture is gone.
+        FileNotFoundError: pictures are gone; it names them.
         FileExistsError: `path` is there and `overwrite` is false.
         RuntimeError: the disk is full.
     """
@@ -255,8 +259,12 @@ def write(
         raise ValueError("a data set must have at least one picture, got an empty table")
     with atomic_folder(path, overwrite=overwrite) as folder:
         names = write_format(samples, folder)
-        for sample in samples:
-            _copy(Path(image_root) / sample.uri, folder / names[sample.id])
+        pictures = [Path(image_root) / sample.uri for sample in samples]
+        _check_there(pictures)
+        for sample, picture in zip(samples, pictures, strict=True):
+            target = folder / names[sample.id]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(picture, target)
         write_sidecar(folder, samples, names)
 
 
@@ -279,8 +287,17 @@ def _root_of(source: Path) -> Path:
     return folder.parent if folder.name.lower() == "annotations" else folder
 
 
-def _copy(source: Path, target: Path) -> None:
-    if not source.is_file():
-        raise FileNotFoundError(f"the picture {source} of the table is gone; read the set again")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+def _check_there(pictures: Sequence[Path]) -> None:
+    """Passes if all pictures are files.
+
+    Raises:
+        FileNotFoundError: some are not; it names the first of them.
+    """
+    gone = [str(path) for path in pictures if not path.is_file()]
+    if gone:
+        more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
+        raise FileNotFoundError(
+            "all pictures of the table must be there, but "
+            f"{', '.join(gone[:_NAMED])}{more} {'is' if len(gone) == 1 else 'are'} gone; put back "
+            "what is gone, or read the set again"
+        )

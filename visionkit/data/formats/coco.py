@@ -1,14 +1,15 @@
 """COCO object detection: JSON files with images, annotations and categories.
 
 Lin et al., "Microsoft COCO", ECCV 2014; https://cocodataset.org/#format-data. Boxes are
-x, y, width, height in pixels, from 0. Where there is none, polygons are read as their box. Masks
-and key points are not carried.
+x, y, width, height in pixels, from 0. Where there is none, polygons and masks are read as their
+box. Key points are not carried.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -23,6 +24,7 @@ from visionkit.data.formats.place import (
     split_suffix,
     to_xywh,
 )
+from visionkit.data.formats.rle import read_mask
 from visionkit.data.formats.sidecar import NAME
 from visionkit.data.formats.text import JsonObject, TextError, read_text
 from visionkit.data.picture_files import is_junk
@@ -45,14 +47,17 @@ def find(folder: Path) -> list[Path]:
 
 def collect(source: Path, border: Border) -> None:
     """Adds what a COCO file, or all COCO files of a folder, state."""
-    for file in find(source) if source.is_dir() else [source]:
+    files = find(source) if source.is_dir() else [source]
+    # Beside a file of a split one of none says that its pictures are in none.
+    states_split = any(_split(file) for file in files)
+    for file in files:
         try:
             content = JsonObject(read_text(file))
             _check_lists(content)
         except TextError as error:
             border.report(file, error.line, error.reason)
             continue
-        _File(file, border, content).collect()
+        _File(file, border, content, states_split).collect()
 
 
 def write(samples: Sequence[Sample], folder: Path) -> dict[str, str]:
@@ -125,16 +130,17 @@ class _File:
     file: Path
     border: Border
     content: JsonObject
-    outlined: int = 0
+    states_split: bool
+    outlined: Counter[str] = field(default_factory=Counter)
 
     def collect(self) -> None:
         categories = self._by_id("categories", self._category)
         entries = self._by_id("images", self._image)
         for line, annotation in self.content.lists["annotations"]:
             self._annotation(line, annotation, categories, entries)
-        if self.outlined:
-            reason = f"annotations without bbox: {self.outlined}; the box around their polygons"
-            self.border.report(self.file, None, f"{reason} is taken", "warning")
+        for kind, count in sorted(self.outlined.items()):
+            reason = f"annotations without bbox: {count}; the box around their {kind} is taken"
+            self.border.report(self.file, None, reason, "warning")
         for entry in entries.values():
             if entry is not None:
                 self.border.add(entry)
@@ -176,7 +182,9 @@ class _File:
         if path is None:
             return None
         size = stated_size(image.get("width"), image.get("height"))
-        return Entry(path, self.file, line, split=self._split(), size=size)
+        entry = Entry(path, self.file, line, split=_split(self.file), size=size)
+        entry.states_split = self.states_split
+        return entry
 
     def _folders(self) -> list[Path]:
         """Where pictures lie, in the layouts of COCO itself, of Roboflow and of CVAT."""
@@ -184,9 +192,6 @@ class _File:
         plain = [folder, folder / "images", folder / "img"]
         stem = self.file.stem.removeprefix("instances_")
         return [*plain, above, above / "images", above / stem, above / "images" / stem]
-
-    def _split(self) -> Split:
-        return split_in_name(self.file.stem) or split_in_name(self.file.parent.name)
 
     def _annotation(
         self,
@@ -205,7 +210,7 @@ class _File:
         entry = entries[image_id]
         if entry is None:
             return  # its picture was reported
-        box = self._box(line, annotation)
+        box = self._box(line, annotation, entry)
         if box is None:
             entry.lost += 1
         elif not _known(category_id, categories):
@@ -216,22 +221,45 @@ class _File:
         else:
             entry.boxes.append(EntryBox(str(categories[category_id]), box, line))
 
-    def _box(self, line: int, annotation: Mapping[str, Any]) -> Box | None:
-        stated = annotation.get("bbox")
+    def _box(self, line: int, annotation: Mapping[str, Any], entry: Entry) -> Box | None:
+        stated, segmentation = annotation.get("bbox"), annotation.get("segmentation")
         values = numbers(stated, 4)
-        around = None if stated else _around(annotation.get("segmentation"))
-        if values is None and around is None:
+        mask = None if stated else read_mask(segmentation)
+        polygons = None if stated else _around(segmentation)
+        if values is None and mask is None and polygons is None:
             reason = f"bbox must be 4 numbers x, y, width, height, got {stated!r:.80}"
+            if isinstance(segmentation, dict):
+                reason = f"a mask must have runs for all its pixels, some of them on it; {reason}"
             self._report(line, f"{reason}, and no polygons in its place")
             return None
         if annotation.get("iscrowd"):
             self._report(line, "the box must be of one thing, but is of a crowd (iscrowd)")
             return None
+        if mask is not None:
+            return self._of_mask(line, *mask, entry)
         if values is None:
-            self.outlined += 1
-            return around
+            self.outlined["polygons"] += 1
+            return polygons
         left, top, width, height = values
         return left, top, left + width, top + height
+
+    def _of_mask(self, line: int, box: Box, size: tuple[int, int], entry: Entry) -> Box | None:
+        """The box around a mask; None where it is of another size than its picture."""
+        if entry.size is None:
+            entry.size = size
+        if entry.size != size:
+            self._report(
+                line,
+                "the mask must be of the size of its picture, "
+                f"{entry.size[0]} x {entry.size[1]}, got {size[0]} x {size[1]}",
+            )
+            return None
+        self.outlined["masks"] += 1
+        return box
+
+
+def _split(file: Path) -> Split:
+    return split_in_name(file.stem) or split_in_name(file.parent.name)
 
 
 def _around(segmentation: object) -> Box | None:

@@ -41,9 +41,14 @@ def find(folder: Path) -> list[Path]:
 
 def collect(source: Path, border: Border) -> None:
     """Adds what a manifest, or all manifests of a folder, state."""
-    for file in find(source) if source.is_dir() else [source]:
+    files = find(source) if source.is_dir() else [source]
+    # Beside a manifest of a split one of none says that its pictures are in none.
+    states_split = any(split_in_name(file.stem) for file in files)
+    for file in files:
         stated = _lines(file, border)
-        judged = sum(_Line(file, number, border).collect(text) for number, text in stated)
+        judged = sum(
+            _Line(file, number, border, states_split).collect(text) for number, text in stated
+        )
         if judged:
             reason = "what a model said in its evaluation is no label; left out"
             border.report(file, None, f"{reason}, in {judged} of {len(stated)} lines", "warning")
@@ -125,6 +130,7 @@ class _Line:
     file: Path
     number: int
     border: Border
+    states_split: bool = False
 
     def collect(self, text: str) -> bool:
         """Adds what a line states; returns whether what a model said was left out of it."""
@@ -156,7 +162,9 @@ class _Line:
         path = self.border.resolve(name, [folder, folder / "images"], self.file, self.number)
         if path is None:
             return None
-        return row, Entry(path, self.file, self.number, split=split_in_name(self.file.stem))
+        entry = Entry(path, self.file, self.number, split=split_in_name(self.file.stem))
+        entry.states_split = self.states_split
+        return row, entry
 
     def _report(self, reason: str) -> None:
         self.border.report(self.file, self.number, f"{reason}; left out")

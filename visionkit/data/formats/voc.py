@@ -33,7 +33,7 @@ def find(folder: Path) -> list[Path]:
 def collect(source: Path, border: Border) -> None:
     """Adds what an XML file, or all XML files of a folder, state."""
     files = find(source) if source.is_dir() else [source]
-    splits = _read_splits(border)
+    splits, all_listed = _read_splits(border)
     for file in files:
         try:
             root = read_xml(file)
@@ -45,7 +45,9 @@ def collect(source: Path, border: Border) -> None:
         path = _find_picture(root, file, border)
         if path is not None:
             split = splits.get(file.stem) or split_in_path(border.inside(file))
-            border.add(_entry(root, path, file, split, border))
+            entry = _entry(root, path, file, split, border)
+            entry.states_split = all_listed
+            border.add(entry)
     if source.is_dir() and files:
         _report_unlisted(source, border)
 
@@ -89,17 +91,23 @@ def _add(parent: ET.Element, values: Mapping[str, str]) -> None:
         ET.SubElement(parent, tag).text = text
 
 
-def _read_splits(border: Border) -> dict[str, Split]:
-    """Name of a picture without its ending -> split, from ImageSets/Main."""
+def _read_splits(border: Border) -> tuple[dict[str, Split], bool]:
+    """Name of a picture without its ending -> split, from ImageSets/Main; whether that is all.
+
+    It is where there are lists and each could be read: what they leave out is in no split.
+    """
     splits: dict[str, Split] = {}
+    readable: list[bool] = []
     for split in filter(None, get_args(Split)):
         file = border.root / _LISTS / f"{split}.txt"
         if not file.is_file():
             continue
         try:
             stems = read_text(file).split("\n")
+            readable.append(True)
         except TextError as error:
             border.report(file, error.line, error.reason, "warning")
+            readable.append(False)
             continue
         for line, stem in enumerate(stems, start=1):
             name = stem.removesuffix("\r")
@@ -107,7 +115,7 @@ def _read_splits(border: Border) -> dict[str, Split]:
             if name and known != split:
                 reason = f"{name} must be in one split, but is in {known} too, and stays there"
                 border.report(file, line, reason, "warning")
-    return splits
+    return splits, bool(readable) and all(readable)
 
 
 def _find_picture(root: Element, file: Path, border: Border) -> Path | None:
