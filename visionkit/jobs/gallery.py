@@ -18,7 +18,14 @@ from visionkit.jobs.pictures import reference_pictures
 from visionkit.jobs.promote import promote
 from visionkit.jobs.sources import read_backgrounds, read_item_views, read_views
 from visionkit.jobs.summary import Summary
-from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next, say_table
+from visionkit.jobs.terminal import (
+    problems_kept,
+    progress,
+    replace_problems,
+    say,
+    say_next,
+    say_table,
+)
 from visionkit.matching.audit import Finding, GalleryAudit, audit_gallery
 from visionkit.matching.gallery import View
 from visionkit.scores import score_text
@@ -65,7 +72,7 @@ def _add(config: GalleryConfig, bundle: Path) -> Summary:
         predictor, problems = _opened(config, bundle)
         views, more = _read(config)
         problems += more
-    keep_problems(problems, target.parent, name=target.name)
+    replace_problems(problems, target.parent, name=target.name)
     before = list(predictor.finder.gallery.views)
     fresh = _without_copies(before, views)
     if not fresh:

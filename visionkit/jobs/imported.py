@@ -20,7 +20,7 @@ from visionkit.jobs.catalogued import thumbnail_of
 from visionkit.jobs.known import KnownPictures
 from visionkit.jobs.statements import correction_of, says_the_same, statements
 from visionkit.jobs.summary import Summary
-from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say, say_next
+from visionkit.jobs.terminal import problems_kept, progress, replace_problems, say, say_next
 from visionkit.types import Sample
 
 _BATCH = 128
@@ -60,7 +60,7 @@ def take_source(catalog: Catalog, config: VersionsConfig, place: Path) -> Summar
         author = author_of(config.author)
         figures, doubts = _take_samples(catalog, samples, found.format, author)
         problems += doubts
-    keep_problems(problems, place.parent, name=problems_name)
+    replace_problems(problems, place.parent, name=problems_name)
     if catalog.unmerged():
         say_next(["merge", f"catalog={config.catalog}"])
     return Summary(place, {**figures, "skipped": len(problems)})

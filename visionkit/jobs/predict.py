@@ -21,7 +21,7 @@ from visionkit.jobs.catalogued import CatalogWriter, records_of, settled
 from visionkit.jobs.quickest import load_quickest
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.tally import Tally, pictures_with_finds, say_tallies, tally_answers
-from visionkit.jobs.terminal import keep_problems, progress, say, say_next
+from visionkit.jobs.terminal import keep_problems, progress, replace_problems, say, say_next
 from visionkit.models.bundle import bundle_hash
 from visionkit.types import Image
 
@@ -78,7 +78,7 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
         _flush(writer, entries)
         files = writer.finish()
     seconds = (time.monotonic() - start) / max(1, asked)
-    keep_problems(problems, run_folder)
+    replace_problems(problems, run_folder)
     tallies = tally_answers(files.jsonl, tasks)
     say_tallies(tallies, _names(predictor), files)
     _say_files(tallies, files, config)

@@ -28,7 +28,7 @@ from visionkit.jobs.footage import Footage, finish_footage
 from visionkit.jobs.predict import check_items
 from visionkit.jobs.quickest import WORTH_PICTURES, load_quickest
 from visionkit.jobs.summary import Summary
-from visionkit.jobs.terminal import keep_problems, say, say_next, watching
+from visionkit.jobs.terminal import keep_problems, replace_problems, say, say_next, watching
 from visionkit.models.bundle import bundle_hash
 
 _KEY_FRAMES = 0.5  # a second, of most videos
@@ -90,7 +90,7 @@ def predict_video(config: PredictVideoConfig, run_folder: Path) -> Summary:
         footage = finish_footage(writer, predictor, config, run_folder)
     # A video is read again to be drawn into, and what is lost of it is said again.
     problems += [problem for problem in footage.problems if problem not in problems]
-    keep_problems(problems, run_folder)
+    replace_problems(problems, run_folder)
     footage.sightings.say(len(videos))
     _say_made(writer.frames, rate, footage)
     if config.catalog is not None:

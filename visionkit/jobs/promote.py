@@ -18,7 +18,7 @@ from visionkit.data.table import to_table
 from visionkit.evaluation.summary import counted
 from visionkit.jobs.confirmed import confirmed_finds
 from visionkit.jobs.summary import Summary
-from visionkit.jobs.terminal import keep_problems, say, say_next, say_table
+from visionkit.jobs.terminal import keep_problems, replace_problems, say, say_next, say_table
 from visionkit.types import Image, Sample
 
 
@@ -52,10 +52,11 @@ def promote(config: GalleryConfig, items: Sequence[str], target: Path) -> Summar
     form = "coco" if config.format == "auto" else config.format
     wanted = items if config.item is None else [config.item]
     found, problems = confirmed_finds(config.finds, wanted, reviewed=config.reviewed)
-    keep_problems(problems, target.parent, name=f"{target.name}_problems.csv")
+    list_name = f"{target.name}_problems.csv"
     count = sum((picture.count() for picture in found), Counter[str]())
     chosen = {item for item in wanted if count[item] >= config.least}
     if not chosen:
+        keep_problems(problems, target.parent, name=list_name)
         best = ", ".join(f"{item} {number}" for item, number in count.most_common(5)) or "none"
         raise ValueError(
             f"an item must have at least {config.least} confirmed finds to become a class, got "
@@ -72,6 +73,8 @@ def promote(config: GalleryConfig, items: Sequence[str], target: Path) -> Summar
         with tempfile.TemporaryDirectory() as folder:
             crops = list(_crops(samples, Path(folder)))
             write(to_table(crops), target, form, overwrite=config.overwrite)
+    # Now that it is written: a target that may not be overwritten keeps its own list.
+    replace_problems(problems, target.parent, name=list_name)
     _say(count, wanted, chosen, samples, target, form)
     finds = sum(count[item] for item in chosen)
     return Summary(target, {"items": len(chosen), "pictures": len(samples), "finds": finds})

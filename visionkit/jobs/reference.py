@@ -14,7 +14,7 @@ from visionkit.evaluation.summary import counted
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.live import LivePictures
 from visionkit.jobs.observing import Seen, embedder_of, names_of, observe
-from visionkit.jobs.terminal import keep_problems, progress, say
+from visionkit.jobs.terminal import progress, replace_problems, say
 from visionkit.monitoring.comparison import LEAST
 from visionkit.monitoring.reference import MOST, Reference, keep_reference
 from visionkit.types import Sample
@@ -80,8 +80,8 @@ def keep_training_reference(
     if problems:
         lacking = f"{counted(len(problems), 'picture')} that could not be read again"
         say(f"The reference for monitor is without {lacking}.")
-        keep_problems(problems, bundle.parent, name=PROBLEMS_NAME)
         words += f", without {lacking}"
+    replace_problems(problems, bundle.parent, name=PROBLEMS_NAME)
     made = Reference(
         observed,
         names_of(predictor, tasks),

@@ -129,6 +129,22 @@ def keep_problems(problems: Sequence[Problem], folder: Path, *, name: str = PROB
         say(summarize(problems), f"  all of them: {folder / name}")
 
 
+def replace_problems(
+    problems: Sequence[Problem], folder: Path, *, name: str = PROBLEMS_NAME
+) -> None:
+    """As `keep_problems`; for none, the list that an earlier run left there is deleted.
+
+    For jobs that write one list, of all of the run, beside what takes the place of an earlier
+    output: a clean run must not seem to have the problems of that.
+
+    Raises:
+        RuntimeError: the disk is full.
+    """
+    if not problems:
+        (folder / name).unlink(missing_ok=True)
+    keep_problems(problems, folder, name=name)
+
+
 @contextmanager
 def problems_kept(folder: Path, *, name: str = PROBLEMS_NAME) -> Iterator[None]:
     """Writes `problems.csv` where reading ends because nothing is left.

@@ -27,7 +27,7 @@ from visionkit.flywheel.queue.carriers import read_carriers
 from visionkit.jobs.author import author_of
 from visionkit.jobs.imported import take_source
 from visionkit.jobs.summary import Summary
-from visionkit.jobs.terminal import keep_problems, problems_kept, say, say_next, say_table
+from visionkit.jobs.terminal import problems_kept, replace_problems, say, say_next, say_table
 from visionkit.jobs.unchanged import unchanged
 from visionkit.types import Sample
 
@@ -229,7 +229,7 @@ def _as_catalogued(catalog: Catalog, samples: Sequence[Sample], target: Path) ->
         kept, problems = unchanged(samples)
         if problems and not kept:
             raise NothingLeftError(Path(catalog.uri), problems)
-    keep_problems(problems, target.parent, name=name)
+    replace_problems(problems, target.parent, name=name)
     return kept
 
 

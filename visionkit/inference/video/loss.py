@@ -15,13 +15,20 @@ class Lost:
     Attributes:
         undecoded: packets of data that hold no frame any more.
         damaged: frames of which the decoder says that parts are wrong.
+        gaps: stretches of which nothing is left that could be decoded.
         first_undecoded, first_damaged: seconds from the video's start, where there are any.
+        gap_seconds: of all gaps together.
+        gap_since, gap_until: seconds from the video's start between which the first gap lies.
     """
 
     undecoded: int = 0
     damaged: int = 0
+    gaps: int = 0
     first_undecoded: float = 0.0
     first_damaged: float = 0.0
+    gap_seconds: float = 0.0
+    gap_since: float = 0.0
+    gap_until: float = 0.0
 
 
 @dataclass
@@ -56,6 +63,23 @@ class Loss:
         count, first = self.lost.damaged, self.lost.first_damaged
         self.lost = replace(self.lost, damaged=count + 1, first_damaged=first if count else seconds)
 
+    def gap(self, since: float, until: float) -> None:
+        """Counts a stretch of which nothing is left that could be decoded.
+
+        Args:
+            since: seconds from the video's start to the last frame before it.
+            until: to the first frame behind it.
+        """
+        lost = self.lost
+        first = (lost.gap_since, lost.gap_until) if lost.gaps else (since, until)
+        self.lost = replace(
+            lost,
+            gaps=lost.gaps + 1,
+            gap_seconds=lost.gap_seconds + until - since,
+            gap_since=first[0],
+            gap_until=first[1],
+        )
+
     def stopped(self, seconds: float, reason: str, way_out: str) -> None:
         """Says that the video can't be read beyond a place."""
         self.is_stopped = True
@@ -79,6 +103,12 @@ class Loss:
             self._say(
                 f"frames must be decodable, got damaged data: {lost.undecoded}, the first at "
                 f"{lost.first_undecoded:.2f} s; left out, the rest was used"
+            )
+        if lost.gaps:
+            self._say(
+                "the whole video must be decodable, got stretches where nothing could be decoded: "
+                f"{lost.gaps}, {lost.gap_seconds:.2f} s in all, the first between "
+                f"{lost.gap_since:.2f} s and {lost.gap_until:.2f} s; left out, the rest was used"
             )
         if lost.damaged:
             self._say(

@@ -161,6 +161,11 @@ def is_mp4(container: InputContainer) -> bool:
     return "mp4" in container.format.name
 
 
+def is_matroska_file(source: str | Path, container: InputContainer) -> bool:
+    """Whether a source is a Matroska or WebM file, whose bytes can be looked at again."""
+    return "matroska" in container.format.name and Path(source).expanduser().is_file()
+
+
 def why(error: FFmpegError, timeout: float | None) -> tuple[str, str]:
     """What is wrong with a video and what to do about it, from an error of the decoder."""
     if isinstance(error, ExitError) and timeout is not None:

@@ -8,9 +8,8 @@ when a stopped run goes on in the middle.
 
 from __future__ import annotations
 
-import heapq
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +24,17 @@ from visionkit.data.framing import Framing
 from visionkit.data.problems import Problem
 from visionkit.inference.video.cuts import Changes
 from visionkit.inference.video.frames import Frame
+from visionkit.inference.video.gaps import Gap, Gaps
 from visionkit.inference.video.loss import Loss, Lost
-from visionkit.inference.video.opening import VideoError, info_of, is_mp4, opened, why
+from visionkit.inference.video.numbering import Numbers
+from visionkit.inference.video.opening import (
+    VideoError,
+    info_of,
+    is_matroska_file,
+    is_mp4,
+    opened,
+    why,
+)
 from visionkit.inference.video.sampling import (
     EVERY_FRAME,
     KeyFrames,
@@ -184,10 +192,12 @@ class _Decoding:
         self._info = info_of(container, stream)
         self._rate = self._info.frame_rate
         self._origin = stream.start_time
-        self._numbers = _Numbers()
+        self._numbers = Numbers()
         self._last_stamp: int | None = None
         usual = round(1 / (self._rate * self._tick)) if self._rate else 1
         self._going_on = GoingOn(self._tick, usual)
+        path = loss.source if is_matroska_file(loss.source, container) else None
+        self._gaps = Gaps(path, self._tick, usual)
         self._given = False
         self._ended = False
         context = stream.codec_context
@@ -219,6 +229,7 @@ class _Decoding:
         """
         if not self._ended:
             return
+        self._lose(self._gaps.begun())
         reading, info, found = self._reading, self._info, self._numbers.packets
         if not self._given and not reading.start and reading.after is None:
             reason = "none of its frames can be decoded" if found else "it has no frames"
@@ -240,6 +251,7 @@ class _Decoding:
             self._loss.undecoded(self._seconds(stamp or 0))
             return None
         self._last_stamp = stamp
+        self._lose(self._gaps.begun(stamp))
         index = self._numbers.number(stamp)
         if stamp is None:
             time = index / self._rate if self._rate else 0.0
@@ -252,6 +264,14 @@ class _Decoding:
         if after is not None and index <= after.index:
             self._loss.lost = after.lost  # what is lost on the way there was counted before
         return Frame(index, time, decoded, lost=self._loss.lost)
+
+    def _lose(self, gaps: Iterable[Gap]) -> None:
+        """Counts what of gaps lies where reading was to read."""
+        for gap in gaps:
+            since = max(self._seconds(gap.since), self._reading.start or 0.0)
+            until = min(self._seconds(gap.until), self._reading.end or math.inf)
+            if since < until:
+                self._loss.gap(since, until)
 
     def _is_late(self, stamp: int | None) -> bool:
         """Whether a frame comes after later ones, or twice: decoders do so behind damage."""
@@ -293,6 +313,7 @@ class _Decoding:
             if packet.size:
                 self._going_on.see(packet)
                 self._numbers.see(packet)
+                self._gaps.see(packet)
                 yield packet
 
     def _target(self) -> int | None:
@@ -332,46 +353,6 @@ class _Decoding:
             place = entries.search_timestamp(stamp - 1)  # it is decoded before, but shown after it
         self._container.seek(entries[0].timestamp, stream=self._stream)
         return False
-
-
-@dataclass
-class _Numbers:
-    """The indices of frames, by the time stamps of all packets.
-
-    Attributes:
-        packets: from the video's start to the last that was seen.
-    """
-
-    packets: int = 0
-    _passed: int = 0
-    _last: int = -1
-    _waiting: list[int] = field(default_factory=list)
-    _reached: int | None = None
-
-    def start(self, packets: int, discarded: int) -> None:
-        """Says what comes before the next packet, and how much of it is never shown."""
-        self.packets, self._passed = packets, packets - discarded
-        self._last = self._passed - 1
-
-    def see(self, packet: Packet[VideoStream]) -> None:
-        """Counts a packet."""
-        self.packets += 1
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        if stamp is not None and not packet.is_discard:
-            heapq.heappush(self._waiting, stamp)
-            self._reached = stamp
-
-    def number(self, stamp: int | None) -> int:
-        """The index of a frame of that time stamp; frames come in the order of their times."""
-        while stamp is not None and self._waiting and self._waiting[0] < stamp:
-            heapq.heappop(self._waiting)
-            self._passed += 1
-        self._last = max(self._passed, self._last + 1) if stamp is not None else self._last + 1
-        return self._last
-
-    def reached(self, seconds: Callable[[int], float]) -> float:
-        """About where in the video reading is, in seconds."""
-        return 0.0 if self._reached is None else max(seconds(self._reached), 0.0)
 
 
 def _held_back(
