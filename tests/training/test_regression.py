@@ -13,7 +13,8 @@ def learned(
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(views, 40, 5, generator=generator)
     shares = torch.eye(3)[torch.arange(40) % 3]
-    regress(head, features, shares, penalty=penalty, steps=500)
+    rows, wanted = features.flatten(0, 1), shares.repeat(views, 1)
+    regress(head, rows, wanted, penalty=penalty, steps=500)
     return features, shares
 
 
