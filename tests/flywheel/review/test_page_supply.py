@@ -395,7 +395,8 @@ def test_answers_are_sent_again_after_a_reply_that_can_t_be_understood(
     page.goto(server.address)
     page.wait_for_selector("html[data-shown]")
     page.route("**/api/answers", lambda route: route.fulfill(json={}), times=1)
-    press(page, "Enter")
+    with page.expect_response("**/api/answers"):  # the reply is made in this thread
+        press(page, "Enter")
     wait_for_answers(server.catalog, 1)
     wait_until(lambda: answers_stored(page) == 0)
 
