@@ -267,6 +267,23 @@ def problems_of(folder: Path) -> list[tuple[str, str]]:
         return [(row["level"], row["reason"]) for row in csv.DictReader(file)]
 
 
+def stop_and_go_on(
+    config: PredictVideoConfig, run: Path, stop_after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs over one damaged video, stopped after so many batches, then to its end."""
+
+    def stopping(*args: Any, **own: Any) -> Any:
+        for number, batch in enumerate(predict_batches(*args, **own)):
+            if number == stop_after:
+                raise KeyboardInterrupt
+            yield batch
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(job, "predict_batches", stopping)
+        predict_video(config, run)
+    assert predict_video(config, run).unread == 1
+
+
 def test_what_was_lost_is_told_once_where_the_video_is_drawn_too(
     bundle: Path, tmp_path: Path
 ) -> None:
@@ -284,16 +301,7 @@ def test_a_stopped_run_tells_what_it_lost_before_it_was_stopped(
     ((level, reason),) = problems_of(tmp_path / "whole")
     assert (level, "3, the first at 1.20 s" in reason) == ("error", True)
 
-    def stopping(*args: Any, **own: Any) -> Any:
-        for number, batch in enumerate(predict_batches(*args, **own)):
-            if number == stop_after:
-                raise KeyboardInterrupt
-            yield batch
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(job, "predict_batches", stopping)
-        predict_video(config, tmp_path / "run")
-    assert predict_video(config, tmp_path / "run").unread == 1
+    stop_and_go_on(config, tmp_path / "run", stop_after, monkeypatch)
     assert problems_of(tmp_path / "run") == problems_of(tmp_path / "whole")
     assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
 

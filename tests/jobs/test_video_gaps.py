@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.inference.test_gaps import SAID, destroyed
-from tests.jobs.test_predict_video import config_of, rows_of
+from tests.jobs.test_predict_video import config_of, problems_of, rows_of, stop_and_go_on
 from visionkit.cli import main
-from visionkit.inference.video.pipeline import predict_batches
-from visionkit.jobs import predict_video as job
 from visionkit.jobs.predict_video import predict_video
 
 
@@ -22,20 +18,15 @@ def bundle(trained_heads: Path) -> Path:
     return trained_heads
 
 
-def problems_of(run: Path) -> list[dict[str, str]]:
-    with (run / "problems.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_a_destroyed_stretch_is_an_error_and_gives_the_exit_status(
     bundle: Path, tmp_path: Path
 ) -> None:
     video, run = destroyed(tmp_path / "damaged.mkv", 32, 58), tmp_path / "run"
     words = [f"bundle={bundle}", f"source={video}", "every=5", "accelerator=cpu", f"output={run}"]
     assert main(["predict_video", *words]) == 3
-    (said,) = (each for each in problems_of(run) if each["reason"].startswith(SAID))
-    assert said["level"] == "error"
-    assert "the first between 3.20 s and" in said["reason"]
+    ((level, reason),) = (each for each in problems_of(run) if each[1].startswith(SAID))
+    assert level == "error"
+    assert "the first between 3.20 s and" in reason
     assert json.loads((run / "run.json").read_text())["unread"] == 1
 
 
@@ -45,17 +36,8 @@ def test_a_stopped_run_tells_of_a_gap_once(
 ) -> None:
     config = config_of(bundle, destroyed(tmp_path / "damaged.mkv", 32, 58))
     predict_video(config, tmp_path / "whole")
-    assert sum(each["reason"].startswith(SAID) for each in problems_of(tmp_path / "whole")) == 1
+    assert sum(reason.startswith(SAID) for _, reason in problems_of(tmp_path / "whole")) == 1
 
-    def stopping(*args: Any, **own: Any) -> Any:
-        for number, batch in enumerate(predict_batches(*args, **own)):
-            if number == stop_after:
-                raise KeyboardInterrupt
-            yield batch
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(job, "predict_batches", stopping)
-        predict_video(config, tmp_path / "run")
-    assert predict_video(config, tmp_path / "run").unread == 1
+    stop_and_go_on(config, tmp_path / "run", stop_after, monkeypatch)
     assert problems_of(tmp_path / "run") == problems_of(tmp_path / "whole")
     assert rows_of(tmp_path / "run") == rows_of(tmp_path / "whole")
