@@ -362,3 +362,20 @@ def test_pictures_without_labels_are_learned_from(scratch: Path) -> None:
     assert likelihoods == sorted(likelihoods)
     assert min(likelihoods) >= 0.8
     assert "once more with what it was sure of" in (folder / "report.html").read_text("utf-8")
+
+
+def test_too_few_labels_to_judge_the_others_by_are_named_as_the_reason(
+    scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, rest = scratch / "two_each", scratch / "others"
+    for number in range(6):
+        folder = rest if number >= 4 else root / f"class{number % 2}"
+        write_picture(folder / f"{number}.png", photo(700 + number))
+    run(
+        scratch / "too_few", scratch, "task=classification", "task.image_size=64", "task.views=1",
+        f"task.cache.folder={scratch / 'features'}", f"data.root={root}",
+        f"data.unlabelled={rest}", "data.splits.val=0", "data.splits.test=0",
+        "data.splits.train=1",
+    )  # fmt: skip
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 pictures without a label were not learned from: too few pictures have labels" in said

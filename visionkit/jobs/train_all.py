@@ -30,6 +30,7 @@ from visionkit.jobs.train_classification import (
     classification_framing,
     feature_cache,
     finish_classification,
+    frames_of,
     named_part,
     new_classification_head,
 )
@@ -174,10 +175,7 @@ def _fit(
     if (run_folder / "checkpoints").is_dir():
         say("Going on after the last whole epoch of the run that was stopped.")
     classes, boxes = pupils.classification, pupils.localization
-    frames = 0
-    if classes is not None:
-        seen = len(classes.found.train) * (1 + settings.classification.views)
-        frames = seen + len(classes.found.val) + len(classes.found.unlabelled)
+    frames = 0 if classes is None else frames_of(classes.found, settings.classification)
     with progress("pictures and views", frames) as step:
         fitted = fit_joint(
             backbone,

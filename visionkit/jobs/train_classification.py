@@ -128,6 +128,11 @@ def classification_framing(task: ClassificationConfig, backbone: Backbone) -> Fr
     return Framing((side, side), task.fit)  # type: ignore[arg-type]  # checked by the config
 
 
+def frames_of(found: LabelledSet, settings: ClassificationSettings) -> int:
+    """How many frames and views of a set the frozen backbone sees."""
+    return len(found.train) * (1 + settings.views) + len(found.val) + len(found.unlabelled)
+
+
 def feature_cache(task: ClassificationConfig) -> FeatureCache:
     """Where features of the frozen backbone are kept for later runs."""
     folder = task.cache.folder or Path("runs") / "features"
@@ -292,10 +297,10 @@ def _guessed_words(fitted: ClassificationFit, unlabelled: int) -> str:
         )
     if fitted.frozen.chosen.guesses:
         return f"Of none of {counted(unlabelled, 'picture')} without a label the head was sure."
-    return (
-        f"{counted(unlabelled, 'picture')} without a label were not learned from: held-back "
-        "pictures were named no better by what the head was sure of."
-    )
+    why = "held-back pictures were named no better by what the head was sure of"
+    if not fitted.frozen.tried:
+        why = "too few pictures have labels to tell whether that is better"
+    return f"{counted(unlabelled, 'picture')} without a label were not learned from: {why}."
 
 
 def _write_guessed(folder: Path, fitted: ClassificationFit, class_names: Sequence[str]) -> None:
@@ -324,8 +329,7 @@ def _fit(
     settings: ClassificationSettings,
     pixels: int,
 ) -> ClassificationFit:
-    frames = len(found.train) * (1 + settings.views) + len(found.val) + len(found.unlabelled)
-    with progress("pictures and views", frames) as step:
+    with progress("pictures and views", frames_of(found, settings)) as step:
         fitted = fit_classification(
             backbone,
             head,
