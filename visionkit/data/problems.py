@@ -39,7 +39,7 @@ class Problem:
 
 
 def write_problems(path: str | Path, problems: Sequence[Problem]) -> None:
-    """Writes a CSV file with a row a problem, whole or not at all; only a header for none.
+    """Writes a CSV file with a row a problem, as `write_rows` does; only a header for none.
 
     Raises:
         RuntimeError: the disk is full.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from visionkit.config import DataConfig
 from visionkit.config.flywheel import RetrainConfig
@@ -119,13 +120,13 @@ def write_manifest(path: Path, samples: Sequence[Sample]) -> None:
     """
     classes = sorted({entry.label for sample in samples for entry in sample.objects})
     labels = sorted({label for sample in samples for label in sample.labels})
-    lines = []
+    rows = []
     for sample in samples:
         row = boxes_row(sample, sample.uri, classes, labels)
         if sample.labels and not sample.objects:  # nobody has said that there are no boxes
             row = {name: value for name, value in row.items() if not name.startswith("boxes")}
-        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
-    write_text(path, "".join(lines))
+        rows.append(row)
+    _write_rows(path, rows)
 
 
 def unseen_pictures(catalog: Catalog) -> list[Sample]:
@@ -150,11 +151,15 @@ def _write_unlabelled(others: Sequence[Sample], folder: Path, *, most: int) -> s
     chosen = sorted(others, key=lambda sample: sample.content_hash)[:most]
     if not chosen:
         return None
-    rows = (json.dumps({"source-ref": sample.uri}, ensure_ascii=False) for sample in chosen)
     path = folder / _UNLABELLED_LIST
     path.parent.mkdir(exist_ok=True)
-    write_text(path, "".join(f"{row}\n" for row in rows))
+    _write_rows(path, [{"source-ref": sample.uri} for sample in chosen])
     return str(path)
+
+
+def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    write_text(path, "".join(lines))
 
 
 def _own_background(data: DataConfig, folder: Path) -> str | None:

@@ -63,8 +63,8 @@ def data_of(data: DataConfig, head: str) -> DataConfig:
     if demo.folder is not None:
         demo = replace(demo, folder=str(Path(demo.folder) / head))
     if head == "exemplar":
-        alone = replace(data, unlabelled=None, demo=demo)
-        return replace(alone, root=None, labels=None, boxes=None, val=None, test=None)
+        data = replace(data, root=None, labels=None, boxes=None, val=None, test=None)
+        return replace(data, unlabelled=None, demo=demo)
     own = getattr(data, _OWN[head])
     alone = replace(data, items=None, scenes=None, labels=None, boxes=None, demo=demo)
     if head == "classification":

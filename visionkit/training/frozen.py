@@ -320,7 +320,8 @@ class _Trial:
         Those that every regression begins with are kept.
         """
         head, known = self._head, self._usual_means.get(folds)
-        if shrinkage == _USUAL and known is not None and not len(more):
+        is_usual = shrinkage == _USUAL and not len(more)
+        if is_usual and known is not None:
             head.weight.copy_(known[0])
             head.bias.copy_(known[1])
             return
@@ -330,7 +331,7 @@ class _Trial:
         if len(more):
             total = total + head.moments(more, shares)
         head.take_prototypes(total, shrinkage=shrinkage)
-        if shrinkage == _USUAL and not len(more):
+        if is_usual:
             self._usual_means[folds] = head.weight.clone(), head.bias.clone()
 
     @torch.no_grad()
