@@ -44,11 +44,14 @@ THRESHOLD = 0.3
 class LocatedLearner:
     """A head that learns anew for so many steps, whatever the number of pictures.
 
+    It learns twice for so long: from labelled pictures alone, and from these and what it then is
+    sure of in the others. Where there are no others it learns as long from the labelled ones.
+
     Args:
         given: the set.
         folder: that trainings are kept in: one that was killed goes on, one that has ended is not
             done again. For one state of the code only.
-        steps: of each training.
+        steps: of each of both times.
         side: longer side of the frame, in pixels.
         tuned: whether the backbone learns too.
         figure: that it is scored by, "ap50" or COCO's "ap".
@@ -81,7 +84,10 @@ class LocatedLearner:
         self._backbone, self._head = _new_backbone(), self._new_head()
         if self._tuned:
             self._backbone.free()
-        epochs = max(1, round(self._steps / math.ceil(len(samples) / _BATCH)))
+        known = {sample.id for sample in samples}
+        others = [sample for sample in self._given.train if sample.id not in known]
+        steps = self._steps if others else 2 * self._steps
+        epochs = max(1, round(steps / math.ceil(len(samples) / _BATCH)))
         settings = LocalizationSettings(
             max_epochs=epochs,
             batch_size=_BATCH,
@@ -92,11 +98,19 @@ class LocatedLearner:
             progress=False,
         )
         names = self._given.class_names
-        folder = self._folder_of(samples)
+        folder = self._folder_of(samples, steps)
         folder.mkdir(parents=True, exist_ok=True)
         with file_lock(folder / "lock"):  # both orders of a start begin with the same pictures
             fit_localization(
-                self._backbone, self._head, samples, (), names, self._framing, folder, settings
+                self._backbone,
+                self._head,
+                samples,
+                (),
+                names,
+                self._framing,
+                folder,
+                settings,
+                unlabelled=[replace(sample, objects=()) for sample in others],
             )
         self._to(_CPU)  # where it can go to another process from
 
@@ -147,9 +161,9 @@ class LocatedLearner:
         self._to(_CPU)
         return found
 
-    def _folder_of(self, samples: Sequence[Sample]) -> Path:
+    def _folder_of(self, samples: Sequence[Sample], steps: int) -> Path:
         """Where what is learned from these is kept."""
-        known = [self._steps, self._side, self._tuned, sorted(sample.id for sample in samples)]
+        known = [steps, self._side, self._tuned, sorted(sample.id for sample in samples)]
         return self._folder / hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
 
     def _to(self, device: torch.device) -> None:

@@ -18,7 +18,8 @@ from visionkit.data.framing import Framing
 from visionkit.heads.localization import LocalizationHead
 from visionkit.models.backbone import Backbone
 from visionkit.training.boxed import FramedPictures, TrainingPictures, Turn, Turns, join
-from visionkit.training.localization import LocalizationFit, fit_localization, start_boxes
+from visionkit.training.localization import fit_localization, start_boxes
+from visionkit.training.localization_course import LocalizationFit
 from visionkit.training.localization_module import LocalizationTraining, Localizer
 from visionkit.training.localization_settings import LocalizationSettings
 from visionkit.types import Sample

@@ -39,6 +39,8 @@ class LocalizationConfig(TaskConfig):
     scales: Annotated[list[float], Limits(minimum=0.1, maximum=4, length=2)]
     mosaic: Fraction
     calm: Fraction
+    sure: Fraction
+    doubt: Fraction
     validations: Positive
     gradient_clip: Rate
     boxes: OptionalPath

@@ -140,7 +140,7 @@ def assign(said: Tensor, scores: Tensor, cells: Cells, truth: PaddedBoxes) -> As
         return Assignment(nothing.bool(), nothing.long(), nothing, nothing)
     iou = box_iou(truth.boxes, said)
     fit = scores.clamp(min=1e-9).log() + _IOU_POWER * iou.clamp(min=_SMALLEST_IOU).log()
-    fit = fit.masked_fill(~_within(cells, truth), -torch.inf)
+    fit = fit.masked_fill(~within(cells, truth), -torch.inf)
     best, places = fit.topk(min(CANDIDATES, count), dim=-1)
     # A box without cells has -inf everywhere, and the difference of two of them is no number.
     relative = (best - best[..., :1]).exp().nan_to_num(0)
@@ -149,6 +149,15 @@ def assign(said: Tensor, scores: Tensor, cells: Cells, truth: PaddedBoxes) -> As
     weight = weights.gather(1, box[:, None])[:, 0]
     best_iou = (iou * (weights > 0)).amax(2)
     return Assignment(claim > 0, box, weight, weight * best_iou.gather(1, box))
+
+
+def within(cells: Cells, truth: PaddedBoxes) -> Tensor:
+    """(B, G, M) bool: the cell's centre lies in the box, or within half a cell of the box's."""
+    middle = (truth.boxes[..., :2] + truth.boxes[..., 2:]) / 2
+    half = (truth.boxes[..., 2:] - truth.boxes[..., :2]) / 2
+    half = half.clamp(min=cells.strides.min() / 2)
+    away = (cells.centres - middle[:, :, None]).abs()
+    return (away <= half[:, :, None]).all(-1) & truth.there[..., None]
 
 
 def quality_focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -163,12 +172,3 @@ def quality_focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
 def _sides(truth: PaddedBoxes) -> Tensor:
     """(B, G) float root of a box's area; at least a pixel, also of boxes that are not there."""
     return (truth.boxes[..., 2:] - truth.boxes[..., :2]).prod(-1).sqrt().clamp(min=1)
-
-
-def _within(cells: Cells, truth: PaddedBoxes) -> Tensor:
-    """(B, G, M) bool: the cell's centre lies in the box, or within half a cell of the box's."""
-    middle = (truth.boxes[..., :2] + truth.boxes[..., 2:]) / 2
-    half = (truth.boxes[..., 2:] - truth.boxes[..., :2]) / 2
-    half = half.clamp(min=cells.strides.min() / 2)
-    away = (cells.centres - middle[:, :, None]).abs()
-    return (away <= half[:, :, None]).all(-1) & truth.there[..., None]

@@ -27,6 +27,7 @@ from visionkit.heads.dense import (
     cells_of,
     pad_boxes,
     quality_focal_loss,
+    within,
 )
 from visionkit.models.pyramid import FeaturePyramid
 from visionkit.types import Features
@@ -62,10 +63,14 @@ class BoxTargets:
         boxes: (N, 4) float32 xyxy for each picture, pixels of the network's input; N may be 0,
             boxes without area count as not there.
         labels: (N,) int64 for each picture; None for a head without classes.
+        doubtful: (D, 4) float32 xyxy for each picture, boxes of which it is open whether something
+            is in them: what cells say there is not judged, unless they answer for another box.
+            None is no such boxes.
     """
 
     boxes: Sequence[Tensor]
     labels: Sequence[Tensor] | None = None
+    doubtful: Sequence[Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -156,14 +161,17 @@ class LocalizationHead(
         """
         truth = self._read_targets(outputs, targets)
         found = assign(outputs.boxes.detach(), _scores_of(outputs, truth), outputs.cells, truth)
+        judged = _judged(outputs, found, targets)
         total = found.quality.sum().clamp(min=1)
+        quality = quality_focal_loss(outputs.quality, found.quality) * judged
         losses = {
-            "quality": quality_focal_loss(outputs.quality, found.quality).sum() / total,
+            "quality": quality.sum() / total,
             "boxes": _box_loss(outputs, found, truth),
         }
         if self.class_branch is not None:
             wanted = _class_targets(outputs.classes, found, truth)
-            losses["classes"] = quality_focal_loss(outputs.classes, wanted).sum() / total
+            classes = quality_focal_loss(outputs.classes, wanted) * judged[..., None]
+            losses["classes"] = classes.sum() / total
         return losses
 
     @torch.no_grad()
@@ -309,6 +317,14 @@ def _scores_of(outputs: DenseOutputs, truth: PaddedBoxes) -> Tensor:
     """(B, G, M): how sure each cell is of each true box's class."""
     scores = _scores(outputs).detach().transpose(1, 2)
     return scores.gather(1, truth.labels[..., None].expand(-1, -1, scores.shape[2]))
+
+
+def _judged(outputs: DenseOutputs, found: Assignment, targets: BoxTargets) -> Tensor:
+    """(B, M) bool: the cells of which it is known what they shall say."""
+    if targets.doubtful is None:
+        return torch.ones_like(found.chosen)
+    doubtful = pad_boxes(targets.doubtful, None, outputs.quality.device)
+    return found.chosen | ~within(outputs.cells, doubtful).any(1)
 
 
 def _box_loss(outputs: DenseOutputs, found: Assignment, truth: PaddedBoxes) -> Tensor:

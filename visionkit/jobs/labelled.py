@@ -108,7 +108,7 @@ def read_labelled(data: DataConfig, kind: Kind, *, seed: int = 0) -> LabelledSet
         tuple(sample for sample in samples if sample.split == part)
         for part in ("train", "val", "test")
     )
-    further = _further(data, kind, [*train, *val, *test], problems)
+    further = _further(data, [*train, *val, *test], problems)
     several = kind == "classification" and multi_label
     return LabelledSet(names, train, val, test, tuple(problems), several, further)
 
@@ -139,14 +139,10 @@ def read_test_pictures(data: DataConfig, kind: Kind) -> tuple[list[Sample], list
 
 
 def _further(
-    data: DataConfig, kind: Kind, labelled: Sequence[Sample], problems: list[Problem]
+    data: DataConfig, labelled: Sequence[Sample], problems: list[Problem]
 ) -> tuple[Sample, ...]:
     """The pictures of `data.unlabelled`, each once, that are no copies of labelled ones."""
     if data.unlabelled is None:
-        return ()
-    if kind != "classification":
-        reason = f"data.unlabelled is of no use to {kind}; not read"
-        problems.append(Problem(data.unlabelled, None, reason, "warning"))
         return ()
     pixels = int(data.max_megapixels * 1e6)
     try:

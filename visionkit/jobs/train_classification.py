@@ -11,13 +11,14 @@ import torch
 
 from visionkit.config import ClassificationConfig, TrainConfig
 from visionkit.data.framing import Framing
-from visionkit.data.problems import Problem, write_problems, write_rows
+from visionkit.data.problems import Problem, write_problems
 from visionkit.evaluation.label_errors import label_doubts
 from visionkit.evaluation.near_copies import near_copies
 from visionkit.evaluation.summary import counted, percent
 from visionkit.heads.classification import ClassificationHead
 from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.parts import ClassificationPart
+from visionkit.jobs.guessed import guessed_labels_words, write_guessed_labels
 from visionkit.jobs.labelled import LabelledSet
 from visionkit.jobs.measure import versions
 from visionkit.jobs.measure_classification import (
@@ -50,8 +51,6 @@ from visionkit.training.classification import (
 from visionkit.training.feature_cache import FeatureCache
 from visionkit.types import Sample
 
-GUESSED_NAME = "guessed.csv"
-"""Pictures that nobody has labelled, and what they were learned as."""
 _SHOWN_DOUBTS = 5
 _CURVES = {
     "train/loss_epoch": "training loss",
@@ -210,7 +209,7 @@ def finish_classification(
         versions=versions(),
     )
     if fitted.guessed:
-        _write_guessed(folder, fitted, found.class_names)
+        write_guessed_labels(folder, fitted, found.class_names)
     wrong = [*found.problems, *problems, *measured.problems, *doubts]
     if wrong:  # those of reading were said before
         write_problems(folder / PROBLEMS_NAME, wrong)
@@ -288,37 +287,6 @@ def _say_doubts(doubts: Sequence[Problem], run_folder: Path) -> None:
         )
 
 
-def _guessed_words(fitted: ClassificationFit, unlabelled: int) -> str:
-    """What became of the pictures that nobody has labelled."""
-    if fitted.guessed:
-        return (
-            f"{len(fitted.guessed)} of {counted(unlabelled, 'picture')} without a label were "
-            f"learned as what they seem to show: {GUESSED_NAME} lists them."
-        )
-    if fitted.frozen.chosen.guesses:
-        return f"Of none of {counted(unlabelled, 'picture')} without a label the head was sure."
-    why = "held-back pictures were named no better by what the head was sure of"
-    if not fitted.frozen.tried:
-        why = "too few pictures have labels to tell whether that is better"
-    return f"{counted(unlabelled, 'picture')} without a label were not learned from: {why}."
-
-
-def _write_guessed(folder: Path, fitted: ClassificationFit, class_names: Sequence[str]) -> None:
-    """Writes which pictures were learned as what, and how sure that is, the least sure first."""
-    guesses = fitted.frozen.guesses
-    rows = sorted(
-        (likelihood, sample.uri, [class_names[k] for k in torch.nonzero(shown).flatten().tolist()])
-        for likelihood, sample, shown in zip(
-            guesses.likelihood.tolist(), fitted.guessed, guesses.shares, strict=True
-        )
-    )
-    write_rows(
-        folder / GUESSED_NAME,
-        ("picture", "labels", "likelihood"),
-        [(uri, "; ".join(names), f"{likelihood:.3f}") for likelihood, uri, names in rows],
-    )
-
-
 def _fit(
     task: ClassificationConfig,
     found: LabelledSet,
@@ -351,7 +319,7 @@ def _fit(
         f"{fitted.frozen.judged} held-back pictures right."
     )
     if found.unlabelled:
-        say(_guessed_words(fitted, len(found.unlabelled)))
+        say(guessed_labels_words(fitted, len(found.unlabelled)))
     if tuned is not None:
         say(f"Fine-tuned with the backbone: {tuned.epochs} epochs.")
     return fitted

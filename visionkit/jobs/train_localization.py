@@ -16,6 +16,7 @@ from visionkit.evaluation.summary import counted
 from visionkit.heads.localization import LocalizationHead
 from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.parts import LocalizationPart
+from visionkit.jobs.guessed import guessed_boxes_words, write_guessed_boxes
 from visionkit.jobs.labelled import LabelledSet
 from visionkit.jobs.measure import versions
 from visionkit.jobs.measure_localization import (
@@ -41,7 +42,8 @@ from visionkit.jobs.training import (
 from visionkit.models.backbone import Backbone
 from visionkit.models.weights import starter_boxes
 from visionkit.training.boxed import fitting_side, frame_size
-from visionkit.training.localization import LocalizationFit, fit_localization, start_boxes
+from visionkit.training.localization import fit_localization, start_boxes
+from visionkit.training.localization_course import LocalizationFit
 from visionkit.types import Sample
 
 STARTER = "starter"
@@ -281,8 +283,13 @@ def _fit(
         framing,
         run_folder,
         settings,
+        unlabelled=found.unlabelled,
+        bar=progress,
         max_pixels=int(config.data.max_megapixels * 1e6),
     )
     kept = f"; kept is what stood after epoch {fitted.best_epoch}" if found.val else ""
     say(f"{fitted.epochs} epochs, {fitted.steps} steps{kept}.")
+    if found.unlabelled:
+        write_guessed_boxes(run_folder, fitted.guesses)
+        say(guessed_boxes_words(fitted, len(found.unlabelled)))
     return fitted

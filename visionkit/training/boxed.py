@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import torch
@@ -22,6 +23,8 @@ from visionkit.types import BoxArray, Image, Sample
 
 MEMORY = 1 << 30
 """Bytes of framed pictures that stay in memory: 2,600 of 320 x 416 pixels."""
+OPEN = ""
+"""Label of a box in which nothing is judged: nobody knows whether something is there."""
 _TRIES = 20
 _SMALL = 32.0  # pixels
 _GRID = 32  # pixels; the largest stride of most backbones
@@ -34,7 +37,8 @@ class FramedPicture:
     Attributes:
         image: (H, W, 3) uint8 RGB.
         boxes: (N, 4) float32 xyxy pixels of the frame; N may be 0.
-        labels: (N,) int64 indices into the class names.
+        labels: (N,) int64 indices into the class names; K, their number, where it is open whether
+            there is something.
         placement: where the picture lies in the frame.
     """
 
@@ -65,7 +69,7 @@ class BoxBatch:
     Attributes:
         images: (B, 3, H, W) uint8 RGB, channels last in memory.
         boxes: (N, 4) float32 xyxy pixels of the frame for each; N may be 0.
-        labels: (N,) int64 for each.
+        labels: (N,) int64 for each; as of `FramedPicture`.
         inner: height and width of the part that is picture, for each.
         given: (K,) int64, boxes a class before the pictures were changed.
         lost: (K,) int64, those of them of which too little was left.
@@ -111,7 +115,8 @@ class FramedPictures:
 
     Args:
         samples: with boxes, or without: background pictures.
-        class_names: a label is an index into them; boxes of other labels are left out.
+        class_names: a label is an index into them; boxes of other labels are left out, but for
+            those that are `OPEN`.
         framing: how they are brought to one size.
         max_pixels: larger pictures are not read.
         memory: bytes of pictures that are kept.
@@ -128,7 +133,7 @@ class FramedPictures:
     ) -> None:
         self.samples, self.framing = tuple(samples), framing
         self.class_count = len(class_names)
-        self._number = {name: index for index, name in enumerate(class_names)}
+        self._number = {name: index for index, name in enumerate((*class_names, OPEN))}
         self._max_pixels = max_pixels
         picture = 3 * framing.size[0] * framing.size[1]
         self._room = max(0, memory // picture)
@@ -208,9 +213,9 @@ class TrainingPictures(Dataset[ShownPicture]):
         given = np.concatenate([each.labels for each in found])
         image, boxes, labels = _changed(rng, *shown, self._settings)
         count = self._pictures.class_count
-        counts = np.bincount(given, minlength=count)
+        counts = np.bincount(given, minlength=count)[:count]  # those that are open don't count
         inner = self._pictures.framing.size if self._settings else found[0].placement.inner
-        lost = counts - np.bincount(labels, minlength=count)
+        lost = counts - np.bincount(labels, minlength=count)[:count]
         return ShownPicture(image, boxes, labels, inner, counts, lost, tuple(problems))
 
     def _readable(self, number: int, problems: list[Problem]) -> FramedPicture:
@@ -232,25 +237,35 @@ class Turns(Sampler[Turn]):
     Args:
         count: of pictures.
         seed: another seed gives other orders.
+        further: pictures behind them of which no more than `count` are shown in an epoch, others
+            in each.
 
     Attributes:
         calm: whether what comes next is shown without mosaics.
     """
 
-    def __init__(self, count: int, seed: int) -> None:
-        self._order = Shuffled(count, seed)
-        self.calm = False
+    def __init__(self, count: int, seed: int, *, further: int = 0) -> None:
+        self._order, self._further = Shuffled(count, seed), Shuffled(further, seed)
+        self._seed, self.calm = seed, False
 
     def __len__(self) -> int:
-        return len(self._order)
+        return len(self._order) + min(len(self._order), len(self._further))
 
     def __iter__(self) -> Iterator[Turn]:
-        for index in self._order:
+        for index in self._mixed() if len(self._further) else self._order:
             yield Turn(self._order.epoch, index, self.calm)
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning before each epoch."""
         self._order.set_epoch(epoch)
+        self._further.set_epoch(epoch)
+
+    def _mixed(self) -> Iterator[int]:
+        count = len(self._order)
+        further = (count + index for index in islice(self._further, count))
+        shown = np.array([*self._order, *further])
+        rng = np.random.default_rng([self._seed, self._order.epoch, count])
+        return iter(rng.permutation(shown).tolist())
 
 
 def frame_size(samples: Sequence[Sample], longest: int) -> tuple[int, int]:

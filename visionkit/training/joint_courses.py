@@ -24,7 +24,8 @@ from visionkit.training.feature_cache import FeatureCache
 from visionkit.training.finetuned import calibrate, error_of, plain_frames, ready_head, view_loader
 from visionkit.training.joint_module import JointNetwork
 from visionkit.training.joint_settings import JointSettings
-from visionkit.training.localization import box_loader, by_name, check_pictures, lost_problems
+from visionkit.training.localization import check_pictures
+from visionkit.training.localization_course import box_loader, by_name, lost_problems
 from visionkit.training.localization_module import ShownBoxes
 from visionkit.training.localization_validation import BoxJudge
 from visionkit.types import Sample

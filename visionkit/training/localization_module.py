@@ -66,8 +66,7 @@ def box_losses(
         rng: draws the factor.
     """
     images, factors = _scaled(batch.images, scales, rng)
-    boxes = [boxes * factors for boxes in batch.boxes]
-    losses: dict[str, Tensor] = model.head.loss(model(images), BoxTargets(boxes, batch.labels))
+    losses: dict[str, Tensor] = model.head.loss(model(images), _targets(model.head, batch, factors))
     return losses
 
 
@@ -181,6 +180,17 @@ class LocalizationTraining(L.LightningModule):
 def head_classes(head: LocalizationHead) -> int:
     """How many classes the head tells apart."""
     return cast(int, head.sizes["class_count"])
+
+
+def _targets(head: LocalizationHead, batch: BoxBatch, factors: Tensor) -> BoxTargets:
+    """What is true of the batch, at the size that it has now."""
+    boxes = [boxes * factors for boxes in batch.boxes]
+    known = [labels < head_classes(head) for labels in batch.labels]
+    return BoxTargets(
+        [each[sure] for each, sure in zip(boxes, known, strict=True)],
+        [each[sure] for each, sure in zip(batch.labels, known, strict=True)],
+        [each[~sure] for each, sure in zip(boxes, known, strict=True)],
+    )
 
 
 def _scaled(

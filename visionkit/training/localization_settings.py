@@ -48,6 +48,9 @@ class LocalizationSettings:
         mosaic: share of the pictures that are put together of four, 0..1.
         calm: share of the training, at its end, without mosaics.
         augment: how pictures are changed; None shows them as they are.
+        sure: 0..1, score from which a box that is found in a picture that nobody has labelled is
+            learned.
+        doubt: 0..1, score from which it is left open whether something is in such a box.
         validations: how often the average is measured, the end included.
         gradient_clip: largest norm of the gradient; 0 clips nothing.
         accelerator, devices, precision: as Lightning's Trainer takes them.
@@ -75,6 +78,8 @@ class LocalizationSettings:
     mosaic: float = 0.0
     calm: float = 0.2
     augment: AugmentSettings | None = AUGMENT
+    sure: float = 0.5
+    doubt: float = 0.2
     validations: int = 8
     gradient_clip: float = 5.0
     accelerator: str = "auto"
@@ -86,7 +91,9 @@ class LocalizationSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        shares = ("backbone_rate", "layer_decay", "warm_up", "average", "mosaic", "calm")
+        shares = (
+            "backbone_rate", "layer_decay", "warm_up", "average", "mosaic", "calm", "sure", "doubt",
+        )  # fmt: skip
         for name in shares:
             if not 0 <= (value := getattr(self, name)) <= 1:
                 raise ValueError(f"{name} of the training must lie in 0..1, got {value}")

@@ -1,0 +1,85 @@
+"""What heads learned of pictures that nobody has labelled: in words, and in a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from visionkit.data.problems import write_rows
+from visionkit.evaluation.summary import counted, number
+from visionkit.training.classification import ClassificationFit
+from visionkit.training.guessed_boxes import GuessedBoxes
+from visionkit.training.localization_course import LocalizationFit
+
+GUESSED_NAME = "guessed.csv"
+"""Pictures that nobody has labelled, and what they were learned as."""
+
+
+def guessed_labels_words(fitted: ClassificationFit, unlabelled: int) -> str:
+    """What became of the pictures that nobody has labelled."""
+    if fitted.guessed:
+        return (
+            f"{len(fitted.guessed)} of {counted(unlabelled, 'picture')} without a label were "
+            f"learned as what they seem to show: {GUESSED_NAME} lists them."
+        )
+    if fitted.frozen.chosen.guesses:
+        return f"Of none of {counted(unlabelled, 'picture')} without a label the head was sure."
+    why = "held-back pictures were named no better by what the head was sure of"
+    if not fitted.frozen.tried:
+        why = "too few pictures have labels to tell whether that is better"
+    return f"{counted(unlabelled, 'picture')} without a label were not learned from: {why}."
+
+
+def write_guessed_labels(
+    folder: Path, fitted: ClassificationFit, class_names: Sequence[str]
+) -> None:
+    """Writes which pictures were learned as what, and how sure that is, the least sure first."""
+    guesses = fitted.frozen.guesses
+    rows = sorted(
+        (likelihood, sample.uri, [class_names[k] for k in torch.nonzero(shown).flatten().tolist()])
+        for likelihood, sample, shown in zip(
+            guesses.likelihood.tolist(), fitted.guessed, guesses.shares, strict=True
+        )
+    )
+    write_rows(
+        folder / GUESSED_NAME,
+        ("picture", "labels", "likelihood"),
+        [(uri, "; ".join(names), f"{likelihood:.3f}") for likelihood, uri, names in rows],
+    )
+
+
+def guessed_boxes_words(fitted: LocalizationFit, unlabelled: int) -> str:
+    """What became of the pictures that nobody has labelled."""
+    pictures = f"{counted(unlabelled, 'picture')} without boxes"
+    guesses = fitted.guesses
+    if not guesses.samples:
+        return f"In none of {pictures} the head was sure of a box."
+    found = f"{counted(guesses.boxes, 'box', 'boxes')} in {len(guesses.samples)} of {pictures}"
+    judged = math.isfinite(fitted.ap_without)
+    if not fitted.took_guesses:
+        return (
+            f"{found} were learned as if drawn, but less was found in the validation pictures by "
+            f"that than without: AP {number(fitted.ap_without)} stays."
+        )
+    gain = f": AP {number(fitted.best_ap)}, and {number(fitted.ap_without)} without" * judged
+    return f"{found} were learned as if drawn{gain}. {GUESSED_NAME} lists them."
+
+
+def write_guessed_boxes(folder: Path, guesses: GuessedBoxes) -> None:
+    """Writes the boxes that were learned though nobody has drawn them, the least sure first."""
+    found = sorted(
+        (score, sample.uri, entry.label, entry.box)
+        for sample, scores in zip(guesses.samples, guesses.scores, strict=True)
+        for entry, score in zip(sample.objects, scores, strict=True)
+    )
+    write_rows(
+        folder / GUESSED_NAME,
+        ("path", "label", "xmin", "ymin", "xmax", "ymax", "score"),
+        [
+            (uri, label, *(f"{value:.1f}" for value in box), f"{score:.3f}")
+            for score, uri, label, box in found
+        ],
+    )
