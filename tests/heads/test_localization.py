@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -163,6 +164,21 @@ def test_a_claim_in_a_picture_without_boxes_is_a_loss() -> None:
     outputs.quality[1, 7] = 20
     # One cell is wrong by a cross entropy of 20, over 4 good cells.
     assert float(new_head(3).loss(outputs, targets)["quality"]) == pytest.approx(5, rel=1e-3)
+
+
+def test_where_something_may_be_nothing_is_judged() -> None:
+    """Cells 18 and 19 answer for a box; 20 and 54 claim one. A doubtful box lies on 19 and 20."""
+    outputs, targets = perfect(1)
+    outputs.quality[0, [20, 54]] = 20
+    outputs.classes[0, [20, 54], 2] = 20
+    doubtful = [torch.tensor([[24.0, 16, 40, 24]]), torch.zeros(0, 4)]
+    losses = new_head(3).loss(outputs, replace(targets, doubtful=doubtful))
+    # Cell 54 alone is wrong by a cross entropy of 20, over 4 good cells.
+    assert float(losses["quality"]) == pytest.approx(5, rel=1e-3)
+    assert float(losses["classes"]) == pytest.approx(5, rel=1e-3)
+    outputs.quality[0, [18, 19, 26, 27]] = -20  # of these the 19th lies in the doubtful box, too
+    losses = new_head(3).loss(outputs, replace(targets, doubtful=doubtful))
+    assert float(losses["quality"]) == pytest.approx(25, rel=1e-3)
 
 
 def test_every_weight_learns() -> None:

@@ -457,11 +457,13 @@ def test_further_pictures_are_no_copies_of_labelled_ones(tmp_path: Path) -> None
     assert (without.train, without.val, without.test) == (found.train, found.val, found.test)
 
 
-def test_further_pictures_are_for_classification(tmp_path: Path) -> None:
+def test_further_pictures_are_for_localization_too(tmp_path: Path) -> None:
     boxes = {f"{n}.png": [("cap", (5.0, 5.0, 20.0, 20.0))] for n in range(6)}
     path = coco(tmp_path / "set", boxes)
-    found = read("localization", f"data.root={path}", f"data.unlabelled={tmp_path / 'set'}")
-    assert found.unlabelled == ()
-    assert told(found, "data.unlabelled is of no use to localization") == ["set"]
+    write_picture(tmp_path / "more" / "new.png", photo(90_000, 20, 24))
+    for place in list((tmp_path / "set").rglob("*.png")):
+        (tmp_path / "more" / f"copy_{place.name}").write_bytes(place.read_bytes())
+    found = read("localization", f"data.root={path}", f"data.unlabelled={tmp_path / 'more'}")
+    assert [(Path(one.uri).name, one.objects) for one in found.unlabelled] == [("new.png", ())]
     with pytest.raises(ValueError, match=r"data.root must be given with data.unlabelled"):
         read("classification", f"data.unlabelled={tmp_path / 'set'}")

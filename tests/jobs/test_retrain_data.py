@@ -329,7 +329,7 @@ def test_pictures_that_nobody_has_looked_at(tmp_path: Path) -> None:
     assert [one.uri for one in unseen_pictures(catalog)] == [one.uri for one in came[5:]]
 
 
-def test_what_nobody_has_looked_at_is_listed_for_classification(tmp_path: Path) -> None:
+def test_what_nobody_has_looked_at_is_listed_for_classes_and_for_boxes(tmp_path: Path) -> None:
     first, second, tested, *unseen = pictures(tmp_path, 8)
     told = [replace(first, labels=("cat",)), replace(second, labels=("dog",))]
     frozen = replace(tested, labels=("cat",))
@@ -348,4 +348,4 @@ def test_what_nobody_has_looked_at_is_listed_for_classification(tmp_path: Path) 
     assert sorted(listed("all", "classification")) == sorted(one.uri for one in unseen[1:])
     assert len(listed("two", "classification", "loop.unlabelled=2")) == 2
     assert listed("none", "classification", "loop.unlabelled=0") == []
-    assert listed("boxes", "localization") == []
+    assert sorted(listed("boxes", "localization")) == sorted(one.uri for one in unseen[1:])

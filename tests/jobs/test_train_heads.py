@@ -14,8 +14,10 @@ from tests.jobs.conftest import write_broken, write_picture
 from tests.worlds import photo
 from visionkit.cli.compose import compose
 from visionkit.config import EvaluateConfig, TrainConfig
+from visionkit.data.demo_boxes import make_demo_boxes
 from visionkit.data.demo_digits import make_demo_digits
 from visionkit.data.formats import read
+from visionkit.data.images import read_image
 from visionkit.data.picture_files import find_images
 from visionkit.data.table import to_samples
 from visionkit.inference.predictor import Predictor
@@ -362,6 +364,42 @@ def test_pictures_without_labels_are_learned_from(scratch: Path) -> None:
     assert likelihoods == sorted(likelihoods)
     assert min(likelihoods) >= 0.8
     assert "once more with what it was sure of" in (folder / "report.html").read_text("utf-8")
+
+
+def test_boxes_that_nobody_has_drawn_are_learned(
+    scratch: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rest = tmp_path / "rest"
+    make_demo_boxes(tmp_path / "others", pictures=6, classes=2, seed=5)
+    for path in find_images(tmp_path / "others"):
+        write_picture(rest / path.name, read_image(path))
+    write_broken(rest / "broken.jpg")
+    make_demo_boxes(tmp_path / "drawn", pictures=BOXES, classes=2, seed=0)
+    words = (
+        "task=localization", "task.image_size=128", "task.average=0.9", "trainer.max_epochs=8",
+        f"data.root={tmp_path / 'drawn'}", f"data.unlabelled={rest}",
+    )  # fmt: skip
+    run(tmp_path / "all", scratch, *words, "task.sure=0.05", "task.doubt=0.05")
+    said = " ".join(capsys.readouterr().out.split())
+    with (tmp_path / "all" / "guessed.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    seen = {row["path"] for row in rows}
+    assert seen
+    assert seen <= {path.as_posix() for path in find_images(rest)}
+    assert f"{len(rows)} boxes in {len(seen)} of 6 pictures without boxes were learned" in said
+    drawn = to_samples(read(tmp_path / "drawn").table)
+    names = {entry.label for sample in drawn for entry in sample.objects}
+    assert {row["label"] for row in rows} <= names
+    for row in rows:
+        x_min, y_min, x_max, y_max = (float(row[name]) for name in ("xmin", "ymin", "xmax", "ymax"))
+        assert 0 <= x_min < x_max
+        assert 0 <= y_min < y_max
+    scores = [float(row["score"]) for row in rows]
+    assert scores == sorted(scores)
+    assert "broken.jpg" in (tmp_path / "all" / "problems.csv").read_text(encoding="utf-8")
+    run(tmp_path / "none", scratch, *words, "task.sure=1")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "In none of 6 pictures without boxes the head was sure of a box." in said
 
 
 def test_too_few_labels_to_judge_the_others_by_are_named_as_the_reason(

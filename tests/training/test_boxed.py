@@ -11,6 +11,7 @@ from tests.training.boxes import NAMES, SIZE, samples_in
 from visionkit.data.augment import AugmentSettings
 from visionkit.data.framing import Framing
 from visionkit.training.boxed import (
+    OPEN,
     FramedPictures,
     TrainingPictures,
     Turn,
@@ -181,6 +182,41 @@ def test_each_epoch_shows_every_picture_once_in_an_order_of_its_own() -> None:
     assert orders[0] == orders[2] != orders[1]
     turns.calm = True
     assert all(turn.calm for turn in turns)
+
+
+def test_of_further_pictures_no_more_are_shown_than_of_the_others_and_others_each_time() -> None:
+    turns, few = Turns(4, seed=0, further=20), Turns(4, seed=0, further=2)
+    assert (len(turns), len(few)) == (8, 6)
+    seen: set[int] = set()
+    orders = []
+    for epoch in range(20):
+        turns.set_epoch(epoch)
+        shown = [turn.index for turn in turns]
+        assert sorted(shown)[:4] == [0, 1, 2, 3]
+        assert len(set(shown)) == 8
+        seen.update(shown)
+        orders.append(shown)
+        few.set_epoch(epoch)
+        assert sorted(turn.index for turn in few) == list(range(6))
+    assert seen == set(range(24))
+    assert any(max(order[:4]) >= 4 for order in orders)  # they are mixed
+    turns.set_epoch(3)
+    assert [turn.index for turn in turns] == orders[3]
+
+
+def test_a_box_that_may_hold_something_is_shown_as_of_no_class_and_not_counted(
+    tmp_path: Path,
+) -> None:
+    sample = samples_in(tmp_path, 1)[0]
+    doubtful = replace(sample, objects=(*sample.objects, ObjectBox(OPEN, (0, 0, 30, 30))))
+    pictures = framed([doubtful])
+    assert pictures[0].labels.tolist() == [0, 2]
+    np.testing.assert_allclose(pictures[0].boxes[1], [0, 0, 15, 15])
+    shown = TrainingPictures(pictures, SHIFTED)
+    for epoch in range(5):
+        picture = shown[Turn(epoch, 0)]
+        assert picture.given.tolist() == [1, 0]
+        assert picture.lost.sum() == 1 - (picture.labels == 0).sum()
 
 
 def test_a_batch_holds_its_pictures_and_sums_their_counts(tmp_path: Path) -> None:

@@ -98,15 +98,13 @@ def write_data(
     # The root of the disk: a folder nearer to the pictures may hold a file that visionkit wrote
     # with labels that people have taken back since.
     data = replace(config.data, format="groundtruth", image_root=Path(tested[0].uri).anchor)
-    if config.task.name == "classification":  # which has no use for a background, and says so
+    if config.task.name != "classification":  # which has no use for a background, and says so
+        data = replace(data, background=_own_background(config.data, folder))
+    if config.task.name != "exemplar":
         known = {sample.content_hash for sample in samples}
         others = [sample for sample in unseen if sample.content_hash not in known]
         unlabelled = _write_unlabelled(others, folder, most=config.loop.unlabelled)
-        data = replace(data, unlabelled=unlabelled)
-    else:
-        data = replace(data, background=_own_background(config.data, folder))
-    if config.task.name != "exemplar":
-        return replace(data, root=str(folder), items=None)
+        return replace(data, root=str(folder), items=None, unlabelled=unlabelled)
     items = _write_views(config, parts["train"], champion, folder / "items", catalogued)
     background = data.background or _write_backgrounds(parts["train"], folder)
     return replace(data, items=str(items), scenes=str(folder), background=background)

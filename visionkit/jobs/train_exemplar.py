@@ -195,8 +195,9 @@ def _gather(config: TrainConfig, run_folder: Path) -> Material:
         )
     if data.unlabelled is not None:
         raise ValueError(
-            f"data.unlabelled is for task=classification, got {data.unlabelled}; pictures "
-            "that show none of the items are named with data.background"
+            "data.unlabelled is for classification and localization, got "
+            f"{data.unlabelled}; pictures that show none of the items are named with "
+            "data.background"
         )
     if items is None:
         if scenes is not None:

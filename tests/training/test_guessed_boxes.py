@@ -1,0 +1,257 @@
+"""Boxes that a localization head is sure of in pictures that nobody has labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import supervision as sv
+import torch
+
+from tests.training.boxes import NAMES, SIZE, new_network, samples_in
+from visionkit.data.framing import Framing
+from visionkit.flywheel.boxes import overlap
+from visionkit.heads.localization import DenseOutputs, LocalizationHead
+from visionkit.models.backbone import Backbone
+from visionkit.training import localization_course
+from visionkit.training.boxed import OPEN, FramedPictures, Turn, Turns
+from visionkit.training.guessed_boxes import GuessedBoxes, guess_boxes
+from visionkit.training.localization import fit_localization
+from visionkit.training.localization_course import LocalizationFit
+from visionkit.training.localization_module import Localizer
+from visionkit.training.localization_settings import LocalizationSettings
+from visionkit.types import ObjectBox, Sample
+
+FRAMING = Framing(SIZE, "letterbox")
+LONG = LocalizationSettings(
+    max_epochs=20,
+    batch_size=2,
+    learning_rate=3e-3,
+    average=0.98,
+    sure=0.35,
+    accelerator="cpu",
+    progress=False,
+)
+Trained = tuple[Backbone, LocalizationHead, LocalizationFit]
+Pictures = tuple[list[Sample], list[Sample], list[Sample]]
+
+
+def blank(samples: Sequence[Sample]) -> list[Sample]:
+    return [replace(sample, objects=()) for sample in samples]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
+    """To learn from, to choose on, and others, of which nobody but this test knows the boxes."""
+    folder = tmp_path_factory.mktemp("pictures")
+    return samples_in(folder, 16), samples_in(folder, 3, seed=1), samples_in(folder, 12, seed=2)
+
+
+def train(
+    folder: Path,
+    train: Sequence[Sample],
+    val: Sequence[Sample],
+    unlabelled: Sequence[Sample] = (),
+    settings: LocalizationSettings = LONG,
+) -> Trained:
+    backbone, head = new_network()
+    fitted = fit_localization(
+        backbone, head, train, val, NAMES, FRAMING, folder, settings, unlabelled=unlabelled
+    )
+    return backbone, head, fitted
+
+
+def equal(first: Trained, second: Trained) -> bool:
+    return all(
+        torch.equal(value, other.state_dict()[name])
+        for one, other in zip(first[:2], second[:2], strict=True)
+        for name, value in one.state_dict().items()
+    )
+
+
+@pytest.fixture(scope="module")
+def without(pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """What the labelled pictures alone teach; not to be changed."""
+    return train(tmp_path_factory.mktemp("without"), *pictures[:2])
+
+
+@pytest.fixture(scope="module")
+def guessed(pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Trained]:
+    """A training with the others, and its folder; not to be changed."""
+    folder = tmp_path_factory.mktemp("guessed")
+    gone = replace(pictures[2][0], id="gone", uri=f"{pictures[2][0].uri}.gone")
+    return folder, train(folder, *pictures[:2], [gone, *blank(pictures[2])])
+
+
+# What it is sure of.
+
+
+class Scripted(LocalizationHead):
+    """Finds the same in every picture."""
+
+    def decode(
+        self, outputs: DenseOutputs, context: Sequence[tuple[int, int]], *, least: float = 0.0
+    ) -> list[sv.Detections]:
+        found = sv.Detections(
+            xyxy=np.array([[10, 10, 30, 30], [40, 8, 60, 20], [0, 0, 8, 8], [1, 1, 9, 9]], float),
+            confidence=np.array([0.8, 0.5, 0.49, 0.1]),
+            class_id=np.array([1, 0, 0, 1]),
+        )
+        return [found for _ in context]
+
+
+def scripted() -> Localizer:
+    backbone = new_network()[0]
+    return Localizer(backbone, Scripted(backbone.channels, 2, width=16, depth=1))
+
+
+def test_what_it_is_sure_of_is_taken_and_what_it_half_sees_left_open(tmp_path: Path) -> None:
+    samples = samples_in(tmp_path, 2)
+    samples.insert(1, replace(samples[0], id="gone", uri=f"{tmp_path}/gone.png"))
+    seen: list[int] = []
+    found = guess_boxes(
+        scripted(), FramedPictures(samples, NAMES, FRAMING), NAMES,
+        sure=0.5, doubt=0.2, batch_size=2, progress=seen.append,
+    )  # fmt: skip
+    # The frame is half as large as the picture.
+    sure = (("square", (20, 20, 60, 60)), ("disc", (80, 16, 120, 40)))
+    assert [sample.id for sample in found.samples] == [samples[0].id, samples[2].id]
+    for sample, lesson in zip(found.samples, found.lessons, strict=True):
+        assert tuple((each.label, each.box) for each in sample.objects) == sure
+        assert {each.source for each in sample.objects} == {"model"}
+        assert sample.labels == ()
+        assert lesson.objects[:2] == sample.objects
+        assert [(each.label, each.box) for each in lesson.objects[2:]] == [(OPEN, (0, 0, 16, 16))]
+    assert found.scores == ((0.8, 0.5), (0.8, 0.5))
+    assert found.boxes == 4
+    assert [problem.file for problem in found.problems] == [samples[1].uri]
+    assert sum(seen) == 2
+
+
+def test_pictures_in_which_it_is_sure_of_nothing_are_left_out(tmp_path: Path) -> None:
+    framed = FramedPictures(samples_in(tmp_path, 2), NAMES, FRAMING)
+    found = guess_boxes(scripted(), framed, NAMES, sure=0.9, doubt=0.2, batch_size=2)
+    assert (found.samples, found.lessons, found.boxes) == ((), [], 0)
+
+
+# What it learns from that.
+
+
+def test_what_it_is_sure_of_is_there_far_more_often_than_by_chance(
+    guessed: tuple[Path, Trained], pictures: Pictures
+) -> None:
+    guesses = guessed[1][2].guesses
+    truth = {sample.uri: sample.objects for sample in pictures[2]}
+    right = [
+        any(each.label == one.label and overlap(each.box, one.box) > 0.5 for one in truth[uri])
+        for uri, objects in ((sample.uri, sample.objects) for sample in guesses.samples)
+        for each in objects
+    ]
+    assert len(right) >= 5
+    assert np.mean(right) > 0.3
+    assert [problem.file for problem in guesses.problems] == [f"{pictures[2][0].uri}.gone"]
+    assert set(guesses.problems) <= set(guessed[1][2].problems)
+
+
+def test_it_learns_for_twice_as_long_and_keeps_the_better(
+    guessed: tuple[Path, Trained], without: Trained
+) -> None:
+    fitted, alone = guessed[1][2], without[2]
+    assert fitted.ap_without == alone.best_ap
+    assert 1.8 * alone.steps < fitted.steps < 2.2 * alone.steps
+    assert len(fitted.curve) == fitted.epochs > alone.epochs
+    if fitted.took_guesses:
+        assert fitted.best_ap >= fitted.ap_without
+        assert fitted.best_epoch > alone.epochs
+    else:
+        assert fitted.best_ap == fitted.ap_without
+        assert equal(guessed[1], without)
+
+
+def test_a_training_that_has_ended_is_not_trained_again(
+    guessed: tuple[Path, Trained], pictures: Pictures
+) -> None:
+    again = train(guessed[0], *pictures[:2], blank(pictures[2]))
+    assert equal(again, guessed[1])
+    assert again[2].seconds == ()
+    assert again[2].curve == guessed[1][2].curve
+
+
+def test_one_that_was_stopped_the_second_time_goes_on(
+    guessed: tuple[Path, Trained],
+    pictures: Pictures,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes = []
+    whole_pass = Turns.__iter__
+
+    def interrupted(self: Turns) -> Iterator[Turn]:
+        passes.append(1)
+        if len(passes) == LONG.max_epochs + 4:  # type: ignore[operator]
+            raise KeyboardInterrupt
+        return whole_pass(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Turns, "__iter__", interrupted)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            train(tmp_path, *pictures[:2], blank(pictures[2]))
+    again = train(tmp_path, *pictures[:2], blank(pictures[2]))
+    assert equal(again, guessed[1])
+    assert again[2].curve == guessed[1][2].curve
+    assert len(again[2].seconds) == again[2].epochs - LONG.max_epochs - 3  # type: ignore[operator]
+
+
+def wrong(model: Localizer, framed: FramedPictures, *_: object, **__: object) -> GuessedBoxes:
+    """All there is in the upper left corner, and called a disc."""
+    objects = (ObjectBox("disc", (0, 0, 40, 40), "model"),)
+    samples = tuple(replace(sample, objects=objects) for sample in framed.samples)
+    return GuessedBoxes(samples, ((0.9,),) * len(samples), ((),) * len(samples))
+
+
+def test_guesses_by_which_less_is_found_are_not_taken(
+    without: Trained, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(localization_course, "guess_boxes", wrong)
+    trained = train(tmp_path, *pictures[:2], blank(pictures[2]))
+    fitted, alone = trained[2], without[2]
+    assert alone.best_ap > 0.3
+    assert not fitted.took_guesses
+    assert (fitted.best_ap, fitted.best_epoch) == (alone.best_ap, alone.best_epoch)
+    assert equal(trained, without)
+
+
+def test_without_validation_pictures_guesses_are_taken(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(localization_course, "guess_boxes", wrong)
+    settings = replace(LONG, max_epochs=2)
+    fitted = train(tmp_path, pictures[0], [], blank(pictures[2]), settings)[2]
+    assert fitted.took_guesses
+    assert np.isnan(fitted.ap_without)
+
+
+def test_where_it_is_sure_of_nothing_nothing_changes(
+    without: Trained, pictures: Pictures, tmp_path: Path
+) -> None:
+    settings = replace(LONG, sure=1.0)
+    trained = train(tmp_path, *pictures[:2], blank(pictures[2]), settings)
+    assert equal(trained, without)
+    assert trained[2].steps == without[2].steps
+    assert trained[2].guesses.samples == ()
+    assert not trained[2].took_guesses
+
+
+def test_no_epochs_guess_nothing(pictures: Pictures, tmp_path: Path) -> None:
+    fitted = train(tmp_path, *pictures[:2], blank(pictures[2]), replace(LONG, max_epochs=0))[2]
+    assert (fitted.steps, fitted.guesses.samples) == (0, ())
+
+
+def test_the_clock_is_for_both(pictures: Pictures, tmp_path: Path) -> None:
+    settings = replace(LONG, max_epochs=None, minutes=4 / 60, sure=0.0, doubt=0.0)
+    fitted = train(tmp_path, *pictures[:2], blank(pictures[2]), settings)[2]
+    assert sum(fitted.seconds) < 30
+    assert fitted.epochs >= 2
