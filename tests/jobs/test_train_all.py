@@ -11,6 +11,7 @@ import torch
 
 from visionkit.cli.compose import compose
 from visionkit.config import AllConfig, TrainConfig
+from visionkit.data.demo_digits import make_demo_digits
 from visionkit.data.picture_files import find_images
 from visionkit.inference.predictor import Predictor
 from visionkit.jobs.settings import joint_settings
@@ -164,3 +165,16 @@ def test_the_bundle_holds_a_reference_that_heads_did_not_flatter(
     # Who learned from a picture is not asked about it.
     assert {word for word, own in zip(seen.kinds["classification.class"], asked, strict=True)
             if not own} == {""}  # fmt: skip
+
+
+def test_what_was_learned_of_pictures_without_labels_is_said(
+    scratch: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digits = make_demo_digits(scratch / "digits", count=80, seed=0)
+    make_demo_digits(scratch / "more", count=20, seed=1)
+    run(
+        scratch / "guessed", scratch, "task.heads=[classification]", f"data.labels={digits}",
+        f"data.unlabelled={scratch / 'more'}",
+    )  # fmt: skip
+    # Two of the twenty are drawn alike.
+    assert "18 pictures without a label were" in " ".join(capsys.readouterr().out.split())

@@ -250,7 +250,7 @@ def _trained(catalog: Catalog, config: RetrainConfig, round_: _Round) -> Path:
         bundle,
         round_.folder / DATA_FOLDER,
         catalogued={sample.uri for sample in catalog.samples()},
-        unseen=unseen_pictures(catalog),
+        unseen=() if config.task.name == "exemplar" else unseen_pictures(catalog),
     )
     folder = round_.folder / CHALLENGER_FOLDER
     folder.mkdir()

@@ -176,6 +176,8 @@ def finish_classification(
     pixels = int(config.data.max_megapixels * 1e6)
     doubted = doubted_in(fitted)
     doubts = doubts_of(doubted, found.class_names)
+    if found.unlabelled:
+        say(guessed_labels_words(fitted, len(found.unlabelled)))
     _say_doubts(doubts, folder)
     if found.multi_label:
         part = with_thresholds(part, backbone, found.val or found.train, max_pixels=pixels)
@@ -318,8 +320,6 @@ def _fit(
         f"see the pictures): {chosen}, {percent(chosen.accuracy)} of "
         f"{fitted.frozen.judged} held-back pictures right."
     )
-    if found.unlabelled:
-        say(guessed_labels_words(fitted, len(found.unlabelled)))
     if tuned is not None:
         say(f"Fine-tuned with the backbone: {tuned.epochs} epochs.")
     return fitted
