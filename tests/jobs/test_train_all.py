@@ -176,5 +176,5 @@ def test_what_was_learned_of_pictures_without_labels_is_said(
         scratch / "guessed", scratch, "task.heads=[classification]", f"data.labels={digits}",
         f"data.unlabelled={scratch / 'more'}",
     )  # fmt: skip
-    # Two of the twenty are drawn alike.
+    # Two of the twenty are among the labelled ones.
     assert "18 pictures without a label were" in " ".join(capsys.readouterr().out.split())
