@@ -234,6 +234,15 @@ def test_without_validation_pictures_guesses_are_taken(
     assert np.isnan(fitted.ap_without)
 
 
+def test_one_labelled_picture_is_enough_to_begin(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(localization_course, "guess_boxes", wrong)
+    settings = replace(LONG, max_epochs=3, batch_size=4)
+    fitted = train(tmp_path, pictures[0][:1], [], blank(pictures[2]), settings)[2]
+    assert fitted.steps == 6  # three of one picture, three of it and one more
+
+
 def test_where_it_is_sure_of_nothing_nothing_changes(
     without: Trained, pictures: Pictures, tmp_path: Path
 ) -> None:

@@ -183,7 +183,7 @@ def box_loader(
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,
         collate_fn=join,
-        drop_last=len(pictures) >= settings.batch_size,
+        drop_last=len(turns) >= settings.batch_size,
     )
 
 
