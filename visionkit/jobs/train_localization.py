@@ -272,6 +272,13 @@ def _fit(
     if config.data.root is None and settings.minutes is None:
         settings = replace(settings, minutes=DEMO_MINUTES)
         say(f"The demo set is learned for {DEMO_MINUTES:g} minutes; task.minutes=... sets another.")
+    if found.unlabelled:
+        pictures = counted(len(found.unlabelled), "picture")
+        long = "as long" if settings.minutes is None else f"{settings.minutes / 2:g} minutes"
+        say(
+            f"It learns twice, {long} each time: from what is drawn, and from the start again with "
+            f"the boxes, too, that it is then sure of in {pictures} without any."
+        )
     if (run_folder / "checkpoints").is_dir():
         say("Going on after the last whole epoch of the run that was stopped.")
     fitted = fit_localization(
