@@ -402,6 +402,22 @@ def test_boxes_that_nobody_has_drawn_are_learned(
     assert "In none of 6 pictures without boxes the head was sure of a box." in said
 
 
+def test_a_run_that_goes_on_with_mended_pictures_has_no_problems(
+    scratch: Path, tmp_path: Path
+) -> None:
+    make_demo_boxes(tmp_path / "drawn", pictures=BOXES, classes=2, seed=0)
+    broken = write_broken(tmp_path / "rest" / "broken.jpg")
+    words = (
+        "task=localization", "task.image_size=96", "trainer.max_epochs=0",
+        f"data.root={tmp_path / 'drawn'}", f"data.unlabelled={tmp_path / 'rest'}",
+    )  # fmt: skip
+    run(tmp_path / "run", scratch, *words)
+    assert "broken.jpg" in (tmp_path / "run" / "problems.csv").read_text(encoding="utf-8")
+    write_picture(broken, photo(0))
+    run(tmp_path / "run", scratch, *words)
+    assert not (tmp_path / "run" / "problems.csv").exists()
+
+
 def test_too_few_labels_to_judge_the_others_by_are_named_as_the_reason(
     scratch: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

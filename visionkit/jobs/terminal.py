@@ -134,8 +134,8 @@ def replace_problems(
 ) -> None:
     """As `keep_problems`; for none, the list that an earlier run left there is deleted.
 
-    For jobs that write one list, of all of the run, beside what takes the place of an earlier
-    output: a clean run must not seem to have the problems of that.
+    For the first list of a run that goes on with an earlier one, or whose output takes the place
+    of that one's: a clean run must not seem to have its problems.
 
     Raises:
         RuntimeError: the disk is full.

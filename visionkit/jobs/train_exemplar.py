@@ -30,7 +30,7 @@ from visionkit.jobs.sources import (
     unknown_items,
 )
 from visionkit.jobs.summary import Summary
-from visionkit.jobs.terminal import keep_problems, problems_kept, progress, say
+from visionkit.jobs.terminal import problems_kept, progress, replace_problems, say
 from visionkit.jobs.training import (
     BUNDLE_NAME,
     Finished,
@@ -242,7 +242,7 @@ def _gather(config: TrainConfig, run_folder: Path) -> Material:
                 background, image_root=data.image_root, max_pixels=pixels
             )
             problems += more
-    keep_problems(problems, run_folder)
+    replace_problems(problems, run_folder)
     return Material(views, found, exemplars, backgrounds, background or "", problems)
 
 

@@ -16,7 +16,7 @@ from visionkit.inference.store import Parts, load_parts, save_parts
 from visionkit.jobs.labelled import Kind, LabelledSet, read_labelled
 from visionkit.jobs.moving import check_moving
 from visionkit.jobs.reference import Kept
-from visionkit.jobs.terminal import keep_problems, problems_kept, say, say_next
+from visionkit.jobs.terminal import problems_kept, replace_problems, say, say_next
 from visionkit.matching.finder import Finder
 from visionkit.models.backbone import Backbone
 from visionkit.models.build_backbone import build_backbone
@@ -105,7 +105,7 @@ def read_set(data: DataConfig, kind: Kind, run_folder: Path, *, seed: int) -> La
         say(f"No data.root given: training on the demo set for {kind}.")
     with problems_kept(run_folder):
         found = read_labelled(data, kind, seed=seed)
-    keep_problems(found.problems, run_folder)
+    replace_problems(found.problems, run_folder)
     without = f", {len(found.unlabelled)} without a label" if found.unlabelled else ""
     say(
         f"{counted(len(found.class_names), 'class', 'classes')}; "
