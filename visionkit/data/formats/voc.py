@@ -2,18 +2,20 @@
 
 Everingham et al., "The Pascal Visual Object Classes Challenge", IJCV 2010. Corners are taken
 as they stand, in pixels; no 1 is subtracted, because hardly any tool but the first counts
-from 1. Parts, poses and the flags difficult and truncated are not carried.
+from 1. Where an object has no bndbox, the box around its polygon is taken, and counted. Parts,
+poses and the flags difficult and truncated are not carried.
 """
 
 from __future__ import annotations
 
+import itertools
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
 from visionkit.data.formats.border import Border
-from visionkit.data.formats.entry import Entry, EntryBox
+from visionkit.data.formats.entry import Entry, EntryBox, around
 from visionkit.data.formats.paths import is_file, split_in_path
 from visionkit.data.formats.place import by_split, place, short
 from visionkit.data.formats.text import Element, TextError, read_text, read_xml
@@ -34,6 +36,7 @@ def collect(source: Path, border: Border) -> None:
     """Adds what an XML file, or all XML files of a folder, state."""
     files = find(source) if source.is_dir() else [source]
     splits, all_listed = _read_splits(border)
+    outlined = 0
     for file in files:
         try:
             root = read_xml(file)
@@ -48,6 +51,10 @@ def collect(source: Path, border: Border) -> None:
             entry = _entry(root, path, file, split, border)
             entry.states_split = all_listed
             border.add(entry)
+            outlined += sum(map(_is_outlined, root.children))
+    if outlined:
+        reason = f"objects without bndbox: {outlined}; the box around their polygons is taken"
+        border.report(source, None, reason, "warning")
     if source.is_dir() and files:
         _report_unlisted(source, border)
 
@@ -168,6 +175,8 @@ def _size(root: Element, file: Path, border: Border) -> tuple[int, int] | None:
 
 def _box(element: Element, file: Path, border: Border) -> EntryBox | None:
     corners = element.child("bndbox")
+    if corners is None and (points := _polygon(element)) is not None:
+        return EntryBox(element.value("name"), around(points), element.line)
     if corners is None:
         border.report(file, element.line, "an object must have a bndbox; left out")
         return None
@@ -179,6 +188,33 @@ def _box(element: Element, file: Path, border: Border) -> EntryBox | None:
         border.report(file, corners.line, reason)
         return None
     return EntryBox(element.value("name"), (x_min, y_min, x_max, y_max), corners.line)
+
+
+def _is_outlined(element: Element) -> bool:
+    """Whether it is an object of which a polygon says where it is, and no bndbox."""
+    if element.tag != "object" or element.child("bndbox") is not None:
+        return False
+    return _polygon(element) is not None
+
+
+def _polygon(element: Element) -> list[float] | None:
+    """The points x, y, x, y ... of an object's polygon, three at least; None where there is none.
+
+    They stand in <pt> each, as LabelMe writes them, or are numbered: <x1>, <y1>, <x2> ...
+    """
+    polygon = element.child("polygon")
+    if polygon is None:
+        return None
+    texts = [point.value(axis) for point in polygon.children if point.tag == "pt" for axis in "xy"]
+    if not texts:
+        numbered = {child.tag for child in polygon.children}
+        count = next(n for n in itertools.count(1) if f"x{n}" not in numbered)
+        texts = [polygon.value(f"{axis}{n}") for n in range(1, count) for axis in "xy"]
+    try:
+        points = [float(text) for text in texts]
+    except ValueError:
+        return None
+    return points if len(points) >= 6 else None
 
 
 def _report_unlisted(source: Path, border: Border) -> None:
