@@ -397,6 +397,8 @@ def test_boxes_that_nobody_has_drawn_are_learned(
     scores = [float(row["score"]) for row in rows]
     assert scores == sorted(scores)
     assert "broken.jpg" in (tmp_path / "all" / "problems.csv").read_text(encoding="utf-8")
+    report = (tmp_path / "all" / "report.html").read_text(encoding="utf-8")
+    assert ("Learned without having been drawn" in report) == ("as if drawn, but" not in said)
     run(tmp_path / "none", scratch, *words, "task.sure=1")
     said = " ".join(capsys.readouterr().out.split())
     assert "In none of 6 pictures without boxes the head was sure of a box." in said

@@ -67,7 +67,7 @@ class ProblemLine(Protocol):
 
 @dataclass(frozen=True)
 class TrainingScene:
-    """One composed scene as the network saw it.
+    """One picture, or composed scene, that was learned from.
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
@@ -100,6 +100,8 @@ class Report:
             head fills are there for `ITEMS`, and for others where there is something in them.
         thresholds_from: how the thresholds were set, a sentence.
         training_scenes: composed scenes as seen in training; the first twelve are shown.
+        guessed: pictures with boxes that nobody has drawn and that were learned because the model
+            was sure of them; the first twelve are shown.
         learning: figures over the epochs of the training.
         watched: what was found and seen while it was watched, or None.
         problems: what was wrong in the data.
@@ -121,6 +123,7 @@ class Report:
     wording: Wording = ITEMS
     thresholds_from: str = ""
     training_scenes: Sequence[TrainingScene] = ()
+    guessed: Sequence[TrainingScene] = ()
     learning: Sequence[LearningCurve] = ()
     watched: Watched | None = None
     problems: Sequence[ProblemLine] = ()
@@ -190,6 +193,7 @@ def _content(report: Report) -> dict[str, Any]:
         "confusion": confusion_rows(metrics.confusion, [*metrics.class_names, "none of them"]),
         "pairs": confusion_pairs(metrics.confusion, metrics.class_names)[:_PAIRS],
         "scenes": [_scene(scene, report.wording) for scene in report.training_scenes[:_SCENES]],
+        "guessed": [_scene(scene, report.wording) for scene in report.guessed[:_SCENES]],
         "findings": report.watched.findings if report.watched else [],
         "watched": pictures_of(report.watched),
         "learning": [(curve.name, charts.learning_chart(curve)) for curve in report.learning],

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from visionkit.data.images import ImageError, read_image
 from visionkit.data.problems import write_rows
+from visionkit.evaluation.report import TrainingScene
 from visionkit.evaluation.summary import counted, number
 from visionkit.training.classification import ClassificationFit
 from visionkit.training.guessed_boxes import GuessedBoxes
@@ -16,6 +20,7 @@ from visionkit.training.localization_course import LocalizationFit
 
 GUESSED_NAME = "guessed.csv"
 """Pictures that nobody has labelled, and what they were learned as."""
+_SHOWN = 12
 
 
 def guessed_labels_words(fitted: ClassificationFit, unlabelled: int) -> str:
@@ -83,3 +88,21 @@ def write_guessed_boxes(folder: Path, guesses: GuessedBoxes) -> None:
             for score, uri, label, box in found
         ],
     )
+
+
+def shown_guesses(guesses: GuessedBoxes, *, max_pixels: int) -> list[TrainingScene]:
+    """Some pictures with their boxes for the report, those with the least sure box first.
+
+    Pictures that can't be read any more are left out.
+    """
+    scenes: list[TrainingScene] = []
+    pairs = zip(guesses.samples, guesses.scores, strict=True)
+    for sample, _ in sorted(pairs, key=lambda pair: min(pair[1])):
+        if len(scenes) == _SHOWN:
+            break
+        with contextlib.suppress(ImageError, FileNotFoundError):
+            image = read_image(sample.uri, max_pixels=max_pixels)
+            boxes = np.array([entry.box for entry in sample.objects], np.float32)
+            labels = [entry.label for entry in sample.objects]
+            scenes.append(TrainingScene(image, boxes, labels))
+    return scenes

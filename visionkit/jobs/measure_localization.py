@@ -182,7 +182,7 @@ def write_located(
     thresholds_from: str,
     problems: Sequence[Problem] = (),
     training_images: int = 0,
-    training_scenes: Sequence[TrainingScene] = (),
+    guessed: Sequence[TrainingScene] = (),
     learning: Sequence[LearningCurve] = (),
     config: str = "",
     versions: Mapping[str, str] | None = None,
@@ -199,7 +199,7 @@ def write_located(
         thresholds_from: how the thresholds were set, a sentence.
         problems: what was wrong in the data; those of `measured` are added.
         training_images: how many pictures were learned from.
-        training_scenes: pictures as seen in training.
+        guessed: pictures with boxes that were learned though nobody has drawn them.
         learning: figures over the epochs of the training.
         config: the composed config as text.
         versions: of the code and the packages, and what else the figures depend on.
@@ -233,7 +233,7 @@ def write_located(
         errors=metrics.errors,
         wording=CLASSES,
         thresholds_from=thresholds_from,
-        training_scenes=training_scenes,
+        guessed=guessed,
         learning=learning,
         watched=read_watched(folder),
         problems=(*problems, *measured.problems),

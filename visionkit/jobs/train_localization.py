@@ -16,7 +16,7 @@ from visionkit.evaluation.summary import counted
 from visionkit.heads.localization import LocalizationHead
 from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.parts import LocalizationPart
-from visionkit.jobs.guessed import guessed_boxes_words, write_guessed_boxes
+from visionkit.jobs.guessed import guessed_boxes_words, shown_guesses, write_guessed_boxes
 from visionkit.jobs.labelled import LabelledSet
 from visionkit.jobs.measure import versions
 from visionkit.jobs.measure_localization import (
@@ -42,6 +42,7 @@ from visionkit.jobs.training import (
 from visionkit.models.backbone import Backbone
 from visionkit.models.weights import starter_boxes
 from visionkit.training.boxed import fitting_side, frame_size
+from visionkit.training.guessed_boxes import GuessedBoxes
 from visionkit.training.localization import fit_localization, start_boxes
 from visionkit.training.localization_course import LocalizationFit
 from visionkit.types import Sample
@@ -79,6 +80,7 @@ def train_localization(config: TrainConfig, task: LocalizationConfig, run_folder
         problems=fitted.problems,
         curve=fitted.curve,
         text=config_text(run_folder),
+        guesses=fitted.guesses if fitted.took_guesses else None,
     )
     start = after_moving(start, others, config, run_folder)
     save_bundle(start, run_folder, metadata=done.metadata, localization=done.part)
@@ -112,6 +114,7 @@ def finish_localization(
     problems: Sequence[Problem],
     curve: Sequence[Mapping[str, float]],
     text: str,
+    guesses: GuessedBoxes | None = None,
 ) -> Finished[LocalizationPart]:
     """The part with its thresholds, measured; figures and report are said and written.
 
@@ -124,6 +127,7 @@ def finish_localization(
         problems: of the training.
         curve: figures of its epochs.
         text: the composed config.
+        guesses: what was learned of pictures that nobody has labelled.
     """
     pixels = int(config.data.max_megapixels * 1e6)
     part = with_thresholds(part, backbone, found.val, max_pixels=pixels)
@@ -146,6 +150,7 @@ def finish_localization(
         thresholds_from=thresholds_words(len(found.val)),
         problems=(*found.problems, *problems),
         training_images=len(found.train),
+        guessed=() if guesses is None else shown_guesses(guesses, max_pixels=pixels),
         learning=learning_curves(curve, _CURVES),
         config=text,
         versions=versions(),
