@@ -402,6 +402,7 @@ def test_boxes_that_nobody_has_drawn_are_learned(
     run(tmp_path / "none", scratch, *words, "task.sure=1")
     said = " ".join(capsys.readouterr().out.split())
     assert "In none of 6 pictures without boxes the head was sure of a box." in said
+    assert not (tmp_path / "none" / "guessed.csv").exists()
 
 
 def test_a_run_that_goes_on_with_mended_pictures_has_no_problems(

@@ -302,6 +302,7 @@ def _fit(
     kept = f"; kept is what stood after epoch {fitted.best_epoch}" if found.val else ""
     say(f"{fitted.epochs} epochs, {fitted.steps} steps{kept}.")
     if found.unlabelled:
-        write_guessed_boxes(run_folder, fitted.guesses)
+        if fitted.guesses.samples:
+            write_guessed_boxes(run_folder, fitted.guesses)
         say(guessed_boxes_words(fitted, len(found.unlabelled)))
     return fitted
