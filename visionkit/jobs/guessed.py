@@ -56,25 +56,57 @@ def write_guessed_labels(
     )
 
 
-def guessed_boxes_words(fitted: LocalizationFit, unlabelled: int) -> str:
-    """What became of the pictures that nobody has labelled."""
+def twice_words(unlabelled: int, minutes: float | None) -> str:
+    """What a localization training will do with pictures that nobody has labelled."""
+    long = "as long each time" if minutes is None else f"{minutes / 2:g} minutes each time at most"
+    return (
+        f"It learns twice, {long}: from what is drawn, and from the start again with the boxes, "
+        f"too, that it is then sure of in {counted(unlabelled, 'picture')} without any."
+    )
+
+
+def guessed_boxes_words(guesses: GuessedBoxes, unlabelled: int, minutes: float | None) -> str:
+    """What a localization head was sure of in pictures that nobody has labelled.
+
+    Args:
+        guesses: what it was sure of.
+        unlabelled: how many pictures it looked at.
+        minutes: of both times that it learns, or None.
+    """
     pictures = f"{counted(unlabelled, 'picture')} without boxes"
-    guesses = fitted.guesses
-    if not guesses.samples:
-        return f"In none of {pictures} the head was sure of a box."
-    found = f"{counted(guesses.boxes, 'box', 'boxes')} in {len(guesses.samples)} of {pictures}"
-    judged = math.isfinite(fitted.ap_without)
-    if not fitted.took_guesses:
+    if guesses.samples:
+        found = f"{counted(guesses.boxes, 'box', 'boxes')} in {len(guesses.samples)} of {pictures}"
         return (
-            f"{found} were learned as if drawn, but less was found in the validation pictures by "
-            f"that than without: AP {number(fitted.ap_without)} stays."
+            f"It was sure of {found}, which are learned now as if they were drawn, from the start "
+            f"again: {GUESSED_NAME} lists them."
         )
-    gain = f": AP {number(fitted.best_ap)}, and {number(fitted.ap_without)} without" * judged
-    return f"{found} were learned as if drawn{gain}. {GUESSED_NAME} lists them."
+    alone = f"In none of {pictures} it was sure of a box"
+    if minutes is None:
+        return f"{alone}."
+    return (
+        f"{alone}, so it has learned for {minutes / 2:g} minutes alone; data.unlabelled=null gives "
+        "it all of them."
+    )
+
+
+def taken_words(fitted: LocalizationFit) -> str:
+    """What came of the boxes that nobody has drawn."""
+    without = number(fitted.ap_without)
+    if not math.isfinite(fitted.ap_without):
+        return "There are no validation pictures to judge by: what it learned with them is kept."
+    if fitted.took_guesses:
+        return f"Validation pictures: AP {number(fitted.best_ap)} with them, {without} without."
+    return f"Less was found in the validation pictures with them: AP {without} without them stays."
 
 
 def write_guessed_boxes(folder: Path, guesses: GuessedBoxes) -> None:
-    """Writes the boxes that were learned though nobody has drawn them, the least sure first."""
+    """Writes the boxes that were learned though nobody has drawn them, the least sure first.
+
+    Where there are none, a list that lies there is deleted.
+    """
+    if not guesses.samples:
+        (folder / GUESSED_NAME).unlink(missing_ok=True)
+        return
     found = sorted(
         (score, sample.uri, entry.label, entry.box)
         for sample, scores in zip(guesses.samples, guesses.scores, strict=True)

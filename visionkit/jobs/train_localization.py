@@ -16,7 +16,13 @@ from visionkit.evaluation.summary import counted
 from visionkit.heads.localization import LocalizationHead
 from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.parts import LocalizationPart
-from visionkit.jobs.guessed import guessed_boxes_words, shown_guesses, write_guessed_boxes
+from visionkit.jobs.guessed import (
+    guessed_boxes_words,
+    shown_guesses,
+    taken_words,
+    twice_words,
+    write_guessed_boxes,
+)
 from visionkit.jobs.labelled import LabelledSet
 from visionkit.jobs.measure import versions
 from visionkit.jobs.measure_localization import (
@@ -43,7 +49,7 @@ from visionkit.models.backbone import Backbone
 from visionkit.models.weights import starter_boxes
 from visionkit.training.boxed import fitting_side, frame_size
 from visionkit.training.guessed_boxes import GuessedBoxes
-from visionkit.training.localization import fit_localization, start_boxes
+from visionkit.training.localization import GUESSED, fit_localization, start_boxes
 from visionkit.training.localization_course import LocalizationFit
 from visionkit.types import Sample
 
@@ -127,7 +133,7 @@ def finish_localization(
         problems: of the training.
         curve: figures of its epochs.
         text: the composed config.
-        guesses: what was learned of pictures that nobody has labelled.
+        guesses: what was learned of pictures that nobody has labelled, if that was kept.
     """
     pixels = int(config.data.max_megapixels * 1e6)
     part = with_thresholds(part, backbone, found.val, max_pixels=pixels)
@@ -151,6 +157,7 @@ def finish_localization(
         problems=(*found.problems, *problems),
         training_images=len(found.train),
         guessed=() if guesses is None else shown_guesses(guesses, max_pixels=pixels),
+        watched_in=folder if guesses is None else folder / GUESSED,
         learning=learning_curves(curve, _CURVES),
         config=text,
         versions=versions(),
@@ -277,13 +284,14 @@ def _fit(
     if config.data.root is None and settings.minutes is None:
         settings = replace(settings, minutes=DEMO_MINUTES)
         say(f"The demo set is learned for {DEMO_MINUTES:g} minutes; task.minutes=... sets another.")
-    if found.unlabelled:
-        pictures = counted(len(found.unlabelled), "picture")
-        long = "as long" if settings.minutes is None else f"{settings.minutes / 2:g} minutes"
-        say(
-            f"It learns twice, {long} each time: from what is drawn, and from the start again with "
-            f"the boxes, too, that it is then sure of in {pictures} without any."
-        )
+    minutes = settings.minutes
+    if found.unlabelled and settings.max_epochs != 0:
+        say(twice_words(len(found.unlabelled), minutes))
+
+    def tell(guesses: GuessedBoxes) -> None:
+        write_guessed_boxes(run_folder, guesses)
+        say(guessed_boxes_words(guesses, len(found.unlabelled), minutes))
+
     if (run_folder / "checkpoints").is_dir():
         say("Going on after the last whole epoch of the run that was stopped.")
     fitted = fit_localization(
@@ -297,12 +305,12 @@ def _fit(
         settings,
         unlabelled=found.unlabelled,
         bar=progress,
+        guessed=tell,
         max_pixels=int(config.data.max_megapixels * 1e6),
     )
-    kept = f"; kept is what stood after epoch {fitted.best_epoch}" if found.val else ""
+    again = " of the second time" * fitted.took_guesses
+    kept = f"; kept is what stood after epoch {fitted.best_epoch}{again}" if found.val else ""
     say(f"{fitted.epochs} epochs, {fitted.steps} steps{kept}.")
-    if found.unlabelled:
-        if fitted.guesses.samples:
-            write_guessed_boxes(run_folder, fitted.guesses)
-        say(guessed_boxes_words(fitted, len(found.unlabelled)))
+    if fitted.guesses.samples:
+        say(taken_words(fitted))
     return fitted

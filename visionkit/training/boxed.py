@@ -177,6 +177,8 @@ class TrainingPictures(Dataset[ShownPicture]):
         settings: how they are changed; None shows them as they are.
         mosaic: share of the pictures that are put together of four, 0..1.
         seed: of everything random.
+        further: how many of the last ones are put together with one another alone, not with those
+            before them: so of both as many are shown as `Turns` says.
     """
 
     def __init__(
@@ -186,9 +188,11 @@ class TrainingPictures(Dataset[ShownPicture]):
         *,
         mosaic: float = 0.0,
         seed: int = 0,
+        further: int = 0,
     ) -> None:
         self._pictures, self._settings = pictures, settings
         self._mosaic, self._seed = mosaic, seed
+        self._own = len(pictures) - further
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -204,7 +208,9 @@ class TrainingPictures(Dataset[ShownPicture]):
         problems: list[Problem] = []
         numbers = [turn.index]
         if together:
-            numbers += rng.integers(len(self._pictures), size=3).tolist()
+            own = turn.index < self._own
+            alike = (0, self._own) if own else (self._own, len(self._pictures))
+            numbers += rng.integers(*alike, size=3).tolist()
         found = [self._readable(number, problems) for number in numbers]
         if together:
             shown = _joined(rng, found, self._pictures, self._settings)
@@ -241,12 +247,13 @@ class Turns(Sampler[Turn]):
             in each.
 
     Attributes:
+        further: as given.
         calm: whether what comes next is shown without mosaics.
     """
 
     def __init__(self, count: int, seed: int, *, further: int = 0) -> None:
         self._order, self._further = Shuffled(count, seed), Shuffled(further, seed)
-        self._seed, self.calm = seed, False
+        self.further, self._seed, self.calm = further, seed, False
 
     def __len__(self) -> int:
         return len(self._order) + min(len(self._order), len(self._further))

@@ -6,11 +6,15 @@ Sohn et al., "A Simple Semi-Supervised Learning Framework for Object Detection",
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import compress
+from pathlib import Path
+from typing import Any
 
 from visionkit.data.problems import Problem
+from visionkit.files import write_json
 from visionkit.training.boxed import OPEN, FramedPictures
 from visionkit.training.localization_module import Localizer
 from visionkit.training.locating import located
@@ -81,9 +85,14 @@ def guess_boxes(
     """
     guesses = []
     problems: list[Problem] = []
-    for each in located(model, pictures, batch_size=batch_size, report=problems.append):
-        if progress is not None:
-            progress(1)
+    looked = progress or (lambda _: None)
+
+    def report(problem: Problem) -> None:
+        problems.append(problem)
+        looked(1)
+
+    for each in located(model, pictures, batch_size=batch_size, report=report):
+        looked(1)
         boxes = each.picture.placement.back(each.boxes).tolist()
         found = [
             ObjectBox(class_names[label], tuple(box), SOURCE)
@@ -100,3 +109,57 @@ def guess_boxes(
         guesses.append((sample, tuple(compress(scores, is_sure)), tuple(compress(found, doubtful))))
     samples, kept, open_ones = zip(*guesses, strict=True) if guesses else ((), (), ())
     return GuessedBoxes(samples, kept, open_ones, tuple(problems))
+
+
+def write_guesses(path: Path, guesses: GuessedBoxes) -> None:
+    """Keeps them for a run that goes on.
+
+    Raises:
+        RuntimeError: the disk is full.
+    """
+    pictures = [
+        {
+            "uri": sample.uri,
+            "content_hash": sample.content_hash,
+            "boxes": [_words(*pair) for pair in zip(sample.objects, scores, strict=True)],
+            "doubtful": [_words(entry) for entry in doubtful],
+        }
+        for sample, scores, doubtful in zip(
+            guesses.samples, guesses.scores, guesses.doubtful, strict=True
+        )
+    ]
+    problems = [asdict(problem) for problem in guesses.problems]
+    write_json(path, {"pictures": pictures, "problems": problems})
+
+
+def read_guesses(path: Path, unlabelled: Sequence[Sample]) -> GuessedBoxes:
+    """What `write_guesses` kept, of those pictures that are still as they were.
+
+    Args:
+        path: of the file.
+        unlabelled: the pictures that are there now.
+    """
+    kept = json.loads(path.read_text("utf-8"))
+    there = {(sample.uri, sample.content_hash): sample for sample in unlabelled}
+    pictures = [
+        (there[row["uri"], row["content_hash"]], row)
+        for row in kept["pictures"]
+        if (row["uri"], row["content_hash"]) in there
+    ]
+    return GuessedBoxes(
+        tuple(
+            replace(sample, labels=(), objects=tuple(map(_box, row["boxes"])))
+            for sample, row in pictures
+        ),
+        tuple(tuple(box["score"] for box in row["boxes"]) for _, row in pictures),
+        tuple(tuple(map(_box, row["doubtful"])) for _, row in pictures),
+        tuple(Problem(**problem) for problem in kept["problems"]),
+    )
+
+
+def _words(entry: ObjectBox, score: float | None = None) -> dict[str, Any]:
+    return {"label": entry.label, "box": list(entry.box), "score": score}
+
+
+def _box(row: Mapping[str, Any]) -> ObjectBox:
+    return ObjectBox(row["label"], tuple(row["box"]), SOURCE)

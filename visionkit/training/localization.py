@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +13,9 @@ from visionkit.data.images import MAX_PIXELS
 from visionkit.heads.localization import LocalizationHead
 from visionkit.models.backbone import Backbone
 from visionkit.models.weights import read_weights
+from visionkit.training.guessed_boxes import GuessedBoxes
 from visionkit.training.localization_course import Bar, LocalizationCourse, LocalizationFit
-from visionkit.training.localization_module import (
-    Localizer,
-    head_classes,
-)
+from visionkit.training.localization_module import Localizer, head_classes
 from visionkit.training.localization_settings import LocalizationSettings
 from visionkit.training.stepping import freeze
 from visionkit.types import Sample
@@ -38,6 +36,7 @@ def fit_localization(
     *,
     unlabelled: Sequence[Sample] = (),
     bar: Bar | None = None,
+    guessed: Callable[[GuessedBoxes], None] | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> LocalizationFit:
     """Trains the head, and what of the backbone is free, in place; leaves both in evaluation mode.
@@ -64,6 +63,7 @@ def fit_localization(
         settings: None takes the defaults.
         unlabelled: further pictures, whatever they show.
         bar: shows how many of them were looked at.
+        guessed: is told what the head is sure of, before it learns from that.
         max_pixels: larger pictures are not read.
 
     Raises:
@@ -82,7 +82,9 @@ def fit_localization(
         settings = replace(settings, minutes=settings.minutes / 2)
     start = _weights(model)
     first, device = course.run(folder, settings)
-    guesses = course.guess(unlabelled, settings, device, bar)
+    guesses = course.guess(unlabelled, folder / GUESSED, settings, device, bar)
+    if guessed is not None:
+        guessed(guesses)
     first = replace(first, guesses=guesses, problems=(*first.problems, *guesses.problems))
     if not guesses.samples:
         return first
@@ -137,14 +139,16 @@ def _both(
 ) -> LocalizationFit:
     """Two trainings as one, of which the second or the first is kept."""
     kept = second if took_guesses else first
+    # Which boxes were lost is told of the one that is kept.
+    unreadable = [
+        problem for fit in (first, second) for problem in fit.problems if problem.level == "error"
+    ]
     return replace(
         kept,
         epochs=first.epochs + second.epochs,
         steps=first.steps + second.steps,
-        best_epoch=first.epochs + second.best_epoch if took_guesses else first.best_epoch,
         seconds=first.seconds + second.seconds,
-        curve=first.curve + second.curve,
-        problems=tuple(dict.fromkeys((*first.problems, *second.problems))),
+        problems=tuple(dict.fromkeys((*kept.problems, *unreadable))),
         guesses=first.guesses,
         ap_without=first.best_ap,
         took_guesses=took_guesses,

@@ -16,7 +16,12 @@ from visionkit.data.framing import Framing
 from visionkit.data.problems import Problem
 from visionkit.training.best_average import BestAverage, Judge
 from visionkit.training.boxed import MEMORY, FramedPictures, TrainingPictures, Turns, join
-from visionkit.training.guessed_boxes import GuessedBoxes, guess_boxes
+from visionkit.training.guessed_boxes import (
+    GuessedBoxes,
+    guess_boxes,
+    read_guesses,
+    write_guesses,
+)
 from visionkit.training.lightning_parts import Clock, calm, last_of, new_trainer, whole_epochs
 from visionkit.training.localization_module import LocalizationTraining, Localizer, ShownBoxes
 from visionkit.training.localization_settings import LocalizationSettings
@@ -25,6 +30,7 @@ from visionkit.training.passes import Passes
 from visionkit.types import Sample
 
 _MUCH = 0.25  # of the boxes of a class; less is lost at the rim of any zoomed picture
+_GUESSES = "boxes.json"
 Bar = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Shows what is being done and how many things there are; called with the number of each done."""
 
@@ -39,9 +45,11 @@ class LocalizationFit:
         best_ap: AP over IoU 0.5 to 0.95 on the validation pictures, of the weights that were kept;
             nan where there are none.
         best_ap50: AP at IoU 0.5 of the same.
-        best_epoch: after which the kept weights stood, from 1; 0 where nothing was trained.
+        best_epoch: after which the kept weights stood, from 1, of the training that they are of; 0
+            where nothing was trained.
         seconds: of each epoch of this process.
-        curve: a dict an epoch with the mean losses and, after a validation, "val/ap", "val/ap50".
+        curve: a dict an epoch with the mean losses and, after a validation, "val/ap", "val/ap50";
+            of the training whose weights were kept.
         given: class name -> boxes that were to be shown.
         lost: class name -> those of them of which augmentation left too little to be shown.
         problems: pictures that could not be read, and classes that lost many boxes.
@@ -129,11 +137,18 @@ class LocalizationCourse:
     def guess(
         self,
         unlabelled: Sequence[Sample],
+        folder: Path,
         settings: LocalizationSettings,
         device: torch.device,
         bar: Bar | None,
     ) -> GuessedBoxes:
-        """What the model is sure of."""
+        """What the model is sure of; what it once was is kept in the folder.
+
+        So a run that goes on learns the second time what it began to learn.
+        """
+        file = folder / _GUESSES
+        if file.is_file():
+            return read_guesses(file, unlabelled)
         before = next(self.model.parameters()).device
         self.model.to(device)
         with (bar or _no_bar)("pictures without boxes", len(unlabelled)) as progress:
@@ -147,13 +162,15 @@ class LocalizationCourse:
                 progress=progress,
             )
         self.model.to(before)
+        write_guesses(file, guesses)
         return guesses
 
     def as_long(self, settings: LocalizationSettings, steps: int) -> LocalizationSettings:
         """The settings with as many epochs as have about so many steps."""
         if settings.max_epochs is None:
             return settings
-        batches = max(1, len(self._turns(settings)) // settings.batch_size)
+        together = settings.batch_size * settings.devices
+        batches = max(1, len(self._turns(settings)) // together)
         return replace(settings, max_epochs=max(1, round(steps / batches)))
 
     def _turns(self, settings: LocalizationSettings) -> Turns:
@@ -177,7 +194,13 @@ def box_loader(
         passes: over the pictures in each epoch, at most; see `Passes`.
     """
     return DataLoader(
-        TrainingPictures(pictures, settings.augment, mosaic=settings.mosaic, seed=settings.seed),
+        TrainingPictures(
+            pictures,
+            settings.augment,
+            mosaic=settings.mosaic,
+            seed=settings.seed,
+            further=turns.further,
+        ),
         batch_size=settings.batch_size,
         sampler=turns if passes == 1 else Passes(turns, passes),
         num_workers=settings.workers,

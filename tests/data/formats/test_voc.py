@@ -30,6 +30,15 @@ def test_polygons_are_read_as_the_box_around_them_and_counted(tmp_path: Path) ->
     ]
 
 
+def test_what_was_deleted_is_not_there(tmp_path: Path) -> None:
+    """LabelMe leaves it in the file."""
+    source = voc(tmp_path, BOX, f"<deleted>1</deleted>{LABELME}", f"<deleted>0</deleted>{NUMBERED}")
+    assert boxes_of(source) == {
+        "JPEGImages/a.png": [("cola", (1, 2, 10, 10)), ("cola", (1, 2, 30, 11))]
+    }
+    assert "objects without bndbox: 1;" in read(source).problems[0].reason
+
+
 def test_what_is_no_polygon_is_named(tmp_path: Path) -> None:
     two = "<polygon><x1>1</x1><y1>9</y1><x2>30</x2><y2>2</y2></polygon>"
     words = "<polygon><pt><x>left</x><y>1</y></pt></polygon>"

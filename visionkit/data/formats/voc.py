@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import xml.etree.ElementTree as ET
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
@@ -36,7 +37,7 @@ def collect(source: Path, border: Border) -> None:
     """Adds what an XML file, or all XML files of a folder, state."""
     files = find(source) if source.is_dir() else [source]
     splits, all_listed = _read_splits(border)
-    outlined = 0
+    outlined: Counter[str] = Counter()
     for file in files:
         try:
             root = read_xml(file)
@@ -48,12 +49,11 @@ def collect(source: Path, border: Border) -> None:
         path = _find_picture(root, file, border)
         if path is not None:
             split = splits.get(file.stem) or split_in_path(border.inside(file))
-            entry = _entry(root, path, file, split, border)
+            entry = _entry(root, path, file, split, border, outlined)
             entry.states_split = all_listed
             border.add(entry)
-            outlined += sum(map(_is_outlined, root.children))
-    if outlined:
-        reason = f"objects without bndbox: {outlined}; the box around their polygons is taken"
+    for kind, count in outlined.items():
+        reason = f"objects without bndbox: {count}; the box around their {kind} is taken"
         border.report(source, None, reason, "warning")
     if source.is_dir() and files:
         _report_unlisted(source, border)
@@ -144,12 +144,15 @@ def _find_picture(root: Element, file: Path, border: Border) -> Path | None:
     return border.resolve(name, folders, file, filename.line if filename else None)
 
 
-def _entry(root: Element, path: Path, file: Path, split: Split, border: Border) -> Entry:
+def _entry(
+    root: Element, path: Path, file: Path, split: Split, border: Border, outlined: Counter[str]
+) -> Entry:
     entry = Entry(path, file, split=split, size=_size(root, file, border))
     for element in root.children:
-        if element.tag != "object":
+        # LabelMe keeps what was deleted, and marks it.
+        if element.tag != "object" or element.value("deleted").strip() == "1":
             continue
-        box = _box(element, file, border)
+        box = _box(element, file, border, outlined)
         if box is None:
             entry.lost += 1
         else:
@@ -173,9 +176,10 @@ def _size(root: Element, file: Path, border: Border) -> tuple[int, int] | None:
     return None
 
 
-def _box(element: Element, file: Path, border: Border) -> EntryBox | None:
+def _box(element: Element, file: Path, border: Border, outlined: Counter[str]) -> EntryBox | None:
     corners = element.child("bndbox")
     if corners is None and (points := _polygon(element)) is not None:
+        outlined["polygons"] += 1
         return EntryBox(element.value("name"), around(points), element.line)
     if corners is None:
         border.report(file, element.line, "an object must have a bndbox; left out")
@@ -188,13 +192,6 @@ def _box(element: Element, file: Path, border: Border) -> EntryBox | None:
         border.report(file, corners.line, reason)
         return None
     return EntryBox(element.value("name"), (x_min, y_min, x_max, y_max), corners.line)
-
-
-def _is_outlined(element: Element) -> bool:
-    """Whether it is an object of which a polygon says where it is, and no bndbox."""
-    if element.tag != "object" or element.child("bndbox") is not None:
-        return False
-    return _polygon(element) is not None
 
 
 def _polygon(element: Element) -> list[float] | None:
