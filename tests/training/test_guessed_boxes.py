@@ -35,7 +35,7 @@ from visionkit.types import ObjectBox, Sample
 
 FRAMING = Framing(SIZE, "letterbox")
 LONG = LocalizationSettings(
-    max_epochs=20,
+    max_epochs=12,
     batch_size=2,
     learning_rate=3e-3,
     average=0.98,
