@@ -121,8 +121,8 @@ def write_guesses(path: Path, guesses: GuessedBoxes) -> None:
         {
             "uri": sample.uri,
             "content_hash": sample.content_hash,
-            "boxes": [_words(*pair) for pair in zip(sample.objects, scores, strict=True)],
-            "doubtful": [_words(entry) for entry in doubtful],
+            "boxes": [_row(*pair) for pair in zip(sample.objects, scores, strict=True)],
+            "doubtful": [_row(entry) for entry in doubtful],
         }
         for sample, scores, doubtful in zip(
             guesses.samples, guesses.scores, guesses.doubtful, strict=True
@@ -157,7 +157,7 @@ def read_guesses(path: Path, unlabelled: Sequence[Sample]) -> GuessedBoxes:
     )
 
 
-def _words(entry: ObjectBox, score: float | None = None) -> dict[str, Any]:
+def _row(entry: ObjectBox, score: float | None = None) -> dict[str, Any]:
     return {"label": entry.label, "box": list(entry.box), "score": score}
 
 

@@ -157,7 +157,7 @@ class LocalizationCourse:
                 self._framed(unlabelled, memory=0),
                 self.class_names,
                 sure=settings.sure,
-                doubt=min(settings.doubt, settings.sure),
+                doubt=settings.doubt,
                 batch_size=settings.batch_size,
                 progress=progress,
             )
