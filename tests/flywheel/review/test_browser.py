@@ -75,12 +75,25 @@ class Server:
 
 
 @pytest.fixture
-def server(shelves: ModuleType, tmp_path: Path) -> Iterator[Server]:
+def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts a page for a catalog, told these words more."""
+    started: list[Server] = []
+
+    def start(catalog: Catalog, *words: str, port: int = 0) -> Server:
+        made = Server(catalog, tmp_path / f"server{len(started)}.log", *words, port=port)
+        started.append(made)
+        made.start()
+        return made
+
+    yield start
+    for made in started:
+        made.kill()
+
+
+@pytest.fixture
+def server(shelves: ModuleType, tmp_path: Path, serve: Callable[..., Server]) -> Server:
     """A page of forty pictures."""
-    made = Server(shelves.shelf_catalog(tmp_path, 40), tmp_path / "server.log")
-    made.start()
-    yield made
-    made.kill()
+    return serve(shelves.shelf_catalog(tmp_path, 40))
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +105,12 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page_of(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Opens a page; errors that it writes fail the test, but those of servers that were killed."""
+def page_of(browser: Any, serve: Callable[..., Server]) -> Iterator[Callable[..., Any]]:
+    """Opens a page; errors that it writes fail the test, but those of servers that were killed.
+
+    It takes `serve` so that it is closed first: the end of its server would cut off a picture that
+    is still coming.
+    """
     errors: list[str] = []
     contexts: list[Any] = []
 
@@ -382,7 +399,7 @@ def test_a_finger_is_enough(server: Server, page_of: Callable[..., Any]) -> None
 
 
 def test_classes_that_shut_each_other_out(
-    tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
 ) -> None:
     catalog = open_catalog(tmp_path / "catalog", create=True)
     for number in range(3):
@@ -399,86 +416,78 @@ def test_classes_that_shut_each_other_out(
                 for label, score in scores.items()
             ]
         )
-    server = Server(catalog, tmp_path / "server.log")
-    server.start()
-    try:
-        page = page_of(server.address)
+    server = serve(catalog)
+    page = page_of(server.address)
 
-        def ticked() -> list[str]:
-            rows = page.locator(".claim:has(input:checked) .name")
-            return list(rows.all_inner_texts())
+    def ticked() -> list[str]:
+        rows = page.locator(".claim:has(input:checked) .name")
+        return list(rows.all_inner_texts())
 
-        # By mouse: another tick takes the first one away, and undo gives it back.
-        assert ticked() == ["Pepsi"]
-        page.locator(".claim", has_text="Fanta").locator("input").click()
-        assert ticked() == ["Fanta"]
-        page.keyboard.press("z")
-        assert ticked() == ["Pepsi"]
-        page.locator(".claim", has_text="Fanta").locator("input").click()
-        first = shown(page)
-        press(page, "Enter")
-        wait_for_answers(catalog, 1)
-        assert catalog.truth(first).labels == ("Fanta",)
+    # By mouse: another tick takes the first one away, and undo gives it back.
+    assert ticked() == ["Pepsi"]
+    page.locator(".claim", has_text="Fanta").locator("input").click()
+    assert ticked() == ["Fanta"]
+    page.keyboard.press("z")
+    assert ticked() == ["Pepsi"]
+    page.locator(".claim", has_text="Fanta").locator("input").click()
+    first = shown(page)
+    press(page, "Enter")
+    wait_for_answers(catalog, 1)
+    assert catalog.truth(first).labels == ("Fanta",)
 
-        # By name: one that is offered is ticked, a new one takes its place.
-        for name, rows in (("Sprite", 3), ("Ginger Ale", 4)):
-            page.keyboard.press("w")
-            page.keyboard.type(name)
-            page.keyboard.press("Enter")
-            page.wait_for_function(
-                "name => document.querySelector('#accept-words').textContent === name", arg=name
-            )
-            assert ticked() == [name]
-            assert page.locator(".claim").count() == rows
-        second = shown(page)
-        press(page, "Enter")
-        wait_for_answers(catalog, 2)
-        assert catalog.truth(second).labels == ("Ginger Ale",)
-
-        # By the number of a class, whatever is chosen; none at all is an answer, too.
-        page.keyboard.press("j")
-        number = page.locator(".chip", has_text="Sprite").locator("kbd").inner_text()
-        page.keyboard.press(number)
-        assert ticked() == ["Sprite"]
-        assert page.locator(".claim").count() == 3
-        number = page.locator(".chip", has_text="Fanta").locator("kbd").inner_text()
-        page.keyboard.press("Escape")
-        page.keyboard.press(number)
-        assert ticked() == ["Fanta"]
-        page.locator(".claim", has_text="Fanta").locator("input").click()
-        assert ticked() == []
-        third = shown(page)
+    # By name: one that is offered is ticked, a new one takes its place.
+    for name, rows in (("Sprite", 3), ("Ginger Ale", 4)):
+        page.keyboard.press("w")
+        page.keyboard.type(name)
         page.keyboard.press("Enter")
-        wait_for_answers(catalog, 3)
-        assert (catalog.truth(third).labels, catalog.corrections()[2].action) == ((), "reject")
-    finally:
-        server.kill()
+        page.wait_for_function(
+            "name => document.querySelector('#accept-words').textContent === name", arg=name
+        )
+        assert ticked() == [name]
+        assert page.locator(".claim").count() == rows
+    second = shown(page)
+    press(page, "Enter")
+    wait_for_answers(catalog, 2)
+    assert catalog.truth(second).labels == ("Ginger Ale",)
+
+    # By the number of a class, whatever is chosen; none at all is an answer, too.
+    page.keyboard.press("j")
+    number = page.locator(".chip", has_text="Sprite").locator("kbd").inner_text()
+    page.keyboard.press(number)
+    assert ticked() == ["Sprite"]
+    assert page.locator(".claim").count() == 3
+    number = page.locator(".chip", has_text="Fanta").locator("kbd").inner_text()
+    page.keyboard.press("Escape")
+    page.keyboard.press(number)
+    assert ticked() == ["Fanta"]
+    page.locator(".claim", has_text="Fanta").locator("input").click()
+    assert ticked() == []
+    third = shown(page)
+    page.keyboard.press("Enter")
+    wait_for_answers(catalog, 3)
+    assert (catalog.truth(third).labels, catalog.corrections()[2].action) == ((), "reject")
 
 
 def test_names_are_shown_as_text(
-    tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
 ) -> None:
     catalog = shelves.shelf_catalog(tmp_path, 3)
     evil = "<img src=x onerror=document.title='owned'>"
     catalog.add_proposals(
         [Proposal("evil", "s1", "localization", evil, 0.5, 0.5, (5, 5, 90, 90), evil, evil, 0.4)]
     )
-    server = Server(catalog, tmp_path / "server.log")
-    server.start()
-    try:
-        page = page_of(server.address)
-        skip_to(page, "s1", of=3)
-        assert evil in page.locator(".claim .name").all_inner_texts()
-        assert page.locator("#claims img").count() == 0
-        page.keyboard.press("p")
-        page.keyboard.press("Escape")
-        assert page.title() == "Review"
-    finally:
-        server.kill()
+    server = serve(catalog)
+    page = page_of(server.address)
+    skip_to(page, "s1", of=3)
+    assert evil in page.locator(".claim .name").all_inner_texts()
+    assert page.locator("#claims img").count() == 0
+    page.keyboard.press("p")
+    page.keyboard.press("Escape")
+    assert page.title() == "Review"
 
 
 def test_many_offered_boxes_bear_their_names_only_when_pointed_at(
-    tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
 ) -> None:
     catalog = shelves.shelf_catalog(tmp_path, 3)
     boxes = [(5 + 20 * n, 60, 20 + 20 * n, 90) for n in range(7)]
@@ -488,19 +497,15 @@ def test_many_offered_boxes_bear_their_names_only_when_pointed_at(
     ]
     there = Proposal("there", "s1", "localization", "box", 0.9, 0.5, (5, 5, 90, 40), "m")
     catalog.add_proposals([there, *offered])
-    server = Server(catalog, tmp_path / "server.log")
-    server.start()
-    try:
-        page = page_of(server.address)
-        skip_to(page, "s1", of=3)
-        page.wait_for_selector("#stage:not(.waiting)")
-        names = page.locator(".tag:visible")
-        assert names.all_inner_texts() == ["box"]
-        picture = page.locator("#stage img").bounding_box()
-        scale = picture["width"] / catalog.samples(["s1"])[0].width
-        page.mouse.move(picture["x"] + 52 * scale, picture["y"] + 75 * scale)
-        assert sorted(names.all_inner_texts()) == ["box", "can 2?"]
-        page.mouse.move(picture["x"] + 120 * scale, picture["y"] + 20 * scale)
-        assert names.all_inner_texts() == ["box"]
-    finally:
-        server.kill()
+    server = serve(catalog)
+    page = page_of(server.address)
+    skip_to(page, "s1", of=3)
+    page.wait_for_selector("#stage:not(.waiting)")
+    names = page.locator(".tag:visible")
+    assert names.all_inner_texts() == ["box"]
+    picture = page.locator("#stage img").bounding_box()
+    scale = picture["width"] / catalog.samples(["s1"])[0].width
+    page.mouse.move(picture["x"] + 52 * scale, picture["y"] + 75 * scale)
+    assert sorted(names.all_inner_texts()) == ["box", "can 2?"]
+    page.mouse.move(picture["x"] + 120 * scale, picture["y"] + 20 * scale)
+    assert names.all_inner_texts() == ["box"]

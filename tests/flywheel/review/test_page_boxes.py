@@ -18,14 +18,14 @@ import uvicorn
 from PIL import Image as PillowImage
 
 from tests.flywheel.review import test_browser as paths
-from tests.flywheel.review.test_page_keys import served, settled
+from tests.flywheel.review.test_page_keys import settled
 from visionkit.flywheel.answers import Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.flywheel.review.app import AppSettings, create_app
 from visionkit.flywheel.review.desk import Desk, DeskSettings
 from visionkit.types import Sample
 
-browser, page_of = paths.browser, paths.page_of
+browser, page_of, serve = paths.browser, paths.page_of, paths.serve
 wait_for_answers = paths.wait_for_answers
 
 HEAD = 4000  # bytes of a picture's file that tell its size
@@ -104,35 +104,35 @@ def test_boxes_stay_where_they_are_while_a_large_picture_comes(
     assert [(entry.label, entry.box) for entry in catalog.truth("s0").objects] == [("Pepsi", box)]
 
 
-def test_boxes_of_a_narrow_picture(tmp_path: Path, page_of: Callable[..., Any]) -> None:
+def test_boxes_of_a_narrow_picture(
+    tmp_path: Path, serve: Callable[..., paths.Server], page_of: Callable[..., Any]
+) -> None:
     # Shown at 9 x 1600 pixels: 8.4 times as narrow, 12.5 times as low.
     width, height = 107, 20_000
     catalog = one_picture(tmp_path, (width, height), (20, 4000, 60, 8000))
-    with served(catalog, tmp_path) as address:
-        page = page_of(address)
-        page.wait_for_selector("#stage:not(.waiting)")
-        picture = page.locator("#stage img").bounding_box()
-        for _ in range(4):
-            page.keyboard.press("+")
-        page.wait_for_function(
-            "width => document.querySelector('#stage img').clientWidth > width",
-            arg=2 * picture["width"],
-        )
-        page.evaluate("() => document.querySelector('#stage').scrollTo(0, 1e6)")
-        picture = page.locator("#stage img").bounding_box()
-        known = page.locator(".a9s-annotation[data-id] .a9s-inner").first.bounding_box()
-        top, bottom = [
-            (y - picture["y"]) / picture["height"]
-            for y in (known["y"], known["y"] + known["height"])
-        ]
-        assert (top, bottom) == pytest.approx((0.2, 0.4), abs=0.005)
-        paths.drag(page, (0.2, 0.8), (0.8, 0.95))
-        page.locator("#naming[open]").wait_for()
-        page.keyboard.type("Crate")
-        page.keyboard.press("Enter")
-        page.locator(".claim.chosen .name", has_text="Crate").wait_for()
-        page.keyboard.press("Enter")
-        wait_for_answers(catalog, 1)
+    page = page_of(serve(catalog).address)
+    page.wait_for_selector("#stage:not(.waiting)")
+    picture = page.locator("#stage img").bounding_box()
+    for _ in range(4):
+        page.keyboard.press("+")
+    page.wait_for_function(
+        "width => document.querySelector('#stage img').clientWidth > width",
+        arg=2 * picture["width"],
+    )
+    page.evaluate("() => document.querySelector('#stage').scrollTo(0, 1e6)")
+    picture = page.locator("#stage img").bounding_box()
+    known = page.locator(".a9s-annotation[data-id] .a9s-inner").first.bounding_box()
+    top, bottom = [
+        (y - picture["y"]) / picture["height"] for y in (known["y"], known["y"] + known["height"])
+    ]
+    assert (top, bottom) == pytest.approx((0.2, 0.4), abs=0.005)
+    paths.drag(page, (0.2, 0.8), (0.8, 0.95))
+    page.locator("#naming[open]").wait_for()
+    page.keyboard.type("Crate")
+    page.keyboard.press("Enter")
+    page.locator(".claim.chosen .name", has_text="Crate").wait_for()
+    page.keyboard.press("Enter")
+    wait_for_answers(catalog, 1)
     boxes = {entry.label: entry.box for entry in catalog.truth("s0").objects}
     assert boxes["Pepsi"] == (20, 4000, 60, 8000)
     _, top, _, bottom = boxes["Crate"]
@@ -154,28 +154,27 @@ def rows_of_boxes(folder: Path, count: int) -> Catalog:
 
 
 def test_the_picture_stays_in_sight_when_a_box_is_chosen_on_a_tablet(
-    tmp_path: Path, page_of: Callable[..., Any]
+    tmp_path: Path, serve: Callable[..., paths.Server], page_of: Callable[..., Any]
 ) -> None:
-    with served(rows_of_boxes(tmp_path, 30), tmp_path) as address:
-        page = page_of(address, width=820, has_touch=True)
-        page.wait_for_selector("#stage:not(.waiting)")
-        before = page.locator("#stage img").bounding_box()
-        x, y = (
-            before["x"] + 425 / 480 * before["width"],
-            before["y"] + 110 / 360 * before["height"],
-        )
-        page.touchscreen.tap(x, y)
-        page.locator(".claim.chosen .name", has_text="class 29").wait_for()
-        assert page.locator("#stage img").bounding_box() == before
+    page = page_of(serve(rows_of_boxes(tmp_path, 30)).address, width=820, has_touch=True)
+    page.wait_for_selector("#stage:not(.waiting)")
+    before = page.locator("#stage img").bounding_box()
+    x, y = (
+        before["x"] + 425 / 480 * before["width"],
+        before["y"] + 110 / 360 * before["height"],
+    )
+    page.touchscreen.tap(x, y)
+    page.locator(".claim.chosen .name", has_text="class 29").wait_for()
+    assert page.locator("#stage img").bounding_box() == before
 
 
 def test_all_buttons_are_within_reach_whatever_is_said(
-    tmp_path: Path, page_of: Callable[..., Any]
+    tmp_path: Path, serve: Callable[..., paths.Server], page_of: Callable[..., Any]
 ) -> None:
-    with served(rows_of_boxes(tmp_path, 30), tmp_path) as address:
-        for width in (1280, 1000, 820, 600):
-            page = page_of(address, width=width)
-            scene = page.locator(".scene").bounding_box()
-            undo = page.locator("#undo").bounding_box()
-            assert undo["x"] + undo["width"] <= scene["x"] + scene["width"]
-            page.close()
+    address = serve(rows_of_boxes(tmp_path, 30)).address
+    for width in (1280, 1000, 820, 600):
+        page = page_of(address, width=width)
+        scene = page.locator(".scene").bounding_box()
+        undo = page.locator("#undo").bounding_box()
+        assert undo["x"] + undo["width"] <= scene["x"] + scene["width"]
+        page.close()

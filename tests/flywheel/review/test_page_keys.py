@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,19 +15,9 @@ from visionkit.flywheel.answers import Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.types import ObjectBox, Sample
 
-browser, page_of, server = paths.browser, paths.page_of, paths.server
+browser, page_of = paths.browser, paths.page_of
+serve, server = paths.serve, paths.server
 press, shown, wait_for_answers = paths.press, paths.shown, paths.wait_for_answers
-
-
-@contextmanager
-def served(catalog: Catalog, folder: Path) -> Iterator[str]:
-    """The address of a catalog's page."""
-    started = paths.Server(catalog, folder / "server.log")
-    started.start()
-    try:
-        yield started.address
-    finally:
-        started.kill()
 
 
 def known_classes(
@@ -53,61 +42,65 @@ def known_classes(
 
 
 def test_a_box_drawn_right_after_a_name_was_given_stays(
-    tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
+    tmp_path: Path,
+    shelves: ModuleType,
+    serve: Callable[..., paths.Server],
+    page_of: Callable[..., Any],
 ) -> None:
     catalog = known_classes(tmp_path, shelves, ["cola", "cola"])
-    with served(catalog, tmp_path) as address:
-        page = page_of(address)
-        shown(page)
-        page.keyboard.press("l")
-        # Before the browser tells that the sheet was closed, which it does with the next frame.
-        page.evaluate(
-            """async () => {
-              const sheet = document.getElementById("naming");
-              const told = new Promise((tell) => {
-                sheet.addEventListener("close", tell, { once: true });
-              });
-              for (const key of ["Enter", "d"]) {
-                const kind = { key, bubbles: true, cancelable: true };
-                document.activeElement.dispatchEvent(new KeyboardEvent("keydown", kind));
-                for (let step = 0; step < 5; step += 1) await null; // what the name brings about
-              }
-              await told;
-            }"""
-        )
-        page.keyboard.press("Enter")
-        page.wait_for_selector("#naming:not([open])", state="attached")
-        assert page.locator(".claim .name").all_inner_texts() == ["cola"] * 2
+    page = page_of(serve(catalog).address)
+    shown(page)
+    page.keyboard.press("l")
+    # Before the browser tells that the sheet was closed, which it does with the next frame.
+    page.evaluate(
+        """async () => {
+          const sheet = document.getElementById("naming");
+          const told = new Promise((tell) => {
+            sheet.addEventListener("close", tell, { once: true });
+          });
+          for (const key of ["Enter", "d"]) {
+            const kind = { key, bubbles: true, cancelable: true };
+            document.activeElement.dispatchEvent(new KeyboardEvent("keydown", kind));
+            for (let step = 0; step < 5; step += 1) await null; // what the name brings about
+          }
+          await told;
+        }"""
+    )
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#naming:not([open])", state="attached")
+    assert page.locator(".claim .name").all_inner_texts() == ["cola"] * 2
 
 
 def test_enter_alone_gives_the_name_that_stands_there(
-    tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
+    tmp_path: Path,
+    shelves: ModuleType,
+    serve: Callable[..., paths.Server],
+    page_of: Callable[..., Any],
 ) -> None:
     labels = [f"class {number:03}" for number in range(120)]
     catalog = known_classes(tmp_path, shelves, [labels[70], *labels])
-    with served(catalog, tmp_path) as address:
-        page = page_of(address)
-        first = shown(page)
-        for key in ("l", "d"):
-            page.keyboard.press(key)
-            assert page.locator("#naming-text").get_attribute("placeholder") == "class 070"
-            assert page.locator("#naming-list [aria-selected=true]").inner_text() == "class 070"
-            page.keyboard.press("Enter")
-            page.wait_for_selector("#naming:not([open])", state="attached")
-        assert page.locator(".claim .name").all_inner_texts() == ["class 070"] * 2
-        press(page, "Enter")
-        wait_for_answers(catalog, 1)
-        # With the name of a class that has just been made up, which the server has not told yet.
-        page.keyboard.press("j")
-        page.keyboard.press("l")
-        page.keyboard.type("zebra")
+    page = page_of(serve(catalog).address)
+    first = shown(page)
+    for key in ("l", "d"):
+        page.keyboard.press(key)
+        assert page.locator("#naming-text").get_attribute("placeholder") == "class 070"
+        assert page.locator("#naming-list [aria-selected=true]").inner_text() == "class 070"
         page.keyboard.press("Enter")
-        press(page, "Enter")
-        third = shown(page)
-        page.keyboard.press("d")
-        page.keyboard.press("Enter")
-        page.keyboard.press("Enter")
-        wait_for_answers(catalog, 3)
+        page.wait_for_selector("#naming:not([open])", state="attached")
+    assert page.locator(".claim .name").all_inner_texts() == ["class 070"] * 2
+    press(page, "Enter")
+    wait_for_answers(catalog, 1)
+    # With the name of a class that has just been made up, which the server has not told yet.
+    page.keyboard.press("j")
+    page.keyboard.press("l")
+    page.keyboard.type("zebra")
+    page.keyboard.press("Enter")
+    press(page, "Enter")
+    third = shown(page)
+    page.keyboard.press("d")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    wait_for_answers(catalog, 3)
     assert {entry.label for entry in catalog.truth(first).objects} == {"class 070"}
     assert [entry.label for entry in catalog.truth(third).objects] == ["class 070", "zebra"]
 
@@ -289,66 +282,69 @@ def test_a_box_that_is_not_named_is_gone(server: paths.Server, page_of: Callable
 def test_enter_gives_the_name_that_was_typed(
     tmp_path: Path,
     shelves: ModuleType,
+    serve: Callable[..., paths.Server],
     page_of: Callable[..., Any],
     typed: str,
     given: str,
     others: list[str],
 ) -> None:
     labels = ["Pineapple", "Apple", "apple", "Cola Zero"]
-    with served(known_classes(tmp_path, shelves, labels, count=1), tmp_path) as address:
-        page = page_of(address)
-        page.keyboard.press("l")
-        page.keyboard.type(typed)
-        assert page.locator("#naming-list li").all_inner_texts() == [given, *others]
-        page.keyboard.press("Enter")
-        page.locator(".claim .name", has_text=re.compile(f"^{given}$")).wait_for()
+    page = page_of(serve(known_classes(tmp_path, shelves, labels, count=1)).address)
+    page.keyboard.press("l")
+    page.keyboard.type(typed)
+    assert page.locator("#naming-list li").all_inner_texts() == [given, *others]
+    page.keyboard.press("Enter")
+    page.locator(".claim .name", has_text=re.compile(f"^{given}$")).wait_for()
 
 
 def test_a_long_name_is_answered_like_others(
-    tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
+    tmp_path: Path,
+    shelves: ModuleType,
+    serve: Callable[..., paths.Server],
+    page_of: Callable[..., Any],
 ) -> None:
     label = "pepsi cola, can of 330 ml, " * 12 + "from the side"
     catalog = known_classes(tmp_path, shelves, [label])
-    with served(catalog, tmp_path) as address:
-        page = page_of(address)
-        first = shown(page)
-        press(page, "Enter")
-        wait_for_answers(catalog, 1)
-        page.keyboard.press("f")
-        page.select_option("#f-item", label)
-        page.keyboard.press("Escape")
-        page.keyboard.press("g")
-        page.wait_for_selector(".tile")
-        assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
-        page.keyboard.press("Enter")
-        wait_for_answers(catalog, 3)
+    page = page_of(serve(catalog).address)
+    first = shown(page)
+    press(page, "Enter")
+    wait_for_answers(catalog, 1)
+    page.keyboard.press("f")
+    page.select_option("#f-item", label)
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.wait_for_selector(".tile")
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 1280
+    page.keyboard.press("Enter")
+    wait_for_answers(catalog, 3)
     assert [entry.label for entry in catalog.truth(first).objects] == [label]
     assert {entry.action for entry in catalog.corrections()} == {"accept"}
 
 
 def test_the_filter_sheet_tells_how_many_fit_and_keeps_what_is_typed(
-    tmp_path: Path, shelves: ModuleType, page_of: Callable[..., Any]
+    tmp_path: Path,
+    shelves: ModuleType,
+    serve: Callable[..., paths.Server],
+    page_of: Callable[..., Any],
 ) -> None:
     catalog = shelves.shelf_catalog(tmp_path, 5)  # s0 and s4 show a Pepsi
-    with served(catalog, tmp_path) as address:
-        page = page_of(address)
-        page.keyboard.press("f")
-        left = page.locator("#f-left")
-        left.get_by_text("5 pictures", exact=True).wait_for()
-        page.select_option("#f-item", "Pepsi")
-        left.get_by_text("2 pictures", exact=True).wait_for()
-        page.locator("#f-least").focus()
-        page.keyboard.type("0.3")
-        # The counts come anew, as they do every now and then.
-        page.evaluate(
-            "() => { document.querySelector('#f-model').replaceChildren();"
-            " window.dispatchEvent(new Event('focus')); }"
-        )
-        page.locator("#f-model option").first.wait_for(state="attached")
-        assert page.locator("#f-least").input_value() == "0.3"
-        page.keyboard.press("Tab")
-        page.locator("#filter-words", has_text="Pepsi, score 0.3–1").wait_for()
-        page.close()  # the server's end would cut off a picture that is still coming
+    page = page_of(serve(catalog).address)
+    page.keyboard.press("f")
+    left = page.locator("#f-left")
+    left.get_by_text("5 pictures", exact=True).wait_for()
+    page.select_option("#f-item", "Pepsi")
+    left.get_by_text("2 pictures", exact=True).wait_for()
+    page.locator("#f-least").focus()
+    page.keyboard.type("0.3")
+    # The counts come anew, as they do every now and then.
+    page.evaluate(
+        "() => { document.querySelector('#f-model').replaceChildren();"
+        " window.dispatchEvent(new Event('focus')); }"
+    )
+    page.locator("#f-model option").first.wait_for(state="attached")
+    assert page.locator("#f-least").input_value() == "0.3"
+    page.keyboard.press("Tab")
+    page.locator("#filter-words", has_text="Pepsi, score 0.3–1").wait_for()
 
 
 def test_the_filter_sheet_counts_what_was_answered_since(

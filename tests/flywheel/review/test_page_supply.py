@@ -18,31 +18,15 @@ from tests.flywheel.review.test_browser import (
     browser,
     page_of,
     press,
+    serve,
     shown,
     skip_to,
     wait_for_answers,
 )
 from visionkit.flywheel.answers import Correction
-from visionkit.flywheel.catalog import Catalog
 
-__all__ = ["browser", "page_of"]  # fixtures
+__all__ = ["browser", "page_of", "serve"]  # fixtures
 EMPTY = "#empty:not([hidden]) h1"
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts a page for a catalog, told these words more."""
-    started: list[Server] = []
-
-    def start(catalog: Catalog, *words: str, port: int = 0) -> Server:
-        made = Server(catalog, tmp_path / f"server{len(started)}.log", *words, port=port)
-        started.append(made)
-        made.start()
-        return made
-
-    yield start
-    for made in started:
-        made.kill()
 
 
 @pytest.fixture
