@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import torch
 
 from tests.worlds import photo
+from visionkit.data.framing import Framing
 from visionkit.heads.localization import LocalizationHead
 from visionkit.models.backbone import Backbone
 from visionkit.models.build_backbone import build_backbone
+from visionkit.training.boxed import Turn, Turns
+from visionkit.training.localization import fit_localization
+from visionkit.training.localization_course import LocalizationFit
+from visionkit.training.localization_settings import LocalizationSettings
 from visionkit.types import ObjectBox, Sample
 
 SIZE = (64, 96)
+FRAMING = Framing(SIZE, "letterbox")
 NAMES = ("disc", "square")
+Trained = tuple[Backbone, LocalizationHead, LocalizationFit]
 
 
 def samples_in(folder: Path, count: int, *, seed: int = 0) -> list[Sample]:
@@ -42,6 +52,45 @@ def new_network(seed: int = 0, classes: int = 2) -> tuple[Backbone, Localization
         )
         head = LocalizationHead(backbone.channels, classes, width=16, depth=1)
     return backbone, head
+
+
+def train(
+    folder: Path,
+    samples: Sequence[Sample],
+    val: Sequence[Sample],
+    settings: LocalizationSettings,
+    unlabelled: Sequence[Sample] = (),
+) -> Trained:
+    """What a new network learns."""
+    backbone, head = new_network()
+    fitted = fit_localization(
+        backbone, head, samples, val, NAMES, FRAMING, folder, settings, unlabelled=unlabelled
+    )
+    return backbone, head, fitted
+
+
+def equal(first: Trained, second: Trained) -> None:
+    """Fails where two networks differ in a single bit."""
+    for one, other in zip(first[:2], second[:2], strict=True):
+        torch.testing.assert_close(other.state_dict(), one.state_dict(), rtol=0, atol=0)
+
+
+@contextmanager
+def stopped_at(number: int) -> Iterator[None]:
+    """Stops a training that runs meanwhile when that many-th pass over its pictures begins."""
+    passes = []
+    whole_pass = Turns.__iter__
+
+    def interrupted(self: Turns) -> Iterator[Turn]:
+        passes.append(1)
+        if len(passes) == number:
+            raise KeyboardInterrupt
+        return whole_pass(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Turns, "__iter__", interrupted)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            yield
 
 
 def _draw(rng: np.random.Generator, image: np.ndarray, label: int) -> ObjectBox:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,18 +11,24 @@ import pytest
 import supervision as sv
 import torch
 
-from tests.training.boxes import NAMES, SIZE, new_network, samples_in
-from visionkit.data.framing import Framing
+from tests.training.boxes import (
+    FRAMING,
+    NAMES,
+    Trained,
+    equal,
+    new_network,
+    samples_in,
+    stopped_at,
+    train,
+)
 from visionkit.flywheel.boxes import overlap
 from visionkit.heads.localization import DenseOutputs, LocalizationHead
-from visionkit.models.backbone import Backbone
 from visionkit.training import localization_course
 from visionkit.training.boxed import (
     OPEN,
     FramedPictures,
     TrainingPictures,
     Turn,
-    Turns,
     join,
 )
 from visionkit.training.debugger import DebuggerSettings
@@ -33,7 +39,6 @@ from visionkit.training.localization_module import Localizer, box_losses
 from visionkit.training.localization_settings import LocalizationSettings
 from visionkit.types import ObjectBox, Sample
 
-FRAMING = Framing(SIZE, "letterbox")
 LONG = LocalizationSettings(
     max_epochs=12,
     batch_size=2,
@@ -45,7 +50,6 @@ LONG = LocalizationSettings(
     accelerator="cpu",
     progress=False,
 )
-Trained = tuple[Backbone, LocalizationHead, LocalizationFit]
 Pictures = tuple[list[Sample], list[Sample], list[Sample]]
 
 
@@ -60,32 +64,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
     return samples_in(folder, 16), samples_in(folder, 3, seed=1), samples_in(folder, 12, seed=2)
 
 
-def train(
-    folder: Path,
-    train: Sequence[Sample],
-    val: Sequence[Sample],
-    unlabelled: Sequence[Sample] = (),
-    settings: LocalizationSettings = LONG,
-) -> Trained:
-    backbone, head = new_network()
-    fitted = fit_localization(
-        backbone, head, train, val, NAMES, FRAMING, folder, settings, unlabelled=unlabelled
-    )
-    return backbone, head, fitted
-
-
-def equal(first: Trained, second: Trained) -> bool:
-    return all(
-        torch.equal(value, other.state_dict()[name])
-        for one, other in zip(first[:2], second[:2], strict=True)
-        for name, value in one.state_dict().items()
-    )
-
-
 @pytest.fixture(scope="module")
 def without(pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """What the labelled pictures alone teach; not to be changed."""
-    return train(tmp_path_factory.mktemp("without"), *pictures[:2])
+    return train(tmp_path_factory.mktemp("without"), *pictures[:2], LONG)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +75,7 @@ def guessed(pictures: Pictures, tmp_path_factory: pytest.TempPathFactory) -> tup
     """A training with the others, and its folder; not to be changed."""
     folder = tmp_path_factory.mktemp("guessed")
     gone = replace(pictures[2][0], id="gone", uri=f"{pictures[2][0].uri}.gone")
-    return folder, train(folder, *pictures[:2], [gone, *blank(pictures[2])])
+    return folder, train(folder, *pictures[:2], LONG, [gone, *blank(pictures[2])])
 
 
 # What it is sure of.
@@ -178,14 +160,14 @@ def test_it_learns_for_twice_as_long_and_keeps_the_better(
         assert fitted.best_ap >= fitted.ap_without
     else:
         assert fitted.best_ap == fitted.ap_without
-        assert equal(guessed[1], without)
+        equal(guessed[1], without)
 
 
 def test_a_training_that_has_ended_is_not_trained_again(
     guessed: tuple[Path, Trained], pictures: Pictures
 ) -> None:
-    again = train(guessed[0], *pictures[:2], blank(pictures[2]))
-    assert equal(again, guessed[1])
+    again = train(guessed[0], *pictures[:2], LONG, blank(pictures[2]))
+    equal(again, guessed[1])
     assert again[2].seconds == ()
     assert again[2].curve == guessed[1][2].curve
 
@@ -194,25 +176,14 @@ def test_one_that_was_stopped_the_second_time_goes_on(
     guessed: tuple[Path, Trained],
     pictures: Pictures,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    passes = []
-    whole_pass = Turns.__iter__
-
-    def interrupted(self: Turns) -> Iterator[Turn]:
-        passes.append(1)
-        if len(passes) == LONG.max_epochs + 4:  # type: ignore[operator]
-            raise KeyboardInterrupt
-        return whole_pass(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Turns, "__iter__", interrupted)
-        with pytest.raises((KeyboardInterrupt, SystemExit)):
-            train(tmp_path, *pictures[:2], blank(pictures[2]))
-    again = train(tmp_path, *pictures[:2], blank(pictures[2]))
-    assert equal(again, guessed[1])
+    passes = LONG.max_epochs + 4  # type: ignore[operator]
+    with stopped_at(passes):
+        train(tmp_path, *pictures[:2], LONG, blank(pictures[2]))
+    again = train(tmp_path, *pictures[:2], LONG, blank(pictures[2]))
+    equal(again, guessed[1])
     assert again[2].curve == guessed[1][2].curve
-    assert len(again[2].seconds) == again[2].epochs - LONG.max_epochs - 3  # type: ignore[operator]
+    assert len(again[2].seconds) == again[2].epochs - passes + 1
 
 
 def wrong(model: Localizer, framed: FramedPictures, *_: object, **__: object) -> GuessedBoxes:
@@ -226,12 +197,12 @@ def test_guesses_by_which_less_is_found_are_not_taken(
     without: Trained, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(localization_course, "guess_boxes", wrong)
-    trained = train(tmp_path, *pictures[:2], blank(pictures[2]))
+    trained = train(tmp_path, *pictures[:2], LONG, blank(pictures[2]))
     fitted, alone = trained[2], without[2]
     assert alone.best_ap > 0.3
     assert not fitted.took_guesses
     assert (fitted.best_ap, fitted.best_epoch) == (alone.best_ap, alone.best_epoch)
-    assert equal(trained, without)
+    equal(trained, without)
 
 
 def test_without_validation_pictures_guesses_are_taken(
@@ -239,7 +210,7 @@ def test_without_validation_pictures_guesses_are_taken(
 ) -> None:
     monkeypatch.setattr(localization_course, "guess_boxes", wrong)
     settings = replace(LONG, max_epochs=2)
-    fitted = train(tmp_path, pictures[0], [], blank(pictures[2]), settings)[2]
+    fitted = train(tmp_path, pictures[0], [], settings, blank(pictures[2]))[2]
     assert fitted.took_guesses
     assert np.isnan(fitted.ap_without)
 
@@ -249,7 +220,7 @@ def test_one_labelled_picture_is_enough_to_begin(
 ) -> None:
     monkeypatch.setattr(localization_course, "guess_boxes", wrong)
     settings = replace(LONG, max_epochs=3, batch_size=4)
-    fitted = train(tmp_path, pictures[0][:1], [], blank(pictures[2]), settings)[2]
+    fitted = train(tmp_path, pictures[0][:1], [], settings, blank(pictures[2]))[2]
     assert fitted.steps == 6  # three of one picture, three of it and one more
 
 
@@ -257,15 +228,15 @@ def test_where_it_is_sure_of_nothing_nothing_changes(
     without: Trained, pictures: Pictures, tmp_path: Path
 ) -> None:
     settings = replace(LONG, sure=1.0)
-    trained = train(tmp_path, *pictures[:2], blank(pictures[2]), settings)
-    assert equal(trained, without)
+    trained = train(tmp_path, *pictures[:2], settings, blank(pictures[2]))
+    equal(trained, without)
     assert trained[2].steps == without[2].steps
     assert trained[2].guesses.samples == ()
     assert not trained[2].took_guesses
 
 
 def test_no_epochs_guess_nothing(pictures: Pictures, tmp_path: Path) -> None:
-    fitted = train(tmp_path, *pictures[:2], blank(pictures[2]), replace(LONG, max_epochs=0))[2]
+    fitted = train(tmp_path, *pictures[:2], replace(LONG, max_epochs=0), blank(pictures[2]))[2]
     assert (fitted.steps, fitted.guesses.samples) == (0, ())
 
 
@@ -285,7 +256,7 @@ def test_the_clock_is_for_both_and_both_begin_alike(
     monkeypatch.setattr(localization_course, "guess_boxes", wrong)
     monkeypatch.setattr(LocalizationCourse, "run", recorded)
     settings = replace(LONG, max_epochs=1, minutes=4.0)
-    backbone, head, _ = train(tmp_path, *pictures[:2], blank(pictures[2]), settings)
+    backbone, head, _ = train(tmp_path, *pictures[:2], settings, blank(pictures[2]))
     (first, start), (second, again) = begun
     assert first == second == 2.0
     assert all(torch.equal(value, again[name]) for name, value in start.items())

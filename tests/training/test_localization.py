@@ -13,22 +13,17 @@ import pytest
 import safetensors.torch
 import torch
 
-from tests.training.boxes import NAMES, SIZE, new_network, samples_in
-from visionkit.data.framing import Framing
-from visionkit.heads.localization import LocalizationHead
-from visionkit.models.backbone import Backbone
+from tests.training import boxes
+from tests.training.boxes import FRAMING, NAMES, Trained, equal, new_network, samples_in
 from visionkit.training.boxed import FramedPictures, TrainingPictures, Turn, Turns, join
 from visionkit.training.localization import fit_localization, start_boxes
-from visionkit.training.localization_course import LocalizationFit
 from visionkit.training.localization_module import LocalizationTraining, Localizer
 from visionkit.training.localization_settings import LocalizationSettings
 from visionkit.types import Sample
 
-FRAMING = Framing(SIZE, "letterbox")
 QUICK = LocalizationSettings(
     max_epochs=3, batch_size=2, validations=3, accelerator="cpu", progress=False, mosaic=0.3
 )
-Trained = tuple[Backbone, LocalizationHead, LocalizationFit]
 
 
 def train(
@@ -37,15 +32,7 @@ def train(
     val: list[Sample] | None = None,
     settings: LocalizationSettings = QUICK,
 ) -> Trained:
-    backbone, head = new_network()
-    fitted = fit_localization(backbone, head, samples, val or [], NAMES, FRAMING, folder, settings)
-    return backbone, head, fitted
-
-
-def equal(first: Trained, second: Trained) -> None:
-    for one, other in zip(first[:2], second[:2], strict=True):
-        for name, value in one.state_dict().items():
-            torch.testing.assert_close(other.state_dict()[name], value, rtol=0, atol=0, msg=name)
+    return boxes.train(folder, samples, val or [], settings)
 
 
 def losses(trained: Trained) -> list[float]:
