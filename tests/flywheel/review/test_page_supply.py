@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -298,6 +299,24 @@ def test_answers_wait_where_another_catalog_is_served(
         (given[0], "reject"),
         (given[1], "reject"),
     ]
+
+
+def test_an_answer_that_was_refused_counts_as_open_again(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], context: Any
+) -> None:
+    server = serve(shelves.shelf_catalog(tmp_path, 40))  # twelve come at once
+    page = context.new_page()
+    page.goto(server.address)
+    page.wait_for_selector("html[data-shown]")
+    wait_for_text(page, "#left-words", "40 left")
+    refusal = {"error": {"what": "an answer must be short", "way_out": "say less"}}
+    page.route("**/api/answers", lambda route: route.fulfill(status=422, json=refusal))
+    page.keyboard.press("Enter")
+    wait_for_text(page, ".toast.bad", "an answer must be short")
+    page.locator("#left-words", has_text=re.compile("^40 left$")).wait_for(timeout=20_000)
+    page.unroute("**/api/answers")
+    press(page, "Enter")
+    wait_for_text(page, "#left-words", "39 left · 1 done")
 
 
 def test_another_catalog_is_told_of_once(

@@ -42,6 +42,12 @@ export class Left {
     this.show(this.number + count);
   }
 
+  // So many were not written: whether they are open still is known when the others are through.
+  refused(count) {
+    this.done -= count;
+    this.unsure = true;
+  }
+
   show(number) {
     this.number = number;
     const asked = Math.max(this.asked(), number, 1);

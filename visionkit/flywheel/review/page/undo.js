@@ -44,7 +44,7 @@ export function told(review, entry, result) {
     return;
   }
   const answers = [entry, ...review.outbox.dropAfter(entry)].map((each) => each.answer);
-  review.left.done -= review.history.drop(answers.map((each) => each.id));
+  review.left.refused(review.history.drop(answers.map((each) => each.id)));
   review.drawButtons();
   toast(`${result.what}: ${result.way_out || "look at it again"}.`, { bad: true, seconds: 9 });
   reopen(review, entry.answer.sample_id, answers);
