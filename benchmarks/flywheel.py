@@ -11,11 +11,11 @@ third was held back, look-alikes together (`--held-back 0`, `1`, ...); test pict
 it is enough. One thing is not blind: that the head learns what it is sure of in pictures without
 a label, in either order, was seen to help on the test pictures, too, before it was built. Starts
 differ by 0.3, so take nine.
-On BCCD the backbone learns too, twice for each number of labels, seven minutes each time on one
-core; with `--cache` a run that was stopped goes on (remove `trainings` there when the code has
-changed). What is scored is COCO's AP: by AP50, and with a backbone that stays frozen (`--box-frozen
---box-steps 120 --box-side 256`), a tenth of the labels is all but enough before anything is asked,
-so that there it is begun with 1 % as well.
+On BCCD the backbone learns too, six minutes a training on one core; with `--cache` a run that was
+stopped goes on (remove `trainings` there when the code has changed). What is scored is COCO's AP:
+by AP50, and with a backbone that stays frozen (`--box-frozen --box-steps 120 --box-side 256`), a
+tenth of the labels is all but enough before anything is asked, so that there it is begun with 1 %
+as well.
 
 `challengers`: heads on Grocery's frozen features against one another on its test pictures, as
 retrain compares them.
@@ -150,7 +150,7 @@ def _loop_bccd(folder: Path, ledger: Ledger, arguments: argparse.Namespace) -> N
     kept = folder / "trainings"
     learner = LocatedLearner(bccd(), kept, steps=steps, side=side, tuned=tuned, figure=figure)
     kind = "tuned" if tuned else "frozen"
-    words = f"{figure.upper()} of a {kind} backbone, twice {steps} steps, {side} px"
+    words = f"{figure.upper()} of a {kind} backbone, {steps} steps, {side} px"
     pool = learner.pool()
     _loops("bccd", pool, learner, ledger, arguments, step=12, words=words)
     if tuned:

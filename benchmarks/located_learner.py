@@ -44,14 +44,11 @@ THRESHOLD = 0.3
 class LocatedLearner:
     """A head that learns anew for so many steps, whatever the number of pictures.
 
-    It learns twice for so long: from labelled pictures alone, and from these and what it then is
-    sure of in the others. Where there are no others it learns as long from the labelled ones.
-
     Args:
         given: the set.
         folder: that trainings are kept in: one that was killed goes on, one that has ended is not
             done again. For one state of the code only.
-        steps: of each of both times.
+        steps: of each training.
         side: longer side of the frame, in pixels.
         tuned: whether the backbone learns too.
         figure: that it is scored by, "ap50" or COCO's "ap".
@@ -70,8 +67,7 @@ class LocatedLearner:
         self._given, self._folder, self._figure = given, folder, figure
         self._steps, self._side, self._tuned = steps, side, tuned
         self._framing = Framing(frame_size(given.train, side), "letterbox")
-        self._backbone = _new_backbone()
-        self._head = self._new_head()
+        self._backbone, self._head = new_network(len(given.class_names))
 
     def pool(self) -> Pool:
         """The pictures to learn from, embedded as `visionkit predict` does."""
@@ -81,13 +77,10 @@ class LocatedLearner:
 
     def learn(self, samples: Sequence[Sample]) -> None:
         """Learns anew, from these alone."""
-        self._backbone, self._head = _new_backbone(), self._new_head()
+        self._backbone, self._head = new_network(len(self._given.class_names))
         if self._tuned:
             self._backbone.free()
-        known = {sample.id for sample in samples}
-        others = [sample for sample in self._given.train if sample.id not in known]
-        steps = self._steps if others else 2 * self._steps
-        epochs = max(1, round(steps / math.ceil(len(samples) / _BATCH)))
+        epochs = max(1, round(self._steps / math.ceil(len(samples) / _BATCH)))
         settings = LocalizationSettings(
             max_epochs=epochs,
             batch_size=_BATCH,
@@ -98,19 +91,11 @@ class LocatedLearner:
             progress=False,
         )
         names = self._given.class_names
-        folder = self._folder_of(samples, steps)
+        folder = self._folder_of(samples)
         folder.mkdir(parents=True, exist_ok=True)
         with file_lock(folder / "lock"):  # both orders of a start begin with the same pictures
             fit_localization(
-                self._backbone,
-                self._head,
-                samples,
-                (),
-                names,
-                self._framing,
-                folder,
-                settings,
-                unlabelled=[replace(sample, objects=()) for sample in others],
+                self._backbone, self._head, samples, (), names, self._framing, folder, settings
             )
         self._to(_CPU)  # where it can go to another process from
 
@@ -147,12 +132,6 @@ class LocatedLearner:
                     )
         return said
 
-    def _new_head(self) -> LocalizationHead:
-        torch.manual_seed(0)
-        head = LocalizationHead(self._backbone.channels, len(self._given.class_names))
-        head.load_class_agnostic(starter_boxes()[0])
-        return head
-
     def _find(self, samples: Sequence[Sample]) -> list[sv.Detections]:
         self._to(pick_device("auto"))
         network = TorchNetwork(self._backbone, localization=self._head)
@@ -161,9 +140,9 @@ class LocatedLearner:
         self._to(_CPU)
         return found
 
-    def _folder_of(self, samples: Sequence[Sample], steps: int) -> Path:
+    def _folder_of(self, samples: Sequence[Sample]) -> Path:
         """Where what is learned from these is kept."""
-        known = [steps, self._side, self._tuned, sorted(sample.id for sample in samples)]
+        known = [self._steps, self._side, self._tuned, sorted(sample.id for sample in samples)]
         return self._folder / hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
 
     def _to(self, device: torch.device) -> None:
@@ -171,5 +150,10 @@ class LocatedLearner:
         self._head.to(device)
 
 
-def _new_backbone() -> Backbone:
-    return build_backbone(strides=_STRIDES).freeze().eval()
+def new_network(class_count: int) -> tuple[Backbone, LocalizationHead]:
+    """The starter backbone, frozen, and a head that begins with the boxes that come with it."""
+    backbone = build_backbone(strides=_STRIDES).freeze().eval()
+    torch.manual_seed(0)
+    head = LocalizationHead(backbone.channels, class_count)
+    head.load_class_agnostic(starter_boxes()[0])
+    return backbone, head

@@ -181,6 +181,20 @@ def test_where_something_may_be_nothing_is_judged() -> None:
     assert float(losses["quality"]) == pytest.approx(25, rel=1e-3)
 
 
+def test_where_a_box_lies_is_not_judged_in_a_loose_picture() -> None:
+    """The cells say 16 to 32; the box is 4 pixels wider than that."""
+    outputs, targets = perfect(1)
+    wider = replace(targets, boxes=[torch.tensor([[16.0, 16, 36, 32]]), targets.boxes[1]])
+    plain = new_head(3).loss(outputs, wider)
+    # IoU 0.8, middles 2 apart in a box of a diagonal of 656 ** 0.5; the aspect adds 0.0001.
+    assert float(plain["boxes"]) == pytest.approx(2 * (0.2 + 4 / 656 + 0.0001), rel=1e-3)
+    other = new_head(3).loss(outputs, replace(wider, loose=torch.tensor([False, True])))
+    assert other["boxes"] == plain["boxes"]
+    loose = new_head(3).loss(outputs, replace(wider, loose=torch.tensor([True, False])))
+    assert loose["boxes"] == 0
+    assert (loose["quality"], loose["classes"]) == (plain["quality"], plain["classes"])
+
+
 def test_every_weight_learns() -> None:
     head = new_head(3)
     targets = BoxTargets([torch.tensor([[8.0, 8, 40, 60]])], [torch.tensor([2])])

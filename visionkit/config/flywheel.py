@@ -106,7 +106,7 @@ class LoopConfig:
     minutes: Annotated[float | None, Limits(minimum=0.01)]
     views: Count
     most_views: Count
-    unlabelled: Count
+    unlabelled: Annotated[int | None, Limits(minimum=0)]
 
 
 @dataclass

@@ -66,11 +66,14 @@ class BoxTargets:
         doubtful: (D, 4) float32 xyxy for each picture, boxes of which it is open whether something
             is in them: what cells say there is not judged, unless they answer for another box.
             None is no such boxes.
+        loose: (B,) bool, the pictures whose boxes say what is there and only about where: what
+            cells say of the sides of a box is not judged there. None is none of them.
     """
 
     boxes: Sequence[Tensor]
     labels: Sequence[Tensor] | None = None
     doubtful: Sequence[Tensor] | None = None
+    loose: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +169,7 @@ class LocalizationHead(
         quality = quality_focal_loss(outputs.quality, found.quality) * judged
         losses = {
             "quality": quality.sum() / total,
-            "boxes": _box_loss(outputs, found, truth),
+            "boxes": _box_loss(outputs, found, truth, targets.loose),
         }
         if self.class_branch is not None:
             wanted = _class_targets(outputs.classes, found, truth)
@@ -327,12 +330,17 @@ def _judged(outputs: DenseOutputs, found: Assignment, targets: BoxTargets) -> Te
     return found.chosen | ~within(outputs.cells, doubtful).any(1)
 
 
-def _box_loss(outputs: DenseOutputs, found: Assignment, truth: PaddedBoxes) -> Tensor:
-    if not found.chosen.any():
+def _box_loss(
+    outputs: DenseOutputs, found: Assignment, truth: PaddedBoxes, loose: Tensor | None
+) -> Tensor:
+    chosen = found.chosen
+    if loose is not None:
+        chosen = chosen & ~loose.to(chosen.device)[:, None]
+    if not chosen.any():
         return outputs.boxes.sum() * 0
     wanted = truth.boxes.gather(1, found.box[..., None].expand(-1, -1, 4))
-    weight = found.weight[found.chosen]
-    loss: Tensor = complete_box_iou_loss(outputs.boxes[found.chosen], wanted[found.chosen])
+    weight = found.weight[chosen]
+    loss: Tensor = complete_box_iou_loss(outputs.boxes[chosen], wanted[chosen])
     return _BOX_WEIGHT * (loss * weight).sum() / weight.sum()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from visionkit.evaluation.report import TrainingScene
 from visionkit.evaluation.summary import counted, number
 from visionkit.training.classification import ClassificationFit
 from visionkit.training.guessed_boxes import GuessedBoxes
+from visionkit.training.localization import AGAIN
 from visionkit.training.localization_course import LocalizationFit
 
 GUESSED_NAME = "guessed.csv"
@@ -56,12 +56,23 @@ def write_guessed_labels(
     )
 
 
-def twice_words(unlabelled: int, minutes: float | None) -> str:
-    """What a localization training will do with pictures that nobody has labelled."""
-    long = "as long each time" if minutes is None else f"{minutes / 2:g} minutes each time at most"
+def before_boxes_words(unlabelled: int, minutes: float | None, *, validated: bool) -> str:
+    """What a localization training will do with pictures that nobody has labelled.
+
+    Args:
+        unlabelled: how many there are.
+        minutes: of the whole training, or None.
+        validated: whether there are validation pictures.
+    """
+    if not validated:
+        return (
+            f"{counted(unlabelled, 'picture')} without boxes are not learned from: there are no "
+            "validation pictures to tell whether that is better (data.val, or data.splits.val)."
+        )
+    alone = "" if minutes is None else f" for {_alone(minutes)} minutes at most"
     return (
-        f"It learns twice, {long}: from what is drawn, and from the start again with the boxes, "
-        f"too, that it is then sure of in {counted(unlabelled, 'picture')} without any."
+        f"It learns from what is drawn{alone}, and goes on for half as long with what it is then "
+        f"sure of in {counted(unlabelled, 'picture')} without boxes."
     )
 
 
@@ -71,32 +82,31 @@ def guessed_boxes_words(guesses: GuessedBoxes, unlabelled: int, minutes: float |
     Args:
         guesses: what it was sure of.
         unlabelled: how many pictures it looked at.
-        minutes: of both times that it learns, or None.
+        minutes: of the whole training, or None.
     """
     pictures = f"{counted(unlabelled, 'picture')} without boxes"
     if guesses.samples:
         found = f"{counted(guesses.boxes, 'box', 'boxes')} in {len(guesses.samples)} of {pictures}"
-        return (
-            f"It was sure of {found}, which are learned now as if they were drawn, from the start "
-            f"again: {GUESSED_NAME} lists them."
-        )
+        return f"It was sure of {found}: it goes on with what they show. {GUESSED_NAME} lists them."
     alone = f"In none of {pictures} it was sure of a box"
     if minutes is None:
         return f"{alone}."
     return (
-        f"{alone}, so it has learned for {minutes / 2:g} minutes alone; data.unlabelled=null gives "
-        "it all of them."
+        f"{alone}, so it has learned for {_alone(minutes)} minutes alone; data.unlabelled=null "
+        "gives it all of them."
     )
+
+
+def _alone(minutes: float) -> str:
+    """How many of these minutes it learns from what is drawn alone."""
+    return f"{minutes / (1 + AGAIN):.3g}"
 
 
 def taken_words(fitted: LocalizationFit) -> str:
     """What came of the boxes that nobody has drawn."""
-    without = number(fitted.ap_without)
-    if not math.isfinite(fitted.ap_without):
-        return "There are no validation pictures to judge by: what it learned with them is kept."
-    if fitted.took_guesses:
-        return f"Validation pictures: AP {number(fitted.best_ap)} with them, {without} without."
-    return f"Less was found in the validation pictures with them: AP {without} without them stays."
+    figures = f"AP {number(fitted.ap_with)} with them, {number(fitted.ap_without)} without"
+    kept = "" if fitted.took_guesses else "; what it learned without them is kept"
+    return f"Validation pictures: {figures}{kept}."
 
 
 def write_guessed_boxes(folder: Path, guesses: GuessedBoxes) -> None:

@@ -31,6 +31,8 @@ from visionkit.types import Sample
 _OWN = ("scenes", "root", "labels", "boxes", "val", "test", "unlabelled")
 _GALLERY = "gallery"
 _BACKGROUND_LIST = Path("background", "output.manifest")
+_UNLABELLED = {"classification": 5000}
+"""How many of them a task takes that is told nothing; not all sets of boxes gain by them."""
 _UNLABELLED_LIST = Path("unlabelled", "output.manifest")
 _BACKGROUNDS = 200
 """More are read for nothing: thresholds are set on 24, scenes are composed on some hundred."""
@@ -103,7 +105,9 @@ def write_data(
     if config.task.name != "exemplar":
         known = {sample.content_hash for sample in samples}
         others = [sample for sample in unseen if sample.content_hash not in known]
-        unlabelled = _write_unlabelled(others, folder, most=config.loop.unlabelled)
+        told = config.loop.unlabelled
+        most = _UNLABELLED.get(config.task.name, 0) if told is None else told
+        unlabelled = _write_unlabelled(others, folder, most=most)
         return replace(data, root=str(folder), items=None, unlabelled=unlabelled)
     items = _write_views(config, parts["train"], champion, folder / "items", catalogued)
     background = data.background or _write_backgrounds(parts["train"], folder)

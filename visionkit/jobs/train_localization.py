@@ -17,10 +17,10 @@ from visionkit.heads.localization import LocalizationHead
 from visionkit.inference.engines.network import TorchNetwork
 from visionkit.inference.parts import LocalizationPart
 from visionkit.jobs.guessed import (
+    before_boxes_words,
     guessed_boxes_words,
     shown_guesses,
     taken_words,
-    twice_words,
     write_guessed_boxes,
 )
 from visionkit.jobs.labelled import LabelledSet
@@ -286,7 +286,7 @@ def _fit(
         say(f"The demo set is learned for {DEMO_MINUTES:g} minutes; task.minutes=... sets another.")
     minutes = settings.minutes
     if found.unlabelled and settings.max_epochs != 0:
-        say(twice_words(len(found.unlabelled), minutes))
+        say(before_boxes_words(len(found.unlabelled), minutes, validated=bool(found.val)))
 
     def tell(guesses: GuessedBoxes) -> None:
         write_guessed_boxes(run_folder, guesses)
@@ -308,7 +308,7 @@ def _fit(
         guessed=tell,
         max_pixels=int(config.data.max_megapixels * 1e6),
     )
-    again = " of the second time" * fitted.took_guesses
+    again = " of those with the guessed boxes" * fitted.took_guesses
     kept = f"; kept is what stood after epoch {fitted.best_epoch}{again}" if found.val else ""
     say(f"{fitted.epochs} epochs, {fitted.steps} steps{kept}.")
     if fitted.guesses.samples:

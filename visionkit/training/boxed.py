@@ -71,6 +71,7 @@ class BoxBatch:
         boxes: (N, 4) float32 xyxy pixels of the frame for each; N may be 0.
         labels: (N,) int64 for each; as of `FramedPicture`.
         inner: height and width of the part that is picture, for each.
+        guessed: (B,) bool, whether a model said where the boxes are, not a person.
         given: (K,) int64, boxes a class before the pictures were changed.
         lost: (K,) int64, those of them of which too little was left.
         problems: pictures that could not be read; others stand in for them.
@@ -80,6 +81,7 @@ class BoxBatch:
     boxes: tuple[Tensor, ...]
     labels: tuple[Tensor, ...]
     inner: tuple[tuple[int, int], ...]
+    guessed: Tensor
     given: Tensor
     lost: Tensor
     problems: tuple[Problem, ...] = ()
@@ -103,6 +105,7 @@ class ShownPicture:
     boxes: BoxArray
     labels: NDArray[np.int64]
     inner: tuple[int, int]
+    guessed: bool
     given: NDArray[np.int64]
     lost: NDArray[np.int64]
     problems: tuple[Problem, ...] = field(default=())
@@ -177,8 +180,8 @@ class TrainingPictures(Dataset[ShownPicture]):
         settings: how they are changed; None shows them as they are.
         mosaic: share of the pictures that are put together of four, 0..1.
         seed: of everything random.
-        further: how many of the last ones are put together with one another alone, not with those
-            before them: so of both as many are shown as `Turns` says.
+        further: how many of the last ones have boxes that were guessed. They are put together with
+            one another alone, so of both kinds as many are shown as `Turns` says.
     """
 
     def __init__(
@@ -205,11 +208,11 @@ class TrainingPictures(Dataset[ShownPicture]):
         """
         rng = np.random.default_rng([self._seed, turn.epoch, turn.index])
         together = rng.random() < self._mosaic and not turn.calm
+        guessed = turn.index >= self._own
         problems: list[Problem] = []
         numbers = [turn.index]
         if together:
-            own = turn.index < self._own
-            alike = (0, self._own) if own else (self._own, len(self._pictures))
+            alike = (self._own, len(self._pictures)) if guessed else (0, self._own)
             numbers += rng.integers(*alike, size=3).tolist()
         found = [self._readable(number, problems) for number in numbers]
         if together:
@@ -222,7 +225,7 @@ class TrainingPictures(Dataset[ShownPicture]):
         counts = np.bincount(given, minlength=count)[:count]  # those that are open don't count
         inner = self._pictures.framing.size if self._settings else found[0].placement.inner
         lost = counts - np.bincount(labels, minlength=count)[:count]
-        return ShownPicture(image, boxes, labels, inner, counts, lost, tuple(problems))
+        return ShownPicture(image, boxes, labels, inner, guessed, counts, lost, tuple(problems))
 
     def _readable(self, number: int, problems: list[Problem]) -> FramedPicture:
         for step in range(min(_TRIES, len(self._pictures))):
@@ -324,6 +327,7 @@ def join(shown: Sequence[ShownPicture]) -> BoxBatch:
         boxes=tuple(torch.from_numpy(each.boxes) for each in shown),
         labels=tuple(torch.from_numpy(each.labels) for each in shown),
         inner=tuple(each.inner for each in shown),
+        guessed=torch.tensor([each.guessed for each in shown]),
         given=torch.from_numpy(np.sum([each.given for each in shown], axis=0)),
         lost=torch.from_numpy(np.sum([each.lost for each in shown], axis=0)),
         problems=tuple(problem for each in shown for problem in each.problems),

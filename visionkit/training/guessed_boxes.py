@@ -1,6 +1,6 @@
-"""Boxes that a head is sure of in pictures that nobody has labelled, to be learned as if drawn.
+"""Boxes that a head is sure of in pictures that nobody has labelled, to be learned from.
 
-What was learned from labelled pictures says what others show, and a second head learns from both:
+What was learned from labelled pictures says what others show, and the head learns from both:
 Sohn et al., "A Simple Semi-Supervised Learning Framework for Object Detection", 2020.
 """
 

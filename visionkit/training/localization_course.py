@@ -55,7 +55,8 @@ class LocalizationFit:
         problems: pictures that could not be read, and classes that lost many boxes.
         guesses: what the head was sure of in pictures that nobody has labelled.
         ap_without: AP on the validation pictures of the head that knew labelled ones alone; nan
-            where there are none, or where there were no guesses.
+            where there were no guesses.
+        ap_with: the same of the one that knew the guesses, too.
         took_guesses: whether what was learned from them is what was kept.
     """
 
@@ -71,6 +72,7 @@ class LocalizationFit:
     problems: tuple[Problem, ...]
     guesses: GuessedBoxes = field(default_factory=GuessedBoxes)
     ap_without: float = float("nan")
+    ap_with: float = float("nan")
     took_guesses: bool = False
 
 
@@ -165,13 +167,17 @@ class LocalizationCourse:
         write_guesses(file, guesses)
         return guesses
 
-    def as_long(self, settings: LocalizationSettings, steps: int) -> LocalizationSettings:
-        """The settings with as many epochs as have about so many steps."""
+    def lasting(
+        self, settings: LocalizationSettings, share: float, steps: int
+    ) -> LocalizationSettings:
+        """The settings of a training that is a share as long as one of so many steps."""
+        minutes = None if settings.minutes is None else share * settings.minutes
         if settings.max_epochs is None:
-            return settings
+            return replace(settings, minutes=minutes)
         together = settings.batch_size * settings.devices
         batches = max(1, len(self._turns(settings)) // together)
-        return replace(settings, max_epochs=max(1, round(steps / batches)))
+        epochs = max(1, round(share * steps / batches))
+        return replace(settings, minutes=minutes, max_epochs=epochs)
 
     def _turns(self, settings: LocalizationSettings) -> Turns:
         return Turns(len(self.train), settings.seed, further=len(self.further))

@@ -190,6 +190,7 @@ def _targets(head: LocalizationHead, batch: BoxBatch, factors: Tensor) -> BoxTar
         [each[sure] for each, sure in zip(boxes, known, strict=True)],
         [each[sure] for each, sure in zip(batch.labels, known, strict=True)],
         [each[~sure] for each, sure in zip(boxes, known, strict=True)],
+        batch.guessed,
     )
 
 
