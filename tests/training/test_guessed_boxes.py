@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from visionkit.training import localization_course
 from visionkit.training.boxed import (
     OPEN,
     FramedPictures,
+    ShownPicture,
     TrainingPictures,
     Turn,
     join,
@@ -148,20 +150,41 @@ def test_what_it_is_sure_of_is_there_far_more_often_than_by_chance(
     assert set(guesses.problems) <= set(guessed[1][2].problems)
 
 
-def test_it_goes_on_for_half_as_long_and_keeps_the_better(
-    guessed: tuple[Path, Trained], without: Trained
-) -> None:
+def test_it_goes_on_for_half_as_long(guessed: tuple[Path, Trained], without: Trained) -> None:
     fitted, alone = guessed[1][2], without[2]
     assert fitted.ap_without == alone.best_ap
     assert fitted.best_ap == max(fitted.ap_with, fitted.ap_without)
     assert 1.4 * alone.steps < fitted.steps < 1.6 * alone.steps
-    kept = fitted.epochs - alone.epochs if fitted.took_guesses else alone.epochs
-    assert len(fitted.curve) == kept
-    if fitted.took_guesses:
-        assert fitted.best_ap >= fitted.ap_without
-    else:
-        assert fitted.best_ap == fitted.ap_without
-        equal(guessed[1], without)
+    assert (fitted.given, fitted.lost) == (alone.given, alone.lost)
+
+
+def guessing(samples: Sequence[Sample]) -> Callable[..., GuessedBoxes]:
+    """Stands for a head that is sure of all boxes of these pictures."""
+    scores = tuple((0.9,) * len(sample.objects) for sample in samples)
+    return lambda *_, **__: GuessedBoxes(tuple(samples), scores, ((),) * len(samples))
+
+
+def wrong(model: Localizer, framed: FramedPictures, *_: object, **__: object) -> GuessedBoxes:
+    """All there is in the upper left corner, and called a disc."""
+    objects = (ObjectBox("disc", (0, 0, 40, 40), "model"),)
+    return guessing([replace(sample, objects=objects) for sample in framed.samples])()
+
+
+def test_guesses_by_which_more_is_found_are_taken(
+    without: Trained, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = [sample for sample in pictures[2] if sample.objects]
+    monkeypatch.setattr(localization_course, "guess_boxes", guessing(right))
+    trained = train(tmp_path, *pictures[:2], LONG, blank(pictures[2]))
+    fitted, alone = trained[2], without[2]
+    assert fitted.took_guesses
+    assert fitted.best_ap == fitted.ap_with > fitted.ap_without
+    assert alone.epochs < fitted.best_epoch <= fitted.epochs == len(fitted.curve)
+    assert fitted.curve[: alone.epochs] == alone.curve
+    kept = trained[1].state_dict()
+    assert any(
+        not torch.equal(kept[name], value) for name, value in without[1].state_dict().items()
+    )
 
 
 def test_a_training_that_has_ended_is_not_trained_again(
@@ -187,18 +210,16 @@ def test_one_that_was_stopped_as_it_learned_from_guesses_goes_on(
     assert len(again[2].seconds) == again[2].epochs - passes + 1
 
 
-def wrong(model: Localizer, framed: FramedPictures, *_: object, **__: object) -> GuessedBoxes:
-    """Discs all over the picture, whatever it shows."""
-    corners = [(x, y) for x in range(0, 192, 48) for y in range(0, 128, 48)]
-    objects = tuple(ObjectBox("disc", (x, y, x + 40, y + 40), "model") for x, y in corners)
-    samples = tuple(replace(sample, objects=objects) for sample in framed.samples)
-    return GuessedBoxes(samples, ((0.9,) * len(objects),) * len(samples), ((),) * len(samples))
-
-
-def test_guesses_by_which_less_is_found_are_not_taken(
+def test_what_it_unlearns_as_it_goes_on_is_not_kept(
     without: Trained, pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    longer = LocalizationCourse.longer
+
+    def reckless(*arguments: Any) -> LocalizationSettings:
+        return replace(longer(*arguments), learning_rate=0.3, warm_up=0.0)
+
     monkeypatch.setattr(localization_course, "guess_boxes", wrong)
+    monkeypatch.setattr(LocalizationCourse, "longer", reckless)
     trained = train(tmp_path, *pictures[:2], LONG, blank(pictures[2]))
     fitted, alone = trained[2], without[2]
     assert alone.best_ap > 0.3
@@ -207,10 +228,19 @@ def test_guesses_by_which_less_is_found_are_not_taken(
     equal(trained, without)
 
 
-def test_without_validation_pictures_nothing_is_guessed(pictures: Pictures, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shown", ["nothing", "no box", "another class"])
+def test_where_nothing_can_judge_nothing_is_guessed(
+    pictures: Pictures, tmp_path: Path, shown: str
+) -> None:
+    other = ObjectBox("triangle", (0, 0, 40, 40))
+    val = {
+        "nothing": [],
+        "no box": blank(pictures[1]),
+        "another class": [replace(sample, objects=(other,)) for sample in pictures[1]],
+    }[shown]
     settings = replace(LONG, max_epochs=2, sure=0.01)
-    alone = train(tmp_path / "alone", pictures[0], [], settings)
-    trained = train(tmp_path / "all", pictures[0], [], settings, blank(pictures[2]))
+    alone = train(tmp_path / "alone", pictures[0], val, settings)
+    trained = train(tmp_path / "all", pictures[0], val, settings, blank(pictures[2]))
     equal(trained, alone)
     assert trained[2].steps == alone[2].steps
     assert trained[2].guesses.samples == ()
@@ -325,6 +355,40 @@ def test_mosaics_of_guessed_pictures_are_of_guessed_ones_alone(
             assert len(shown[Turn(epoch, index)].labels) >= 1
             assert len(asked) == 4
             assert {number < 4 for number in asked} == {index < 4}
+
+
+def test_a_picture_that_is_gone_is_replaced_by_one_of_its_kind(pictures: Pictures) -> None:
+    samples = [*pictures[0][:3], *pictures[2][:3]]
+    for index in (2, 5):  # the last of either kind
+        samples[index] = replace(samples[index], uri=f"{samples[index].uri}.gone")
+    framed = FramedPictures(samples, NAMES, FRAMING)
+    shown = TrainingPictures(framed, None, further=3)
+    for index, instead in ((2, 0), (5, 3)):
+        picture = shown[Turn(0, index)]
+        np.testing.assert_array_equal(picture.boxes, framed[instead].boxes)
+        assert picture.guessed == (index > 2)
+        assert [problem.file for problem in picture.problems] == [samples[index].uri]
+
+
+def test_drawn_pictures_are_shown_otherwise_than_before(
+    pictures: Pictures, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    views: list[tuple[int, bytes]] = []
+    whole = TrainingPictures.__getitem__
+
+    def recorded(self: TrainingPictures, turn: Turn) -> ShownPicture:
+        picture = whole(self, turn)
+        if not picture.guessed:
+            views.append((turn.index, picture.image.tobytes()))
+        return picture
+
+    monkeypatch.setattr(localization_course, "guess_boxes", wrong)
+    monkeypatch.setattr(TrainingPictures, "__getitem__", recorded)
+    train(tmp_path, *pictures[:2], replace(LONG, max_epochs=2), blank(pictures[2]))
+    first, again = set(views[:32]), views[32:]  # two epochs of sixteen, and one more
+    assert len(again) == 16
+    # Some are shown as they are, by chance.
+    assert sum(view in first for view in again) < 8
 
 
 def test_a_run_that_goes_on_learns_what_it_had_guessed(

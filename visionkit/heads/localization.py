@@ -66,8 +66,9 @@ class BoxTargets:
         doubtful: (D, 4) float32 xyxy for each picture, boxes of which it is open whether something
             is in them: what cells say there is not judged, unless they answer for another box.
             None is no such boxes.
-        loose: (B,) bool, the pictures whose boxes say what is there and only about where: what
-            cells say of the sides of a box is not judged there. None is none of them.
+        loose: (B,) bool, the pictures whose boxes say what is there and only about where: the
+            sides that cells give a box are not judged there, but how good they say it is still is.
+            None is none of them.
     """
 
     boxes: Sequence[Tensor]

@@ -15,7 +15,7 @@ from visionkit.evaluation.report import TrainingScene
 from visionkit.evaluation.summary import counted, number
 from visionkit.training.classification import ClassificationFit
 from visionkit.training.guessed_boxes import GuessedBoxes
-from visionkit.training.localization import AGAIN
+from visionkit.training.localization import LONGER
 from visionkit.training.localization_course import LocalizationFit
 
 GUESSED_NAME = "guessed.csv"
@@ -62,12 +62,13 @@ def before_boxes_words(unlabelled: int, minutes: float | None, *, validated: boo
     Args:
         unlabelled: how many there are.
         minutes: of the whole training, or None.
-        validated: whether there are validation pictures.
+        validated: whether validation pictures can judge it.
     """
     if not validated:
         return (
             f"{counted(unlabelled, 'picture')} without boxes are not learned from: there are no "
-            "validation pictures to tell whether that is better (data.val, or data.splits.val)."
+            "validation pictures with boxes to tell whether that is better (data.val, or "
+            "data.splits.val)."
         )
     alone = "" if minutes is None else f" for {_alone(minutes)} minutes at most"
     return (
@@ -99,7 +100,7 @@ def guessed_boxes_words(guesses: GuessedBoxes, unlabelled: int, minutes: float |
 
 def _alone(minutes: float) -> str:
     """How many of these minutes it learns from what is drawn alone."""
-    return f"{minutes / (1 + AGAIN):.3g}"
+    return f"{round(minutes / (1 + LONGER), 1):g}"
 
 
 def taken_words(fitted: LocalizationFit) -> str:

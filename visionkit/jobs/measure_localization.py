@@ -184,7 +184,6 @@ def write_located(
     training_images: int = 0,
     guessed: Sequence[TrainingScene] = (),
     learning: Sequence[LearningCurve] = (),
-    watched_in: Path | None = None,
     config: str = "",
     versions: Mapping[str, str] | None = None,
 ) -> Path:
@@ -202,7 +201,6 @@ def write_located(
         training_images: how many pictures were learned from.
         guessed: pictures with boxes that were learned though nobody has drawn them.
         learning: figures over the epochs of the training.
-        watched_in: folder of what was seen while the training was watched; None takes `folder`.
         config: the composed config as text.
         versions: of the code and the packages, and what else the figures depend on.
 
@@ -237,7 +235,7 @@ def write_located(
         thresholds_from=thresholds_from,
         guessed=guessed,
         learning=learning,
-        watched=read_watched(watched_in or folder),
+        watched=read_watched(folder),
         problems=(*problems, *measured.problems),
         config=config,
         versions=versions or {},

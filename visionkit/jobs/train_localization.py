@@ -49,7 +49,7 @@ from visionkit.models.backbone import Backbone
 from visionkit.models.weights import starter_boxes
 from visionkit.training.boxed import fitting_side, frame_size
 from visionkit.training.guessed_boxes import GuessedBoxes
-from visionkit.training.localization import GUESSED, fit_localization, start_boxes
+from visionkit.training.localization import can_judge, fit_localization, start_boxes
 from visionkit.training.localization_course import LocalizationFit
 from visionkit.types import Sample
 
@@ -157,7 +157,6 @@ def finish_localization(
         problems=(*found.problems, *problems),
         training_images=len(found.train),
         guessed=() if guesses is None else shown_guesses(guesses, max_pixels=pixels),
-        watched_in=folder if guesses is None else folder / GUESSED,
         learning=learning_curves(curve, _CURVES),
         config=text,
         versions=versions(),
@@ -286,7 +285,8 @@ def _fit(
         say(f"The demo set is learned for {DEMO_MINUTES:g} minutes; task.minutes=... sets another.")
     minutes = settings.minutes
     if found.unlabelled and settings.max_epochs != 0:
-        say(before_boxes_words(len(found.unlabelled), minutes, validated=bool(found.val)))
+        validated = can_judge(found.val, found.class_names)
+        say(before_boxes_words(len(found.unlabelled), minutes, validated=validated))
 
     def tell(guesses: GuessedBoxes) -> None:
         write_guessed_boxes(run_folder, guesses)
@@ -308,8 +308,9 @@ def _fit(
         guessed=tell,
         max_pixels=int(config.data.max_megapixels * 1e6),
     )
-    again = " of those with the guessed boxes" * fitted.took_guesses
-    kept = f"; kept is what stood after epoch {fitted.best_epoch}{again}" if found.val else ""
+    if not fitted.guesses.samples:  # what an earlier run of this folder had guessed is gone
+        write_guessed_boxes(run_folder, fitted.guesses)
+    kept = f"; kept is what stood after epoch {fitted.best_epoch}" if found.val else ""
     say(f"{fitted.epochs} epochs, {fitted.steps} steps{kept}.")
     if fitted.guesses.samples:
         say(taken_words(fitted))

@@ -87,7 +87,7 @@ class BoxBatch:
     problems: tuple[Problem, ...] = ()
 
     def to(self, device: torch.device) -> BoxBatch:
-        """The batch with its pictures on a device; boxes go there with the loss.
+        """The batch with its pictures on a device; what is true of them goes there with the loss.
 
         Lightning calls this.
         """
@@ -201,7 +201,7 @@ class TrainingPictures(Dataset[ShownPicture]):
         return len(self._pictures)
 
     def __getitem__(self, turn: Turn) -> ShownPicture:
-        """The picture of that turn; where it can't be read, the next one that can.
+        """The picture of that turn; where it can't be read, the next one of its kind that can.
 
         Raises:
             ValueError: none of the pictures that were tried could be read.
@@ -209,12 +209,12 @@ class TrainingPictures(Dataset[ShownPicture]):
         rng = np.random.default_rng([self._seed, turn.epoch, turn.index])
         together = rng.random() < self._mosaic and not turn.calm
         guessed = turn.index >= self._own
+        alike = range(self._own, len(self._pictures)) if guessed else range(self._own)
         problems: list[Problem] = []
         numbers = [turn.index]
         if together:
-            alike = (self._own, len(self._pictures)) if guessed else (0, self._own)
-            numbers += rng.integers(*alike, size=3).tolist()
-        found = [self._readable(number, problems) for number in numbers]
+            numbers += rng.integers(alike.start, alike.stop, size=3).tolist()
+        found = [self._readable(number, alike, problems) for number in numbers]
         if together:
             shown = _joined(rng, found, self._pictures, self._settings)
         else:
@@ -227,9 +227,9 @@ class TrainingPictures(Dataset[ShownPicture]):
         lost = counts - np.bincount(labels, minlength=count)[:count]
         return ShownPicture(image, boxes, labels, inner, guessed, counts, lost, tuple(problems))
 
-    def _readable(self, number: int, problems: list[Problem]) -> FramedPicture:
-        for step in range(min(_TRIES, len(self._pictures))):
-            index = (number + step) % len(self._pictures)
+    def _readable(self, number: int, alike: range, problems: list[Problem]) -> FramedPicture:
+        for step in range(min(_TRIES, len(alike))):
+            index = alike[(number - alike.start + step) % len(alike)]
             try:
                 return self._pictures[index]
             except (ImageError, FileNotFoundError) as error:

@@ -22,8 +22,8 @@ from visionkit.types import Sample
 
 GUESSED = "guessed"
 """Folder in that of a run, of the training with boxes that nobody has drawn."""
-AGAIN = 0.5
-"""How long that is, as a share of the training before it."""
+LONGER = 0.5
+"""How long a training goes on with such boxes, as a share of what came before."""
 
 
 def fit_localization(
@@ -50,8 +50,8 @@ def fit_localization(
     With unlabelled pictures it goes on for half as many steps, on the labelled ones and on what it
     is sure of in the others by then. Of what it is sure of it learns what is there, not where: so
     Liu et al., "Unbiased Teacher for Semi-Supervised Object Detection", ICLR 2021, have it. What it
-    had learned before is kept where that finds more in the validation pictures; without such
-    pictures it does not go on, since sets differ in what it brings (`benchmarks/guessed_boxes.py`).
+    had learned before is kept where that finds more in the validation pictures. Where none of these
+    shows a class it does not go on: sets differ in what it brings (`benchmarks/guessed_boxes.py`).
 
     Args:
         backbone: with maps of the strides that the head was made for. What is frozen stays so.
@@ -78,10 +78,10 @@ def fit_localization(
     freeze(backbone, settings.freeze)
     model = Localizer(backbone, head).to(memory_format=torch.channels_last)
     course = LocalizationCourse(model, train, val, class_names, framing, max_pixels)
-    if not unlabelled or not val or settings.max_epochs == 0:
+    if not unlabelled or not can_judge(val, class_names) or settings.max_epochs == 0:
         return course.run(folder, settings)[0]
     if settings.minutes is not None:
-        settings = replace(settings, minutes=settings.minutes / (1 + AGAIN))
+        settings = replace(settings, minutes=settings.minutes / (1 + LONGER))
     first, device = course.run(folder, settings)
     guesses = course.guess(unlabelled, folder / GUESSED, settings, device, bar)
     if guessed is not None:
@@ -91,8 +91,8 @@ def fit_localization(
         return first
     learned = {name: value.clone() for name, value in model.state_dict().items()}
     further = replace(course, further=guesses.lessons)
-    second, _ = further.run(folder / GUESSED, further.lasting(settings, AGAIN, first.steps))
-    took = second.best_ap >= first.best_ap
+    second, _ = further.run(folder / GUESSED, further.longer(settings, LONGER, first.steps))
+    took = second.best_ap >= first.best_ap and second.best_ap > 0
     if not took:
         model.load_state_dict(learned)
     return _both(first, second, took_guesses=took)
@@ -130,23 +130,32 @@ def check_pictures(
         )
 
 
+def can_judge(val: Sequence[Sample], class_names: Sequence[str]) -> bool:
+    """Whether validation pictures tell of two heads which one finds more."""
+    return any(entry.label in class_names for sample in val for entry in sample.objects)
+
+
 def _both(
     first: LocalizationFit, second: LocalizationFit, *, took_guesses: bool
 ) -> LocalizationFit:
-    """Two trainings as one, of which the second or the first is kept."""
-    kept = second if took_guesses else first
-    # Which boxes were lost is told of the one that is kept.
-    unreadable = [
-        problem for fit in (first, second) for problem in fit.problems if problem.level == "error"
-    ]
-    return replace(
-        kept,
+    """A training and how it went on as one."""
+    unreadable = (problem for problem in second.problems if problem.level == "error")
+    fitted = replace(
+        first,
         epochs=first.epochs + second.epochs,
         steps=first.steps + second.steps,
         seconds=first.seconds + second.seconds,
-        problems=tuple(dict.fromkeys((*kept.problems, *unreadable))),
-        guesses=first.guesses,
+        problems=tuple(dict.fromkeys((*first.problems, *unreadable))),
         ap_without=first.best_ap,
         ap_with=second.best_ap,
         took_guesses=took_guesses,
+    )
+    if not took_guesses:
+        return fitted
+    return replace(
+        fitted,
+        best_ap=second.best_ap,
+        best_ap50=second.best_ap50,
+        best_epoch=first.epochs + second.best_epoch,
+        curve=first.curve + second.curve,
     )

@@ -45,12 +45,11 @@ class LocalizationFit:
         best_ap: AP over IoU 0.5 to 0.95 on the validation pictures, of the weights that were kept;
             nan where there are none.
         best_ap50: AP at IoU 0.5 of the same.
-        best_epoch: after which the kept weights stood, from 1, of the training that they are of; 0
-            where nothing was trained.
+        best_epoch: after which the kept weights stood, from 1; 0 where nothing was trained.
         seconds: of each epoch of this process.
         curve: a dict an epoch with the mean losses and, after a validation, "val/ap", "val/ap50";
-            of the training whose weights were kept.
-        given: class name -> boxes that were to be shown.
+            without those that nothing was kept of.
+        given: class name -> boxes that people drew and that were to be shown.
         lost: class name -> those of them of which augmentation left too little to be shown.
         problems: pictures that could not be read, and classes that lost many boxes.
         guesses: what the head was sure of in pictures that nobody has labelled.
@@ -81,7 +80,8 @@ class LocalizationCourse:
     """A training from what the model is now; fields as the arguments of `fit_localization`.
 
     Attributes:
-        further: pictures of which in each epoch no more are shown than of `train`.
+        further: pictures whose boxes were guessed; in each epoch no more of them are shown than of
+            `train`.
     """
 
     model: Localizer
@@ -146,7 +146,7 @@ class LocalizationCourse:
     ) -> GuessedBoxes:
         """What the model is sure of; what it once was is kept in the folder.
 
-        So a run that goes on learns the second time what it began to learn.
+        So a run that was stopped while it learned from them goes on with the same ones.
         """
         file = folder / _GUESSES
         if file.is_file():
@@ -167,17 +167,19 @@ class LocalizationCourse:
         write_guesses(file, guesses)
         return guesses
 
-    def lasting(
+    def longer(
         self, settings: LocalizationSettings, share: float, steps: int
     ) -> LocalizationSettings:
-        """The settings of a training that is a share as long as one of so many steps."""
+        """The settings to go on with for a share of so many steps, or of the minutes."""
         minutes = None if settings.minutes is None else share * settings.minutes
+        # Another seed: with the same one each picture would be shown as it was before.
+        settings = replace(settings, minutes=minutes, seed=settings.seed + 1)
         if settings.max_epochs is None:
-            return replace(settings, minutes=minutes)
+            return settings
         together = settings.batch_size * settings.devices
         batches = max(1, len(self._turns(settings)) // together)
         epochs = max(1, round(share * steps / batches))
-        return replace(settings, minutes=minutes, max_epochs=epochs)
+        return replace(settings, max_epochs=epochs)
 
     def _turns(self, settings: LocalizationSettings) -> Turns:
         return Turns(len(self.train), settings.seed, further=len(self.further))

@@ -48,8 +48,8 @@ class LocalizationSettings:
         mosaic: share of the pictures that are put together of four, 0..1.
         calm: share of the training, at its end, without mosaics.
         augment: how pictures are changed; None shows them as they are.
-        sure: 0..1, score from which a box that is found in a picture that nobody has labelled is
-            learned.
+        sure: 0..1, score from which it is learned that there is something where a box is found in a
+            picture that nobody has labelled.
         doubt: 0..1, score from which it is left open whether something is in such a box.
         validations: how often the average is measured, the end included.
         gradient_clip: largest norm of the gradient; 0 clips nothing.

@@ -27,9 +27,7 @@ export class Left {
 
   // Answers were sent, or are to be: once all are through, the number is known for sure.
   sent() {
-    if (!this.unsure || this.waiting()) return;
-    this.unsure = false;
-    this.ask();
+    if (this.unsure && !this.waiting()) this.ask();
   }
 
   answered(count) {
