@@ -100,8 +100,8 @@ class Report:
             head fills are there for `ITEMS`, and for others where there is something in them.
         thresholds_from: how the thresholds were set, a sentence.
         training_scenes: composed scenes as seen in training; the first twelve are shown.
-        guessed: pictures with boxes that nobody has drawn and that were learned because the model
-            was sure of them; the first twelve are shown.
+        guessed: pictures with boxes that nobody has drawn and that were learned from because the
+            model was sure of them; the first twelve are shown.
         learning: figures over the epochs of the training.
         watched: what was found and seen while it was watched, or None.
         problems: what was wrong in the data.

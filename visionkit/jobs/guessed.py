@@ -111,7 +111,7 @@ def taken_words(fitted: LocalizationFit) -> str:
 
 
 def write_guessed_boxes(folder: Path, guesses: GuessedBoxes) -> None:
-    """Writes the boxes that were learned though nobody has drawn them, the least sure first.
+    """Writes the boxes that nobody has drawn and that a head was sure of, the least sure first.
 
     Where there are none, a list that lies there is deleted.
     """

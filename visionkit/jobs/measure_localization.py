@@ -199,7 +199,7 @@ def write_located(
         thresholds_from: how the thresholds were set, a sentence.
         problems: what was wrong in the data; those of `measured` are added.
         training_images: how many pictures were learned from.
-        guessed: pictures with boxes that were learned though nobody has drawn them.
+        guessed: pictures with boxes that were learned from though nobody has drawn them.
         learning: figures over the epochs of the training.
         config: the composed config as text.
         versions: of the code and the packages, and what else the figures depend on.
