@@ -34,9 +34,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
@@ -57,6 +55,7 @@ from named_learner import (
     held_back,
     marks_of,
 )
+from side_by_side import side_by_side
 
 from visionkit.flywheel.answers import Proposal
 from visionkit.flywheel.catalog import open_catalog
@@ -182,13 +181,7 @@ def _loops(
         _Try(pool, learner, seed, start[:first].tolist(), step, ENOUGH * full)
         for seed, start in enumerate(starts)
     ]
-    # Spawned: a fork beside torch's threads may hang.
-    with ProcessPoolExecutor(
-        arguments.jobs,
-        get_context("spawn"),
-        initializer=torch.set_num_threads,
-        initargs=(arguments.threads,),
-    ) as processes:
+    with side_by_side(arguments.jobs, arguments.threads) as processes:
         queues = processes.map(_needed_from_queue, tries)
         randoms = processes.map(_needed_by_chance, tries)
         pairs = list(zip(queues, randoms, strict=True))

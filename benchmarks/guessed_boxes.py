@@ -18,10 +18,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import groupby
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean
 
@@ -30,6 +28,7 @@ import torch
 from box_sets import BOX_SETS, BoxSet
 from ledger import Ledger
 from located_learner import new_network
+from side_by_side import side_by_side
 
 from visionkit.data.framing import Framing
 from visionkit.training.boxed import frame_size
@@ -71,13 +70,7 @@ def main() -> None:
         for name in arguments.only
         for draw in range(arguments.draws)
     ]
-    # Spawned: a fork beside torch's threads may hang.
-    with ProcessPoolExecutor(
-        arguments.jobs,
-        get_context("spawn"),
-        initializer=torch.set_num_threads,
-        initargs=(arguments.threads,),
-    ) as processes:
+    with side_by_side(arguments.jobs, arguments.threads) as processes:
         done = zip(tries, processes.map(_learned, tries), strict=True)
         for name, pairs in groupby(done, key=lambda pair: pair[0].name):
             results = [result for _, result in pairs]
