@@ -33,11 +33,18 @@ def queue(
     return queue_of(samples, truths, proposals, lambda _: ([], nothing), QueueSettings(audit=0.0))
 
 
-def test_doubts_about_finds_add_up_as_a_share_of_the_most() -> None:
+def test_likely_boxes_add_to_the_greatest_doubt_as_a_share_of_the_most() -> None:
     said = [find("a", 0.5), find("b", 0.4), find("b", 0.7, place=1), find("b", 0.9, place=2)]
-    doubt = np.array([1.0, 0.8, 0.6, 0.2])  # of b 1.6 in all
+    doubt = np.array([1.0, 0.8, 0.6, 0.2])
+    # Of b the doubt of 0.8, and 1 - 0.4 ** 4 = 0.9744 and 1 - 0.8 ** 4 = 0.5904 of a box beside it.
     weight = boxes_to_learn(columns_of(said, ["a", "b", "c"]), doubt, {})
-    assert weight.tolist() == pytest.approx([1 / 1.6, 1.0, 0.0])
+    assert weight.tolist() == pytest.approx([1 / 2.3648, 1.0, 0.0])
+
+
+def test_much_that_is_hardly_anything_is_no_crowd() -> None:
+    nothing = [find("a", 0.2, place=place) for place in range(20)]  # 0.4 of a doubt each
+    boxes = [find("b", 0.8, place=place) for place in range(3)]
+    assert [each.sample_id for each in queue([*nothing, *boxes], ["a", "b"])] == ["b", "a"]
 
 
 def test_where_no_picture_holds_a_whole_doubt_none_is_raised() -> None:
