@@ -145,6 +145,26 @@ def test_the_same_statement_again_takes_back_no_answer(shop: Shop, tmp_path: Pat
     assert shown(shop.take(source), "1.png") == ((), [("cat", BOX)])  # as at first, but it changed
 
 
+def test_an_answer_that_was_exported_takes_back_no_later_one(shop: Shop, tmp_path: Path) -> None:
+    photos = folders(tmp_path / "photos", {"1.png": 1, "2.png": 2})
+    write_coco(photos, {"1.png": None, "2.png": None})
+    catalog = shop.take(photos)
+    answer(catalog, "1.png", ObjectBox("Pepsi", BOX))
+    answer(catalog, "2.png", ObjectBox("Pepsi", BOX))
+    catalog.merge(author="ann")
+    words = [f"catalog={shop.place}", "export_format=coco", f"output={tmp_path / 'out'}"]
+    assert main(["versions", "export", *words]) == 0
+    shop.take(tmp_path / "out")
+    answer(catalog, "1.png", ObjectBox("Cola", BOX))
+    answer(catalog, "2.png", ObjectBox("Cola", BOX))
+    catalog.correct(Correction("back", "2.png", 2, "ann", "undo"))
+    catalog = shop.take(tmp_path / "out")
+    assert shown(catalog, "1.png") == ((), [("Cola", BOX)])
+    assert shown(catalog, "2.png") == ((), [("Pepsi", BOX)])
+    (reason,) = shop.reasons()
+    assert reason.startswith("the set says of 1.png what people had answered before")
+
+
 def test_of_a_changed_statement_the_rest_takes_back_no_answer(shop: Shop, tmp_path: Path) -> None:
     classes = folders(tmp_path / "classes", {"cat/1.png": 1})
     boxes = folders(tmp_path / "boxes", {"1.png": 1})

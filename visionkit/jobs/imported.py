@@ -12,7 +12,7 @@ from visionkit.data.images import read_image
 from visionkit.data.problems import Problem
 from visionkit.data.table import to_samples
 from visionkit.evaluation.summary import counted
-from visionkit.flywheel.answers import Conflict, Truth
+from visionkit.flywheel.answers import Conflict, Correction, Truth
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import take_answers
 from visionkit.jobs.author import author_of
@@ -81,11 +81,14 @@ def _take_samples(
             if same is None:
                 new.append(said)
             else:
-                before = stated.get(same.id) or catalog.imported(same.id)
+                before = stated.get(same.id) or (catalog.imported(same.id),)
                 try:
-                    corrected += _correct(catalog, same.id, before, said, form, author)
+                    is_new, doubts = _correct(catalog, same.id, before, said, form, author)
                 except Conflict as error:
                     answered.append(Problem(said.uri, None, f"{same.id}: {error}; left out"))
+                else:
+                    corrected += is_new
+                    problems += doubts
             step(1)
     moved = {
         same.id: said.uri
@@ -106,14 +109,30 @@ def _take_samples(
 
 
 def _correct(
-    catalog: Catalog, known: str, stated: Truth, said: Sample, form: str, author: str
-) -> bool:
-    """Whether something new is said of a known picture; raises Conflict as the catalog does."""
+    catalog: Catalog,
+    known: str,
+    stated: Sequence[Truth | Correction],
+    said: Sample,
+    form: str,
+    author: str,
+) -> tuple[bool, list[Problem]]:
+    """Whether something new is said of a known picture, and a warning where it is an old answer.
+
+    Raises:
+        Conflict: as the catalog does.
+    """
     truth = catalog.truth(known)
     entry = correction_of(truth, stated, said, form, known=known, author=author)
     if entry is not None:
         catalog.correct(entry)
-    return entry is not None
+        return True, []
+    if correction_of(truth, stated[:1], said, form, known=known, author=author) is None:
+        return False, []
+    reason = (
+        f"the set says of {known} what people had answered before they answered otherwise; the "
+        "last answer stays, and can be changed in the review"
+    )
+    return False, [Problem(said.uri, None, reason, "warning")]
 
 
 def _by_picture(known: KnownPictures, samples: list[Sample]) -> list[_Picture]:

@@ -13,32 +13,41 @@ from visionkit.types import ObjectBox, Sample
 
 _IMPORT = "import:"
 """So the ids of answers begin that labelled sets gave."""
+_Said = Truth | Correction
 
 
-def statements(catalog: Catalog) -> dict[str, Truth]:
-    """Id of a picture -> what labelled sets have last said of it, without what people answered.
+def statements(catalog: Catalog) -> dict[str, tuple[_Said, ...]]:
+    """Id of a picture -> what has been said of it before, so that it is nothing new.
 
-    It is what the picture came with, and of each import after it what that changed; pictures
-    without any answer are not in it.
+    First stands what labelled sets have last said: what the picture came with, and of each import
+    after it what that changed. Then come the answers of people that they have answered otherwise
+    since: a set that was exported or labelled after those says them again. Pictures without any
+    answer are not in it.
     """
-    said: dict[str, Truth] = {}
-    shown: dict[str, Truth | Correction] = {}
+    last: dict[str, Truth] = {}
+    given: dict[str, list[Correction]] = {}
     for entry in catalog.corrections():
         name = entry.sample_id
-        first = said.setdefault(name, catalog.imported(name))
-        before = shown.get(name, first)
+        last.setdefault(name, catalog.imported(name))
+        standing = given.setdefault(name, [])
+        if entry.action == "undo":
+            standing.pop()
+            continue
         if entry.id.startswith(_IMPORT):
+            before = next((one for one in reversed(standing) if _tells(one)), last[name])
             if entry.labels != before.labels:
-                said[name] = replace(said[name], labels=entry.labels)
+                last[name] = replace(last[name], labels=entry.labels)
             if entry.objects != before.objects:
-                said[name] = replace(said[name], objects=entry.objects)
-        if entry.action != "unsure":
-            shown[name] = entry
-    return said
+                last[name] = replace(last[name], objects=entry.objects)
+        standing.append(entry)
+    return {
+        name: (last[name], *[one for one in standing if _is_by_people(one)][:-1])
+        for name, standing in given.items()
+    }
 
 
 def correction_of(
-    truth: Truth, stated: Truth, said: Sample, form: str, *, known: str, author: str
+    truth: Truth, stated: Sequence[_Said], said: Sample, form: str, *, known: str, author: str
 ) -> Correction | None:
     """The answer that a labelled set gives about a known picture; None where it says nothing new.
 
@@ -49,7 +58,7 @@ def correction_of(
 
     Args:
         truth: what the picture shows so far.
-        stated: what sets have said of it before.
+        stated: what has been said of it before.
         said: what the set states of it.
         form: one of `FORMATS`.
         known: id of the picture.
@@ -73,15 +82,23 @@ def says_the_same(one: Sample | Truth, other: Sample | Truth) -> bool:
     return labels and _boxes(one.objects) == _boxes(other.objects)
 
 
-def _states_labels(said: Sample, form: str, stated: Truth) -> bool:
-    new = sorted(said.labels) != sorted(stated.labels)
+def _tells(entry: Correction) -> bool:
+    return entry.action != "unsure"
+
+
+def _is_by_people(entry: Correction) -> bool:
+    return _tells(entry) and not entry.id.startswith(_IMPORT)
+
+
+def _states_labels(said: Sample, form: str, stated: Sequence[_Said]) -> bool:
+    new = sorted(said.labels) not in [sorted(each.labels) for each in stated]
     return FORMATS[form].carries_labels and bool(said.labels) and new
 
 
-def _states_boxes(said: Sample, form: str, stated: Truth) -> bool:
+def _states_boxes(said: Sample, form: str, stated: Sequence[_Said]) -> bool:
     chosen = FORMATS[form]
     labelled_alone = chosen.carries_labels and bool(said.labels) and not said.objects
-    new = _boxes(said.objects) != _boxes(stated.objects)
+    new = _boxes(said.objects) not in [_boxes(each.objects) for each in stated]
     return chosen.carries_boxes and not labelled_alone and new
 
 
