@@ -87,9 +87,9 @@ def complete(
         carries_boxes: whether the format holds boxes; those that it lacks were taken out.
         carries_labels: whether it holds labels of whole pictures; likewise.
         path_decides: whether split and labels follow from the path, by which `known` was found,
-            so that they can't have changed since.
+            so that they can't have changed since; but for a split that is stated.
     """
-    unsaid = path_decides or not (sample.split or states_split)
+    unsaid = not states_split and (path_decides or not sample.split)
     split = known.split if unsaid else sample.split
     labels = sample.labels if carries_labels and not path_decides else known.labels
     objects = _with_provenance(sample.objects, known.objects) if carries_boxes else known.objects

@@ -3,6 +3,7 @@
 All are fractions of the picture. Class names stand in data.yaml, classes.txt or obj.names;
 the file of a picture lies beside it, or in `labels` where the picture lies in `images`.
 Polygons are read as their box. Key points (`kpt_shape` in data.yaml) are not carried.
+data.yaml names the folders of each split, or text files that list its pictures, a path a line.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import yaml
 
 from visionkit.data.formats.border import Border
 from visionkit.data.formats.entry import Box, Entry, EntryBox, around
-from visionkit.data.formats.paths import is_folder, split_in_path
+from visionkit.data.formats.paths import candidates, is_file, is_folder, split_in_path
 from visionkit.data.formats.place import by_split, class_names, place
 from visionkit.data.formats.text import TextError, read_text
 from visionkit.data.picture_files import IMAGE_SUFFIXES, find_images
@@ -33,10 +34,17 @@ _SLACK = 1e-3
 
 @dataclass(frozen=True)
 class _Set:
-    """What the file of class names says."""
+    """What the file of class names says.
+
+    Attributes:
+        names: number -> class; None where there is no file.
+        folders, listed: folder, and picture of a list -> split; a list counts more.
+        with_key_points: whether lines hold key points behind the box.
+    """
 
     names: Mapping[int, str] | None = None
     folders: Mapping[Path, Split] = field(default_factory=dict)
+    listed: Mapping[Path, Split] = field(default_factory=dict)
     with_key_points: bool = False
 
 
@@ -68,6 +76,7 @@ def collect(source: Path, border: Border) -> None:
     for path in pictures:
         file = Path(label_path(path.as_posix()))
         entry = Entry(path, file, split=_split(path, described, border))
+        entry.states_split = path in described.listed
         if file.is_file():
             _read_labels(entry, described, border)
         else:
@@ -153,37 +162,85 @@ def _read_yaml(file: Path, text: str, border: Border) -> _Set:
         names = dict(enumerate(names))
     if not isinstance(names, dict) or not all(isinstance(number, int) for number in names):
         raise TextError("names must be a list, or a number and a name a line")
-    folders = _split_folders(file, content, border)
+    folders, listed = _read_splits(file, content, border)
     named = {number: str(name) for number, name in names.items()}
-    return _Set(named, folders, with_key_points="kpt_shape" in content)
+    return _Set(named, folders, listed, with_key_points="kpt_shape" in content)
 
 
-def _split_folders(file: Path, content: Mapping[str, Any], border: Border) -> dict[Path, Split]:
-    """Existing folders of a data.yaml -> split; the first split that names a folder has it."""
+def _read_splits(
+    file: Path, content: Mapping[str, Any], border: Border
+) -> tuple[dict[Path, Split], dict[Path, Split]]:
+    """Existing folders of a data.yaml -> split, and pictures of its lists -> split.
+
+    The first split that names a folder or a picture has it.
+    """
+    path = content.get("path")
+    bases = [file.parent / path, file.parent] if isinstance(path, str) else [file.parent]
     folders: dict[Path, Split] = {}
+    listed: dict[Path, Split] = {}
     for key, split in _SPLIT_KEYS:
         stated = content.get(key)
         for name in stated if isinstance(stated, list) else [stated]:
             if not isinstance(name, str) or not name:
                 continue
-            found = _folder(file.parent, name, border.root)
+            found = _folder_or_list(bases, name, border.root)
             if found is None:
                 border.report(file, None, f"{key} names {name}, which is not there", "warning")
-            else:
+            elif is_folder(found):
                 folders.setdefault(found, split)
-    return folders
+            else:
+                for picture in _read_list(found, bases, border):
+                    listed.setdefault(picture, split)
+    return folders, listed
 
 
-def _folder(base: Path, name: str, root: Path) -> Path | None:
-    """The folder `name` below `root`; a leading `../`, as Roboflow writes it, is left out."""
+def _folder_or_list(bases: Sequence[Path], name: str, root: Path) -> Path | None:
+    """The folder or text file `name` below `root`, in the first of `bases` that has it.
+
+    A leading `../`, as Roboflow writes it, is left out where nothing is there.
+    """
     inner = name
     while inner.startswith("../"):
         inner = inner.removeprefix("../")
-    paths = (Path(os.path.normpath(base / spelling)) for spelling in (name, inner))
-    return next((path for path in paths if path.is_relative_to(root) and is_folder(path)), None)
+    paths = (Path(os.path.normpath(base / each)) for base in bases for each in (name, inner))
+    inside = (path for path in paths if path.is_relative_to(root))
+    return next(
+        (path for path in inside if is_folder(path) or (path.suffix == ".txt" and is_file(path))),
+        None,
+    )
+
+
+def _read_list(file: Path, bases: Sequence[Path], border: Border) -> list[Path]:
+    """The pictures that a list names; what it names that is not there, or outside, is said."""
+    try:
+        lines = read_text(file).split("\n")
+    except TextError as error:
+        border.report(file, error.line, error.reason, "warning")
+        return []
+    pictures = []
+    lost: dict[int, str] = {}
+    for number, line in enumerate(lines, start=1):
+        name = line.removesuffix("\r")
+        if not name.strip():
+            continue
+        paths = candidates(name, [file.parent, *bases])
+        inside = (path for path in paths if path.is_relative_to(border.root))
+        picture = next((path for path in inside if is_file(path)), None)
+        if picture is None:
+            lost[number] = name
+        else:
+            pictures.append(picture)
+    if lost:
+        number, name = next(iter(lost.items()))
+        more = f" and {len(lost) - 1} more of the list" if len(lost) > 1 else ""
+        reason = f"the picture {name!r:.200}{more} must exist below {border.root}, but "
+        border.report(file, number, reason + ("do not" if more else "does not"), "warning")
+    return pictures
 
 
 def _split(path: Path, described: _Set, border: Border) -> Split:
+    if path in described.listed:
+        return described.listed[path]
     for folder in path.parents:
         if folder in described.folders:
             return described.folders[folder]
