@@ -118,6 +118,14 @@ def test_other_folders_can_be_named_as_splits(tmp_path: Path) -> None:
     assert all(Path(sample.uri).is_file() for sample in found.test)
 
 
+def test_a_split_is_not_named_by_the_folder_of_the_whole_set(tmp_path: Path) -> None:
+    box = [("cola", (1, 2, 20, 10))]
+    root = coco(tmp_path / "set_test", {f"{number}.png": box for number in range(6)}).parent
+    val = coco(tmp_path / "valid", {f"v{number}.png": box for number in range(2)}).parent
+    words = [f"data.root={root}", f"data.val={val}", "data.splits.train=0.9", "data.splits.test=0"]
+    assert sizes(read("localization", *words)) == (6, 2, 0)
+
+
 def test_a_list_of_the_sets_own_pictures_can_be_named_as_a_split(tmp_path: Path) -> None:
     root = classes(tmp_path / "set", ant=5, bee=5)
     listed = root / "held_out.csv"

@@ -1,4 +1,4 @@
-"""COCO's annotations whose box has to be made of polygons."""
+"""COCO's annotations whose box has to be made of polygons, and the splits that files name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.data.formats.sets import boxes_of, write_files
+from tests.data.formats.sets import COCO_FILE, boxes_of, write_files
 from visionkit.data.formats import NothingLeftError, read
+from visionkit.data.table import to_samples
 
 TRIANGLE = [1, 2, 9, 3, 5, 12]
 SQUARE = [20, 5.5, 30, 5.5, 30, 15, 20, 15]
@@ -74,3 +75,28 @@ def test_what_is_no_polygon_is_reported_and_no_picture_without_objects(
 def test_a_crowd_is_no_box_whatever_outlines_it(tmp_path: Path) -> None:
     with pytest.raises(NothingLeftError, match="of a crowd"):
         read(coco_set(tmp_path, {"segmentation": [TRIANGLE], "iscrowd": 1}))
+
+
+@pytest.mark.parametrize(
+    ("files", "source", "expected"),
+    [
+        (["annotations.json"], "", [""]),
+        (["annotations.json"], "annotations.json", [""]),
+        (["images.json"], "images.json", [""]),
+        (["annotations/instances.json"], "annotations", [""]),
+        (["annotations/instances_val.json"], "", ["val"]),
+        (["annotations/instances_val.json"], "annotations/instances_val.json", ["val"]),
+        (["train/_annotations.coco.json", "valid/_annotations.coco.json"], "", ["train", "val"]),
+        (["train/_annotations.coco.json"], "train", [""]),  # a set by itself
+    ],
+)
+def test_splits_are_named_by_files_and_folders_of_the_set_not_by_its_own(
+    tmp_path: Path, files: list[str], source: str, expected: list[str]
+) -> None:
+    content = {
+        name: COCO_FILE.replace("a.png", f"{number}.png") for number, name in enumerate(files)
+    }
+    pictures = {str(Path(name).parent / f"{n}.png"): "" for n, name in enumerate(files)}
+    root = write_files(tmp_path / "rac_test", {**content, **pictures})
+    samples = to_samples(read(root / source).table)
+    assert [sample.split for sample in samples] == expected

@@ -49,7 +49,7 @@ def collect(source: Path, border: Border) -> None:
     """Adds what a COCO file, or all COCO files of a folder, state."""
     files = find(source) if source.is_dir() else [source]
     # Beside a file of a split one of none says that its pictures are in none.
-    states_split = any(_split(file) for file in files)
+    states_split = any(_split(file, source) for file in files)
     for file in files:
         try:
             content = JsonObject(read_text(file))
@@ -57,7 +57,7 @@ def collect(source: Path, border: Border) -> None:
         except TextError as error:
             border.report(file, error.line, error.reason)
             continue
-        _File(file, border, content, states_split).collect()
+        _File(file, border, content, _split(file, source), states_split).collect()
 
 
 def write(samples: Sequence[Sample], folder: Path) -> dict[str, str]:
@@ -130,6 +130,7 @@ class _File:
     file: Path
     border: Border
     content: JsonObject
+    split: Split
     states_split: bool
     outlined: Counter[str] = field(default_factory=Counter)
 
@@ -182,7 +183,7 @@ class _File:
         if path is None:
             return None
         size = stated_size(image.get("width"), image.get("height"))
-        entry = Entry(path, self.file, line, split=_split(self.file), size=size)
+        entry = Entry(path, self.file, line, split=self.split, size=size)
         entry.states_split = self.states_split
         return entry
 
@@ -258,7 +259,10 @@ class _File:
         return box
 
 
-def _split(file: Path) -> Split:
+def _split(file: Path, source: Path) -> Split:
+    """The split that a file's name states, or a folder of the set, whose own name says nothing."""
+    if file.parent == (source if source.is_dir() else source.parent):
+        return split_in_name(file.stem)
     return split_in_name(file.stem) or split_in_name(file.parent.name)
 
 
