@@ -371,6 +371,22 @@ def test_a_validation_that_breaks_off_leaves_no_hooks(tmp_path: Path) -> None:
     assert not any(each._forward_hooks for each in module.modules())
 
 
+def test_the_folder_of_findings_may_be_a_string(tmp_path: Path) -> None:
+    debugger = TrainingDebugger(folder=str(tmp_path / "new"), say=lambda _: None)
+    trainer = L.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        callbacks=[debugger],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(Learner(Stripes()), DataLoader(TensorDataset(*pictures(64, 1)), batch_size=32))
+    assert debugger.findings == []
+    assert json.loads((tmp_path / "new/findings.json").read_text("utf-8")) == []
+
+
 def test_it_can_be_switched_off(tmp_path: Path) -> None:
     model = Stripes()
     nn.init.constant_(model.middle.bias, -30.0)

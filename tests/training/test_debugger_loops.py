@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import io
+import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -198,3 +200,17 @@ def test_a_model_that_is_saved_or_copied_within_the_loop_is_whole_and_unwatched(
     assert len(watch.history.looks) == 4
     assert all(max(look.flow.largest.values()) < 100 for look in watch.history.looks)
     assert not watch.findings
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_the_folder_of_findings_may_be_a_string(
+    tmp_path: Path, kind: type[str] | type[Path]
+) -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    watch = watched(model, optimizer)
+    for batch in watch.batches([(torch.rand(8, 3, 32, 32), torch.randint(4, (8,)))]):
+        step(watch, model, batch)
+        optimizer.step()
+    assert watch.finish(kind(tmp_path / "new")) == []
+    assert json.loads((tmp_path / "new/findings.json").read_text()) == []

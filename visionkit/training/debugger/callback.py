@@ -44,7 +44,7 @@ class TrainingDebugger(Callback):
         self,
         settings: DebuggerSettings | None = None,
         *,
-        folder: Path | None = None,
+        folder: str | Path | None = None,
         frozen: Sequence[str] = (),
         class_weights: Tensor | None = None,
         say: Callable[[Finding], None] | None = None,
@@ -198,7 +198,7 @@ class TrainingDebugger(Callback):
     def _finish(self, trainer: L.Trainer) -> None:
         if self._watch is None:
             return
-        folder = Path(trainer.default_root_dir) if self._folder is None else self._folder
+        folder = trainer.default_root_dir if self._folder is None else self._folder
         self.findings = self._watch.finish(folder if self._write else None)
         self._watch = self._batch = None
 

@@ -249,7 +249,7 @@ class TrainingWatch:
             for handle in handles:
                 handle.remove()
 
-    def finish(self, folder: Path | None = None) -> list[Finding]:
+    def finish(self, folder: str | Path | None = None) -> list[Finding]:
         """The findings; also written to `findings.json` of a folder, with what was seen beside it.
 
         Raises:
@@ -258,8 +258,8 @@ class TrainingWatch:
         self._drop()
         self._take_losses()
         if folder is not None:
-            write_findings(folder / FILE_NAME, self.findings)
-            write_json(folder / SERIES_NAME, series_of(self.history))
+            write_findings(Path(folder) / FILE_NAME, self.findings)
+            write_json(Path(folder) / SERIES_NAME, series_of(self.history))
         return list(self.findings)
 
     def _open(self, batch: object) -> None:
