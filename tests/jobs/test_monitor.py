@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as PillowImage
 
 from tests.clips import write_clip
 from tests.jobs.conftest import write_broken, write_picture
@@ -181,6 +182,46 @@ def test_frames_that_lie_near_have_names_of_their_own(tmp_path: Path) -> None:
     looked = source_pictures(str(clip), most=1000, frame_seconds=0.03)
     names = [one.name for one in looked]
     assert len(names) == len({*names}) == len(looked.small) == 30
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 pictures and a GIF of three in a folder, and clips of 6 s there and further below."""
+    folder = tmp_path_factory.mktemp("mixed")
+    pictures(folder / "photos", 0, 30)
+    still = [PillowImage.fromarray(photo(number, 30, 40)) for number in range(3)]
+    still[0].save(folder / "photos/moves.gif", save_all=True, append_images=still[1:])
+    (folder / "clips/day 1").mkdir(parents=True)
+    write_clip(folder / "clips/day 1/a.mp4", 60)
+    shutil.copytree(folder / "photos", folder / "both")
+    shutil.copy(folder / "clips/day 1/a.mp4", folder / "both/b.MP4")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("source", "most", "expected"),
+    [  # pictures, and frames of clips: at 0, 2, 4 and 6 s
+        ("photos", 1000, (31, 0)),  # of a GIF the first, as elsewhere
+        ("photos/*.gif", 1000, (1, 0)),
+        ("both", 1000, (31, 4)),
+        ("both/*", 1000, (31, 4)),
+        ("both/*.png", 1000, (30, 0)),
+        ("both/*.MP4", 1000, (0, 4)),
+        ("clips", 1000, (0, 4)),
+        ("clips/day 1/*", 1000, (0, 4)),
+        ("clips/day 1/a.mp4", 1000, (0, 4)),
+        (".", 1000, (62, 8)),
+        (".", 35, (31, 4)),  # half of both
+        ("both", 8, (7, 1)),
+        ("both", 2, (1, 1)),  # none of the two is passed over
+    ],
+)
+def test_pictures_and_videos_of_a_folder_are_looked_at_together(
+    mixed: Path, source: str, most: int, expected: tuple[int, int]
+) -> None:
+    names = [one.name for one in source_pictures(str(mixed / source), most=most, frame_seconds=2.0)]
+    frames = [name for name in names if name.endswith(" s")]
+    assert (len(names) - len(frames), len(frames)) == expected
 
 
 def test_a_count_that_is_far_off_what_earlier_runs_foresee_is_watched(

@@ -11,7 +11,7 @@ import numpy as np
 
 from visionkit.config.monitoring import MonitorConfig
 from visionkit.data.images import ImageError, read_image
-from visionkit.data.picture_files import find_images
+from visionkit.data.picture_files import IMAGE_SUFFIXES, files_of, find_images, is_junk
 from visionkit.data.problems import Problem
 from visionkit.flywheel.catalog import open_catalog
 from visionkit.inference.video.opening import (
@@ -99,34 +99,55 @@ def live_pictures(config: MonitorConfig) -> LivePictures:
 
 
 def source_pictures(source: str, *, most: int, frame_seconds: float, seed: int = 0) -> LivePictures:
-    """Pictures of a folder, or frames of videos.
+    """Pictures and frames of videos.
 
     Args:
-        source: a picture, a folder, a glob, a video or a folder of videos.
-        most: pictures at most: drawn at random of files, and spread evenly over videos.
+        source: a picture, a video, or a folder or glob of either or both; a GIF among other files
+            is a picture.
+        most: pictures and frames at most: drawn at random of files, and spread evenly over videos.
         frame_seconds: between frames at least.
         seed: of the draw.
 
     Raises:
         FileNotFoundError: there is no such path, or nothing in it.
     """
-    if _is_video(source):
-        videos, _ = find_videos(source)
-        lengths = [length_of(video) for video in videos]
-        known = sum(length for length in lengths if length is not None)
-        # One more a video, since each begins with a frame.
-        apart = max(frame_seconds, known / max(most - len(videos), 1))
-        return LivePictures((), videos, apart, most)
-    files = [path.absolute().as_posix() for path in find_images(source)]
-    return LivePictures(_drawn([(file, file) for file in files], most=most, seed=seed))
+    files, videos = _found(source)
+    lengths = [length_of(video) for video in videos]
+    known = sum(length for length in lengths if length is not None)
+    # One more a video, since each begins with a frame.
+    share = _share(len(files), known / frame_seconds + len(videos), most)
+    apart = max(frame_seconds, known / max(most - share - len(videos), 1))
+    named = [(file, file) for file in files]
+    return LivePictures(_drawn(named, most=share, seed=seed), videos, apart, most)
 
 
-def _is_video(source: str) -> bool:
-    """Whether a source is a video, or a folder with videos in it."""
+def _found(source: str) -> tuple[list[str], list[str]]:
+    """The pictures and the videos that a source means."""
     path = Path(source).expanduser()
-    if is_stream(source) or path.suffix.lower() in VIDEO_SUFFIXES:
-        return True
-    return path.is_dir() and any(file.suffix.lower() in VIDEO_SUFFIXES for file in path.iterdir())
+    if is_stream(source) or (path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES):
+        return [], find_videos(source)[0]
+    suffixes = frozenset() if path.is_file() else VIDEO_SUFFIXES - IMAGE_SUFFIXES
+    videos = {
+        file.as_posix()
+        for file in files_of(source)
+        if file.suffix.lower() in suffixes and not is_junk(file.name)
+    }
+    try:
+        pictures = find_images(source)
+    except FileNotFoundError:
+        if not videos:
+            raise
+        pictures = []
+    return [file.absolute().as_posix() for file in pictures], sorted(videos)
+
+
+def _share(pictures: int, frames: float, most: int) -> int:
+    """How many of the pictures are among `most`: in proportion to the frames, and some of both."""
+    if pictures + frames <= most:
+        return pictures
+    if not pictures or not frames:
+        return min(pictures, most)
+    return min(max(round(most * pictures / (pictures + frames)), 1), most - 1)
 
 
 def _of_catalog(config: MonitorConfig) -> list[tuple[str, str]]:
