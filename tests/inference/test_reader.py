@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,54 @@ def test_numbered_pictures_are_a_video(tmp_path: Path) -> None:
     shots = tmp_path / "shot_%03d.png"
     assert [number_of(each.image) for each in read_frames(shots)] == [7, 8, 9]
     assert find_videos(shots) == ([str(shots)], [])
+
+
+def numbered_pictures(folder: Path, *numbers: int) -> Path:
+    """A pattern of pictures that show their numbers."""
+    for number in numbers:
+        PillowImage.fromarray(numbered_image(number)).save(folder / f"{number:02d}.png")
+    return folder / "%02d.png"
+
+
+@pytest.mark.parametrize(
+    ("there", "empty", "found", "words"),
+    [
+        (range(1, 21), 18, 17, "have 20 pictures by their numbers, got 17: 18.png is empty (0 byt"),
+        (range(1, 21), 20, 19, "have 20 pictures by their numbers, got 19: 20.png is empty (0 byt"),
+        ([*range(3, 9), *range(60, 63)], None, 6, "got 6: the one of number 9 is missing"),
+    ],
+)
+def test_numbered_pictures_that_end_early_are_said(
+    there: Sequence[int], empty: int | None, found: int, words: str, tmp_path: Path
+) -> None:
+    shots = numbered_pictures(tmp_path, *there)
+    (tmp_path / "019.png").write_bytes(b"")  # nothing that %02d means
+    if empty is not None:
+        (tmp_path / f"{empty}.png").write_bytes(b"")
+    problems: list[Problem] = []
+    seen = [number_of(each.image) for each in read_frames(shots, problems=problems)]
+    assert seen == list(there[:found])
+    (problem,) = problems
+    assert (problem.file, problem.level) == (str(shots), "error")
+    assert words in problem.reason
+
+
+@pytest.mark.parametrize(("end", "is_said"), [(0.2, False), (0.32, False), (0.36, True)])
+def test_of_numbered_pictures_those_that_are_asked_for_are_missed(
+    end: float, is_said: bool, tmp_path: Path
+) -> None:
+    shots = numbered_pictures(tmp_path, *range(20))  # 25 a second
+    (tmp_path / "08.png").write_bytes(b"")
+    problems: list[Problem] = []
+    found = list(read_frames(shots, Reading(end=end), problems=problems))
+    assert (len(found), bool(problems)) == (min(round(25 * end), 8), is_said)
+
+
+def test_numbered_pictures_of_which_the_first_is_empty(tmp_path: Path) -> None:
+    shots = numbered_pictures(tmp_path, 10, 11)
+    (tmp_path / "09.png").write_bytes(b"")
+    with pytest.raises(VideoError, match=r"it has no frames: 09.png is empty \(0 bytes\)"):
+        list(read_frames(shots))
 
 
 @pytest.mark.parametrize("fit", ["letterbox", "crop"])

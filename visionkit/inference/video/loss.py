@@ -92,6 +92,13 @@ class Loss:
             "these were used; fetch or record it again for the rest"
         )
 
+    def short_of_pictures(self, expected: int, found: int, why: str) -> None:
+        """Says that numbered pictures were not all read."""
+        self._say(
+            f"it must have {expected} pictures by their numbers, got {found}: {why}, and nothing "
+            "behind it was read; these were used; put the picture back, or number the others anew"
+        )
+
     def picture(self) -> None:
         """Says that this is no video, but a picture."""
         self._say("it is a picture, not a video; seen as one frame", level="warning")

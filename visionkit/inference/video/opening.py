@@ -79,7 +79,7 @@ def find_videos(source: str | Path) -> tuple[list[str], list[str]]:
     Raises:
         FileNotFoundError: there is no such path, or no video in it.
     """
-    if is_stream(source) or (not Path(source).exists() and _first_numbered(source) is not None):
+    if is_stream(source) or (not Path(source).exists() and numbered_pictures(source)):
         return [str(source)], []
     path = Path(source).expanduser()
     files = sorted(file for file in files_of(path) if not is_junk(file.name))
@@ -121,6 +121,20 @@ def opened(
         raise VideoError(name, *why(error, timeout)) from error
     with container:
         yield container, _pictures(name, container)
+
+
+def numbered_pictures(pattern: str | Path) -> dict[int, Path]:
+    """Number -> picture of those that a pattern such as `%04d.png` means, in their order."""
+    path = Path(pattern).expanduser()
+    sign = _NUMBER.search(path.name)
+    if sign is None or not path.parent.is_dir():
+        return {}
+    before, behind = path.name[: sign.start()], path.name[sign.end() :]
+    name = re.compile(re.escape(before) + r"(\d+)" + re.escape(behind))
+    stated = [found[1] for found in map(name.fullmatch, os.listdir(path.parent)) if found]
+    # `%04d` writes 7 as 0007 alone.
+    numbers = sorted(int(digits) for digits in stated if sign[0] % int(digits) == digits)
+    return {number: path.parent / f"{before}{sign[0] % number}{behind}" for number in numbers}
 
 
 def look(source: str | Path, *, timeout: float | None = None) -> VideoInfo:
@@ -186,10 +200,10 @@ def _ffmpeg_words(name: str) -> tuple[str, dict[str, str], str | None]:
         if path.stat().st_size == 0:
             raise VideoError(name, "it is empty (0 bytes)")
         return f"file:{path}", {"protocol_whitelist": "file"}, None
-    first = _first_numbered(path)
-    if first is None:
+    numbers = numbered_pictures(path)
+    if not numbers:
         raise FileNotFoundError(f"no such video: {name}; check the path")
-    return str(path), {"start_number": str(first)}, "image2"
+    return str(path), {"start_number": str(min(numbers))}, "image2"
 
 
 def _pictures(name: str, container: InputContainer) -> VideoStream:
@@ -207,16 +221,3 @@ def _pictures(name: str, container: InputContainer) -> VideoStream:
     if stream.codec_context is None:
         raise VideoError(name, "its pictures have a format that is not known", "convert it")
     return stream
-
-
-def _first_numbered(pattern: str | Path) -> int | None:
-    """The lowest number of the pictures that a pattern such as `%04d.png` means."""
-    path = Path(pattern).expanduser()
-    sign = _NUMBER.search(path.name)
-    if sign is None or not path.parent.is_dir():
-        return None
-    name = re.compile(
-        re.escape(path.name[: sign.start()]) + r"(\d+)" + re.escape(path.name[sign.end() :])
-    )
-    numbers = [int(found[1]) for found in map(name.fullmatch, os.listdir(path.parent)) if found]
-    return min(numbers, default=None)

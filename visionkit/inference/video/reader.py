@@ -32,6 +32,7 @@ from visionkit.inference.video.opening import (
     info_of,
     is_matroska_file,
     is_mp4,
+    numbered_pictures,
     opened,
     why,
 )
@@ -198,6 +199,8 @@ class _Decoding:
         self._going_on = GoingOn(self._tick, usual)
         path = loss.source if is_matroska_file(loss.source, container) else None
         self._gaps = Gaps(path, self._tick, usual)
+        is_numbered = container.format.name == "image2"
+        self._numbered = numbered_pictures(loss.source) if is_numbered else {}
         self._given = False
         self._ended = False
         context = stream.codec_context
@@ -232,9 +235,13 @@ class _Decoding:
         self._lose(self._gaps.begun())
         reading, info, found = self._reading, self._info, self._numbers.packets
         if not self._given and not reading.start and reading.after is None:
-            reason = "none of its frames can be decoded" if found else "it has no frames"
-            raise VideoError(self._loss.source, reason)
-        if reading.end is not None or self._loss.is_stopped:
+            raise VideoError(self._loss.source, self._why_nothing())
+        if self._loss.is_stopped:
+            return
+        if self._numbered:
+            self._check_numbered()
+            return
+        if reading.end is not None:
             return
         reached = self._numbers.reached(self._seconds)
         if info.frames is not None and info.frames > found:
@@ -243,6 +250,28 @@ class _Decoding:
             allowed = max(_MISSING_SECONDS, _MISSING_PART * info.seconds)
             if info.seconds - reached > allowed:
                 self._loss.short(f"{info.seconds:.1f} s", f"{reached:.1f} s")
+
+    def _check_numbered(self) -> None:
+        """Says what is missing of numbered pictures: FFmpeg ends at a gap or an empty one."""
+        expected, found = len(self._numbered), self._numbers.packets
+        if self._reading.end is not None and self._rate:
+            expected = min(expected, math.ceil((self._reading.end - _TICK) * self._rate))
+        if found < expected:
+            self._loss.short_of_pictures(len(self._numbered), found, self._what_ended())
+
+    def _what_ended(self) -> str:
+        """Which of numbered pictures is the first that was not read, and why."""
+        number = min(self._numbered) + self._numbers.packets
+        picture = self._numbered.get(number)
+        if picture is None or not picture.is_file():
+            return f"the one of number {number} is missing"
+        is_empty = picture.stat().st_size == 0
+        return f"{picture.name} {'is empty (0 bytes)' if is_empty else 'was not read'}"
+
+    def _why_nothing(self) -> str:
+        if self._numbers.packets:
+            return "none of its frames can be decoded"
+        return "it has no frames" + (f": {self._what_ended()}" if self._numbered else "")
 
     def _frame(self, decoded: VideoFrame) -> Frame | None:
         """A decoded frame with its place; None for one that comes late."""
