@@ -51,6 +51,16 @@ def test_find_images_says_what_is_missing(pictures: Path, source: str, words: st
         find_images(pictures / source)
 
 
+def test_links_to_nowhere_are_found_where_they_are_named_like_pictures(tmp_path: Path) -> None:
+    save_png(tmp_path / "a.png")
+    for name in ("link.jpg", "README"):
+        os.symlink(tmp_path / "nowhere", tmp_path / name)
+    for source in (tmp_path, tmp_path / "*"):
+        assert [path.name for path in find_images(source)] == ["a.png", "link.jpg"]
+    with pytest.raises(FileNotFoundError, match="there is none"):
+        find_images(tmp_path / "link.jpg")
+
+
 def test_find_images_ends_in_linked_circles(pictures: Path) -> None:
     os.symlink(pictures, pictures / "deep" / "circle", target_is_directory=True)
     assert len(find_images(pictures)) == 5

@@ -391,6 +391,17 @@ def test_pictures_that_can_not_be_read(bundle: Path, tmp_path: Path) -> None:
     assert (bundle / MANIFEST).is_file()
 
 
+def test_a_link_to_nowhere_is_said_and_left_out(
+    bundle: Path, pictures: Path, tmp_path: Path
+) -> None:
+    given = Path(shutil.copytree(pictures, tmp_path / "pictures"))
+    (given / "link.png").symlink_to(tmp_path / "nowhere.png")
+    run = run_in(tmp_path)
+    export(export_config(bundle, given), run)
+    assert exports_in(bundle)
+    assert "link.png" in (run / "problems.csv").read_text("utf-8")
+
+
 def test_a_loss_is_above_zero_whichever_way_a_figure_goes() -> None:
     losses = Losses(
         "localization",

@@ -23,9 +23,12 @@ from visionkit.flywheel.catalog import open_catalog
 from visionkit.flywheel.queue.build import QueueSettings, build_queue
 from visionkit.flywheel.queue.carriers import read_carriers, write_carriers
 from visionkit.inference.predictor import Predictor
+from visionkit.jobs import monitor as monitor_module
+from visionkit.jobs.drift_files import write_drift_files
 from visionkit.jobs.live import source_pictures
 from visionkit.jobs.monitor import monitor
 from visionkit.models.bundle import put_into_bundle
+from visionkit.monitoring.page import DriftPage
 from visionkit.monitoring.reference import read_reference
 from visionkit.monitoring.windows import add_window, read_windows
 from visionkit.types import Image
@@ -145,6 +148,30 @@ def test_broken_pictures_are_told_and_the_rest_goes_on(
     summary = monitor(config(bundle, f"source={live}"), tmp_path)
     assert (summary.metrics["pictures"], summary.unread) == (25, 1)
     assert "broken.jpg" in (tmp_path / "problems.csv").read_text("utf-8")
+
+
+def test_a_picture_that_goes_before_it_joins_the_queue_is_told(
+    world: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle, _ = world
+    live = pictures(tmp_path / "live", COUNT, 20, dark)
+    place = tmp_path / "catalog"
+    open_catalog(place, create=True)
+    gone: list[Path] = []
+
+    def write_and_delete(folder: Path, page: DriftPage) -> None:
+        write_drift_files(folder, page)
+        gone.append(Path(page.carriers[0].name))
+        gone[0].unlink()
+
+    monkeypatch.setattr(monitor_module, "write_drift_files", write_and_delete)
+    words = [f"source={live}", f"catalog={place}", "queue=true"]
+    summary = monitor(config(bundle, *words), tmp_path / "run")
+    assert summary.unread == 1
+    assert str(gone[0]) in (tmp_path / "run" / "problems.csv").read_text("utf-8")
+    asked = {Path(sample.uri) for sample in open_catalog(place).samples()}
+    assert 0 < len(asked) == len(read_carriers(place))
+    assert gone[0] not in asked
 
 
 def test_frames_of_a_video_are_like_others_of_it_and_unlike_those_of_another_camera(

@@ -59,6 +59,27 @@ def test_items_are_found_and_broken_pictures_skipped(
     assert "visionkit predict" not in said  # a threshold was chosen already
 
 
+def test_pictures_that_are_gone_are_listed_and_the_rest_goes_on(
+    finished_bundle: Path, scenes: Scenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (scenes.folder / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (scenes.folder / "README").symlink_to(tmp_path / "nowhere")  # by its name no picture
+    find = Predictor.find
+
+    def delete_another(self: Predictor, image: Any, **options: Any) -> sv.Detections:
+        (scenes.folder / "2.png").unlink(missing_ok=True)
+        return find(self, image, **options)
+
+    monkeypatch.setattr(Predictor, "find", delete_another)
+    summary = predict(predict_config(finished_bundle, scenes.folder), tmp_path / "run")
+    assert sorted(lines(tmp_path / "run")) == ["0.png", "1.png", "nothing.png"]
+    with (tmp_path / "run" / "problems.csv").open(encoding="utf-8") as file:
+        reasons = {Path(row["file"]).name: row["reason"] for row in csv.DictReader(file)}
+    assert sorted(reasons) == ["2.png", "link.jpg"]
+    assert all("there is no such file" in reason for reason in reasons.values())
+    assert summary.unread == 2  # the exit status tells
+
+
 def test_another_threshold_is_proposed(
     finished_bundle: Path, scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

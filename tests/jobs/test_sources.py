@@ -100,6 +100,21 @@ def test_one_item_from_pictures_folders_and_globs(tmp_path: Path) -> None:
     assert [Path(problem.file).name for problem in problems] == ["broken.jpg"]
 
 
+def test_links_to_nowhere_are_named_and_left_out(tmp_path: Path) -> None:
+    for name in ("a/1.png", "b/2.png"):
+        write_picture(tmp_path / name, photo(ord(name[0])))
+        (tmp_path / name).with_name("link.png").symlink_to(tmp_path / "nowhere.png")
+        (tmp_path / name).with_name("README").symlink_to(tmp_path / "nowhere")
+    views, problems = read_item_views("soda", [tmp_path / "a"])
+    assert [Path(view.source).name for view in views] == ["1.png"]
+    assert [Path(problem.file) for problem in problems] == [tmp_path / "a" / "link.png"]
+    every, problems = read_views(tmp_path)
+    assert [Path(view.source).name for view in every] == ["1.png", "2.png"]
+    assert [Path(problem.file).parent.name for problem in problems] == ["a", "b"]
+    with pytest.raises(FileNotFoundError, match="check the path"):
+        read_item_views("soda", [tmp_path / "a" / "link.png"])
+
+
 def test_one_item_from_an_annotation_file(scenes: SceneFolder) -> None:
     annotations = scenes.folder / "annotations.json"
     (view,), _ = read_item_views("item 1", [annotations])

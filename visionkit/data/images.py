@@ -176,6 +176,13 @@ def content_hash(image: Image) -> str:
     return digest.hexdigest()
 
 
+def why_unread(error: ImageError | FileNotFoundError) -> str:
+    """Why a picture of many could not be read and what to do, as a list of problems has it."""
+    if isinstance(error, ImageError):
+        return f"{error.reason}; {error.way_out}"
+    return "there is no such file, or only a link to none; put it back"
+
+
 def _read_bytes(path: Path) -> bytes:
     try:
         status = path.stat()

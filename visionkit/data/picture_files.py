@@ -83,7 +83,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _glob(path: Path) -> list[Path]:
-    """Files that match; leading parts that exist are taken literally."""
+    """Files that match, links to nowhere too; leading parts that exist are taken literally."""
     literal = Path(path.anchor)
     parts = list(path.parts[1:] if path.anchor else path.parts)
     while parts and (literal / parts[0]).exists():
@@ -91,7 +91,7 @@ def _glob(path: Path) -> list[Path]:
     if not parts:
         return []
     matches = glob.glob(os.path.join(*parts), root_dir=literal, recursive=True)
-    return [literal / match for match in matches if (literal / match).is_file()]
+    return [literal / match for match in matches if not (literal / match).is_dir()]
 
 
 def _looks_like_picture(file: Path) -> bool:
@@ -99,8 +99,13 @@ def _looks_like_picture(file: Path) -> bool:
         return False
     if file.suffix:
         return file.suffix.lower() in IMAGE_SUFFIXES
-    with file.open("rb") as opened:
-        head = opened.read(12)
+    try:
+        if not file.is_file():
+            return False  # a link to nowhere, or a pipe, which would be waited for
+        with file.open("rb") as opened:
+            head = opened.read(12)
+    except OSError:
+        return False  # not ours to read
     return head.startswith(
         (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
     ) or (head[:4] == b"RIFF" and head[8:] == b"WEBP")

@@ -291,7 +291,7 @@ def _embeds_alike(catalog: Catalog, predictor: Predictor, embedded: Iterable[Sam
         return True
     likeness = []
     for name, before in zip(*catalog.embeddings(list(files)), strict=True):
-        with suppress(ImageError):  # it is listed where it is asked about
+        with suppress(ImageError, FileNotFoundError):  # it is listed where it is asked about
             now = embed(predictor, [read_image(files[name])])[0]
             likeness.append(float(now @ before))
     return not likeness or float(np.median(likeness)) >= _ALIKE

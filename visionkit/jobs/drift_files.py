@@ -61,9 +61,7 @@ def typical_pictures(reference: Reference, seed: int) -> dict[str, bytes]:
 
 
 def _small_of(uri: str) -> bytes:
-    if not Path(uri).is_file():
-        return b""
     try:
         return thumbnail_of(read_image(uri))
-    except ImageError:
+    except (ImageError, FileNotFoundError):
         return b""

@@ -13,7 +13,7 @@ import numpy as np
 
 from visionkit.config import EvaluateConfig, ExportConfig
 from visionkit.data.demo import stock_backgrounds
-from visionkit.data.images import ImageError, read_image
+from visionkit.data.images import ImageError, read_image, why_unread
 from visionkit.data.picture_files import find_images
 from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted
@@ -92,9 +92,8 @@ class _Pictures:
             try:
                 yield read_image(path)
                 read += 1
-            except ImageError as error:
-                reason = f"{error.reason}; {error.way_out}; skipped"
-                problems.append(Problem(path.as_posix(), None, reason))
+            except (ImageError, FileNotFoundError) as error:
+                problems.append(Problem(path.as_posix(), None, f"{why_unread(error)}; skipped"))
         keep_problems(problems, self._folder)
         if self._paths and not read:
             raise ValueError(f"at least one picture must be readable, got none [{self.words}]")

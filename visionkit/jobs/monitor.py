@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from visionkit.config.monitoring import MonitorConfig
-from visionkit.data.images import content_hash, read_image
+from visionkit.data.images import ImageError, content_hash, read_image, why_unread
+from visionkit.data.problems import Problem
 from visionkit.evaluation.outcomes import FloatArray
 from visionkit.evaluation.summary import counted, percent
 from visionkit.flywheel.catalog import Catalog, open_catalog
@@ -89,7 +90,10 @@ def monitor(config: MonitorConfig, run_folder: Path) -> Summary:
     )
     write_drift_files(run_folder, page)
     if config.queue and config.catalog is not None:
-        _queue(open_catalog(config.catalog), carriers, pictures)
+        lost = _queue(open_catalog(config.catalog), carriers, pictures)
+        if lost:
+            pictures.problems += lost
+            keep_problems(pictures.problems, run_folder)
     _say(page, run_folder)
     return _summary(page, run_folder, unread=len(pictures.problems))
 
@@ -232,18 +236,26 @@ def _sentence(row: int, scores: FloatArray, reference: Observed, live: Observed)
     return f"{words}."
 
 
-def _queue(catalog: Catalog, carriers: Sequence[Carrier], pictures: LivePictures) -> None:
-    """Has the carriers asked first; those that the catalog does not have join it."""
+def _queue(catalog: Catalog, carriers: Sequence[Carrier], pictures: LivePictures) -> list[Problem]:
+    """Has the carriers asked first; those that the catalog does not have join it.
+
+    What can't be read any more is left out and comes back.
+    """
     known = {sample.uri: sample.id for sample in catalog.samples()}
     known |= {sample.content_hash: sample.id for sample in catalog.samples()}
     added: list[Sample] = []
     sentences: dict[str, str] = {}
+    lost: list[Problem] = []
     frames = 0
     for carrier in carriers:
         uri = pictures.uris.get(carrier.name, "")
         name = carrier.name if carrier.name in {*known.values()} else known.get(uri, "")
         if not name and uri:
-            image = read_image(uri)
+            try:
+                image = read_image(uri)
+            except (ImageError, FileNotFoundError) as error:
+                lost.append(Problem(uri, None, f"{why_unread(error)}; not asked about"))
+                continue
             digest = content_hash(image)
             name = known.get(digest, digest)
             if name == digest and digest not in known:
@@ -262,6 +274,7 @@ def _queue(catalog: Catalog, carriers: Sequence[Carrier], pictures: LivePictures
     if frames:
         say("Frames of videos can't be asked about: put them into the catalog by predict_video.")
     say_next(["review", f"catalog={catalog.uri}"])
+    return lost
 
 
 def _say(page: DriftPage, run_folder: Path) -> None:

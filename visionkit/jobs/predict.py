@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from visionkit.config import PredictConfig
-from visionkit.data.images import ImageError, read_image
+from visionkit.data.images import ImageError, read_image, why_unread
 from visionkit.data.picture_files import find_images
 from visionkit.data.problems import Problem
 from visionkit.evaluation.summary import counted
@@ -191,9 +191,8 @@ def _read(paths: Sequence[Path], problems: list[Problem]) -> dict[str, Image]:
     for path in paths:
         try:
             images[path.as_posix()] = read_image(path)
-        except ImageError as error:
-            reason = f"{error.reason}; {error.way_out}; skipped"
-            problems.append(Problem(path.as_posix(), None, reason))
+        except (ImageError, FileNotFoundError) as error:
+            problems.append(Problem(path.as_posix(), None, f"{why_unread(error)}; skipped"))
     return images
 
 

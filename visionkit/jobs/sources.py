@@ -23,7 +23,7 @@ from visionkit.data.formats import (
 from visionkit.data.formats.border import Border
 from visionkit.data.formats.entry import Entry
 from visionkit.data.formats.groundtruth import collect_pictures
-from visionkit.data.images import MAX_PIXELS, ImageError, read_rgba
+from visionkit.data.images import MAX_PIXELS, ImageError, read_rgba, why_unread
 from visionkit.data.picture_files import IMAGE_SUFFIXES, find_images
 from visionkit.data.problems import Problem
 from visionkit.data.splits import assign_splits
@@ -301,8 +301,8 @@ def _cut_out(wanted: Sequence[ItemView], max_pixels: int) -> tuple[list[View], l
     for uri, numbers in by_picture.items():
         try:
             image, alpha = read_rgba(uri, max_pixels=max_pixels)
-        except ImageError as error:
-            problems.append(Problem(uri, None, f"{error.reason}; {error.way_out}; left out"))
+        except (ImageError, FileNotFoundError) as error:
+            problems.append(Problem(uri, None, f"{why_unread(error)}; left out"))
             continue
         for number in numbers:
             item, box = wanted[number].item, wanted[number].box

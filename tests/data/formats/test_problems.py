@@ -55,6 +55,16 @@ def test_rows_of_one_picture_that_state_two_splits_are_named(tmp_path: Path) -> 
     assert "'a.png' is in test here and in val in line 2, where it stays" in problem.reason
 
 
+def test_links_to_nowhere_in_folders_of_classes_are_left_out(tmp_path: Path) -> None:
+    write_files(tmp_path, {"cat/a.png": "", "dog/b.png": ""})
+    (tmp_path / "dog" / "link.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    result = read(tmp_path)
+    assert [sample.id for sample in to_samples(result.table)] == ["cat/a.png", "dog/b.png"]
+    (problem,) = result.problems
+    assert (problem.file, problem.level) == (str(tmp_path / "dog" / "link.jpg"), "error")
+    assert "there is no such file" in problem.reason
+
+
 PICTURE_A = {"images": [{"id": 1, "file_name": "a.png"}], "annotations": [], "categories": []}
 SIDECAR = '{"version": 1, "pictures": {"a.png": {"id": "a", "split": "", %s, "objects": []}}}'
 

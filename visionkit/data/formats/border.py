@@ -19,7 +19,15 @@ import pyarrow as pa
 from visionkit.data.formats.entry import Entry, EntryBox, box_problem, clip, words
 from visionkit.data.formats.paths import candidates, is_file, is_folder
 from visionkit.data.formats.sidecar import NAME, complete, read_sidecar
-from visionkit.data.images import MAX_PIXELS, WHITE, ImageError, content_hash, lay_on, read_picture
+from visionkit.data.images import (
+    MAX_PIXELS,
+    WHITE,
+    ImageError,
+    content_hash,
+    lay_on,
+    read_picture,
+    why_unread,
+)
 from visionkit.data.problems import Problem, summarize
 from visionkit.data.table import label_problem, to_table
 from visionkit.types import ObjectBox, Sample
@@ -203,14 +211,14 @@ class Border:
     def _decode(self, max_pixels: int) -> Iterator[tuple[Entry, _Decoded]]:
         """Entries whose picture can be used; the others are reported."""
 
-        def decode(entry: Entry) -> _Decoded | ImageError:
+        def decode(entry: Entry) -> _Decoded | str:
             try:
                 entry.path.as_posix().encode("utf-8")
                 picture = read_picture(entry.path, max_pixels=max_pixels)
             except UnicodeEncodeError:
-                return ImageError(entry.path, "its name is not UTF-8", "rename it")
-            except ImageError as error:
-                return error
+                return "its name is not UTF-8; rename it"
+            except (ImageError, FileNotFoundError) as error:
+                return why_unread(error)
             rgb = picture.rgb
             if picture.alpha is not None:
                 rgb = lay_on(rgb, picture.alpha, WHITE)
@@ -220,8 +228,8 @@ class Border:
         entries = list(self.entries.values())
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             for entry, decoded in zip(entries, pool.map(decode, entries), strict=True):
-                if isinstance(decoded, ImageError):
-                    self.report(entry.path, None, f"{decoded.reason}; {decoded.way_out}; left out")
+                if isinstance(decoded, str):
+                    self.report(entry.path, None, f"{decoded}; left out")
                     continue
                 for note in decoded.notes:
                     self.report(entry.path, None, note, "warning")
