@@ -213,6 +213,52 @@ def test_a_stopped_run_leaves_no_picture_out(
     assert len(predicted(two_heads, scenes, tmp_path, batch_size=1).samples()) == 4
 
 
+def test_pictures_that_the_catalog_could_not_take_are_seen_again(
+    two_heads: Path, scenes: Scenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no space left")
+
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="no space left"):
+        patched.setattr(Catalog, "add_proposals", full)
+        predicted(two_heads, scenes, tmp_path)
+    catalog = predicted(two_heads, scenes, tmp_path)
+    assert catalog.asked().keys() == {sample.id for sample in catalog.samples()}
+    whole = predicted(two_heads, scenes, tmp_path / "whole")
+    said, expected = (
+        [(entry.sample_id, entry.label, entry.score) for entry in each.proposals()]
+        for each in (catalog, whole)
+    )
+    assert sorted(said) == sorted(expected) != []
+    assert len((tmp_path / "run" / "predictions.jsonl").read_text("utf-8").splitlines()) == 4
+
+
+@pytest.mark.parametrize(("before", "other"), [(None, "late"), ("first", "late"), ("first", None)])
+def test_a_stopped_run_goes_on_with_its_own_catalog_only(
+    two_heads: Path,
+    scenes: Scenes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: str | None,
+    other: str | None,
+) -> None:
+    def run(catalog: str | None) -> None:
+        config = predict_config(two_heads, scenes.folder, draw=False, catalog=catalog)
+        predict(config, tmp_path / "run")
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Predictor, "predict", stop)
+        run(before)
+    with pytest.raises(ValueError, match=r"another catalog .*choose another folder"):
+        run(other)
+    run(before and str(tmp_path / before))  # in another spelling
+    assert (tmp_path / "run" / "predictions.jsonl").is_file()
+
+
 def test_embeddings_of_another_backbone_stay(
     two_heads: Path, scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

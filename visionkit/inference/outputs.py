@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -64,9 +64,11 @@ class PredictionWriter:
         folder: str | Path,
         *,
         settings: Mapping[str, Any],
+        shared: Mapping[str, Any] | None = None,
         draw: bool = True,
         overwrite: bool = False,
         part_pictures: int = PART_PICTURES,
+        before_part: Callable[[], None] | None = None,
     ) -> None:
         """Opens `folder`, which is made where it is missing.
 
@@ -74,9 +76,12 @@ class PredictionWriter:
             folder: where everything is written.
             settings: what the predictions depend on (bundle, thresholds ...), as JSON values; a
                 stopped run is resumed only with the same.
+            shared: what else it must have the same of, though the predictions don't depend on it.
             draw: whether to write pictures with the finds drawn.
             overwrite: whether predictions that are there already are deleted.
             part_pictures: pictures a part file; so many are lost at most by a kill.
+            before_part: called before each part file is written. Where it raises, that is not
+                written either, and a resumed run sees its pictures again.
 
         Raises:
             FileExistsError: the folder holds the predictions of a finished run.
@@ -84,11 +89,11 @@ class PredictionWriter:
         """
         self._folder = Path(folder)
         self._draw = draw
-        self._part_pictures = part_pictures
+        self._part_pictures, self._before_part = part_pictures, before_part
         self._pending: list[dict[str, Any]] = []
         if overwrite and (self._folder / "pictures").exists():
             shutil.rmtree(self._folder / "pictures")
-        self._parts = PartFiles(folder, settings=settings, overwrite=overwrite)
+        self._parts = PartFiles(folder, settings=settings, shared=shared, overwrite=overwrite)
         self.done = {line["image"] for part in self._parts.parts() for line in part}
 
     def write(self, name: str, image: Image, prediction: Prediction) -> None:
@@ -124,6 +129,8 @@ class PredictionWriter:
         Raises:
             RuntimeError: the disk is full.
         """
+        if self._before_part is not None:
+            self._before_part()
         self._parts.add(self._pending)
         self._pending.clear()
 

@@ -37,6 +37,7 @@ class PartFiles:
         folder: of the run; made where it is missing.
         settings: what the results depend on, as JSON values; a stopped run is resumed only
             with the same.
+        shared: what else it must have the same of, though the results don't depend on it.
         overwrite: whether results that are there already are deleted.
 
     Raises:
@@ -45,14 +46,19 @@ class PartFiles:
     """
 
     def __init__(
-        self, folder: str | Path, *, settings: Mapping[str, Any], overwrite: bool = False
+        self,
+        folder: str | Path,
+        *,
+        settings: Mapping[str, Any],
+        shared: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
     ) -> None:
         self._folder = Path(folder)
         self._parts = self._folder / "parts"
         if overwrite:
             self._clear()
         self._settings = json.loads(json.dumps(dict(settings)))
-        self._open()
+        self._open(json.loads(json.dumps({**settings, **(shared or {})})))
 
     @property
     def open(self) -> bool:
@@ -101,7 +107,7 @@ class PartFiles:
         shutil.rmtree(self._parts)
         return jsonl, parquet
 
-    def _open(self) -> None:
+    def _open(self, wanted: Mapping[str, Any]) -> None:
         if is_finished(self._folder):
             raise FileExistsError(
                 f"{self._folder} must be new or hold a stopped run, but holds the predictions of a "
@@ -109,14 +115,12 @@ class PartFiles:
             )
         settings = self._parts / "settings.json"
         if not settings.exists():
-            write_json(settings, self._settings)
+            write_json(settings, wanted)
             return
         before = json.loads(settings.read_text(encoding="utf-8"))
-        if before != self._settings:
+        if before != wanted:
             changed = sorted(
-                key
-                for key in before.keys() | self._settings.keys()
-                if before.get(key) != self._settings.get(key)
+                key for key in before.keys() | wanted.keys() if before.get(key) != wanted.get(key)
             )
             raise ValueError(
                 f"a stopped run must be resumed with its own settings, got another "

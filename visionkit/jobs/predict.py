@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from visionkit.config import PredictConfig
@@ -39,7 +38,7 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
         FileNotFoundError: there is no such bundle, or no picture.
         FileExistsError: the folder holds the finds of a finished run.
         ValueError: the bundle is damaged or empty, or lacks a head that is asked for; no picture
-            can be read; or the run that stopped had other settings.
+            can be read; or the run that stopped had other settings, or another catalog or none.
         RuntimeError: the disk is full.
     """
     paths = find_images(config.source)
@@ -55,15 +54,15 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
     }
     start = time.monotonic()
     entries = _catalog(predictor, config)
-    with (
-        PredictionWriter(
-            run_folder,
-            settings=settings,
-            draw=config.draw,
-            part_pictures=PART_PICTURES if entries is None else sys.maxsize,
-        ) as writer,
-        _written_at_the_end(entries),
-    ):
+    with PredictionWriter(
+        run_folder,
+        settings=settings,
+        shared=None if config.catalog is None else {"catalog": _place(config.catalog)},
+        draw=config.draw,
+        part_pictures=PART_PICTURES if entries is None else sys.maxsize,
+        # The catalog first: what a stopped run has written of its own, it won't see again.
+        before_part=None if entries is None else entries.flush,
+    ) as writer:
         before = len(writer.done)
         if before:
             say(f"Going on: {counted(before, 'picture')} done before.")
@@ -75,7 +74,6 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
                 f"at least one picture must be readable, got none of {len(paths)} "
                 f"[{config.source}]; see {run_folder}"
             )
-        _flush(writer, entries)
         files = writer.finish()
     seconds = (time.monotonic() - start) / max(1, asked)
     replace_problems(problems, run_folder)
@@ -142,33 +140,21 @@ def _ask(
                 writer.write(name, image, prediction)
             late = time.monotonic() - saved > _SAVE_SECONDS
             if late or (entries is not None and entries.is_full):
-                _flush(writer, entries)
+                writer.flush()
                 saved = time.monotonic()
             step(len(batch))
     return problems
-
-
-def _flush(writer: PredictionWriter, entries: CatalogWriter | None) -> None:
-    """The catalog first: what a stopped run has written of its own, it won't see again."""
-    if entries is not None:
-        entries.flush()
-    writer.flush()
-
-
-@contextmanager
-def _written_at_the_end(entries: CatalogWriter | None) -> Iterator[None]:
-    """A block after which the catalog has all, also if it was stopped, as the run's files."""
-    try:
-        yield
-    finally:
-        if entries is not None:
-            entries.flush()
 
 
 def _catalog(predictor: Predictor, config: PredictConfig) -> CatalogWriter | None:
     if config.catalog is None:
         return None
     return CatalogWriter(open_catalog(config.catalog, create=True), predictor, config.bundle)
+
+
+def _place(catalog: str) -> str:
+    """Where a catalog lies, also for who works in another folder."""
+    return catalog if "://" in catalog else Path(catalog).expanduser().absolute().as_posix()
 
 
 def _catalogue(
