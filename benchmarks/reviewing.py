@@ -37,6 +37,7 @@ import httpx
 import numpy as np
 from PIL import Image as PillowImage
 
+from visionkit.data.images import content_hash, read_image
 from visionkit.flywheel.answers import Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.types import Sample
@@ -106,14 +107,16 @@ def drawn_catalog(folder: Path, count: int, *, size: tuple[int, int] = (1280, 96
     pictures = folder / "pictures"
     pictures.mkdir(parents=True)
     width, height = size
+    hashes = []
     for number in range(min(count, _FILES)):
         coarse = generator.integers(40, 220, (height // 40, width // 40, 3), np.uint8)
         picture = PillowImage.fromarray(coarse).resize(size, PillowImage.Resampling.BICUBIC)
         picture.save(pictures / f"{number}.jpg", quality=90)
+        hashes.append(content_hash(read_image(pictures / f"{number}.jpg")))
     samples, proposals = [], []
     for number in range(count):
-        path = pictures / f"{number % _FILES}.jpg"
-        samples.append(Sample(f"s{number}", path.as_posix(), width, height, f"hash{number}"))
+        path, digest = pictures / f"{number % _FILES}.jpg", hashes[number % _FILES]
+        samples.append(Sample(f"s{number}", path.as_posix(), width, height, digest))
         for place in range(1 + number % 3):
             left, top = (float(value) for value in generator.integers(0, 600, 2))
             label = ITEMS[(number + place) % len(ITEMS)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from PIL import Image as PillowImage
 from PIL import ImageDraw
 
+from visionkit.data.images import content_hash, read_image
 from visionkit.flywheel.answers import Asked, Proposal, Reason
 from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.types import Sample
@@ -37,6 +39,13 @@ def draw(path: Path, number: int, items: tuple[str, ...]) -> None:
     picture.save(path, quality=88)
 
 
+def sample_of(name: str, path: Path, **said: Any) -> Sample:
+    """The sample of a picture file; what is said of it by keyword."""
+    image = read_image(path)
+    height, width = image.shape[:2]
+    return Sample(name, path.as_posix(), width, height, content_hash(image), **said)
+
+
 def shelf_catalog(folder: Path, count: int, *, two_every: int = 5) -> Catalog:
     """A catalog of `count` pictures s0, s1, ...: a can each, and two in every fifth.
 
@@ -51,7 +60,7 @@ def shelf_catalog(folder: Path, count: int, *, two_every: int = 5) -> Catalog:
         items = (item, "Fanta") if number % two_every == 0 else (item,)
         path = pictures / f"shelf_{number}.jpg"
         draw(path, number, items)
-        samples.append(Sample(f"s{number}", path.as_posix(), *SIZE, f"hash{number}"))
+        samples.append(sample_of(f"s{number}", path))
         score = 0.3 + (number * 7 % 60) / 100
         other = ITEMS[(number + 1) % len(ITEMS)]
         proposals.append(

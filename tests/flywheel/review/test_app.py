@@ -475,12 +475,12 @@ def test_pictures_are_jpeg_of_the_size_that_is_shown(client: TestClient) -> None
 
 
 def test_a_large_picture_is_made_smaller(
-    tmp_path: Path, client_for: Callable[..., TestClient]
+    tmp_path: Path, shelves: ModuleType, client_for: Callable[..., TestClient]
 ) -> None:
     path = tmp_path / "wide.png"
     PillowImage.new("RGB", (4000, 1000), "red").save(path)
     catalog = open_catalog(tmp_path / "catalog", create=True)
-    catalog.add_samples([Sample("wide", path.as_posix(), 4000, 1000, "hash")])
+    catalog.add_samples([shelves.sample_of("wide", path)])
     picture = client_for(catalog).get("/picture", params={"id": "wide"})
     assert PillowImage.open(io.BytesIO(picture.content)).size == (1600, 400)
 
@@ -503,6 +503,32 @@ def test_a_picture_whose_file_is_gone_or_damaged_is_told_without_its_path(
         assert reply.status_code == 404
         assert tmp_path.name not in reply.text
         assert reply.json()["error"]["way_out"]
+
+
+@pytest.mark.parametrize(
+    ("route", "name"), [("picture", "s3"), ("thumbnail", "s3"), ("crop", "p3")]
+)
+def test_a_picture_whose_file_shows_another_one_by_now_is_not_shown(
+    catalog: Catalog,
+    client_for: Callable[..., TestClient],
+    shelves: ModuleType,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    route: str,
+    name: str,
+) -> None:
+    file = tmp_path / "pictures" / "shelf_3.jpg"
+    kept = file.read_bytes()
+    shelves.draw(file, 40, ("Fanta", "7UP"))
+    client = client_for(catalog)
+    reply = client.get(f"/{route}", params={"id": name})
+    assert reply.status_code == 404
+    assert reply.json()["error"]["way_out"]
+    (record,) = caplog.records
+    assert f"{file.as_posix()} must" in record.getMessage()
+    assert "shows another picture than when the catalog took it" in record.getMessage()
+    file.write_bytes(kept)
+    assert client.get(f"/{route}", params={"id": name}).status_code == 200
 
 
 def test_a_picture_that_can_t_be_shown_is_named_in_the_log_once(
@@ -540,12 +566,12 @@ def test_a_catalog_that_can_t_be_written_is_told_in_the_log(
 
 
 def test_a_small_picture_is_enlarged_so_that_boxes_can_be_drawn(
-    tmp_path: Path, client_for: Callable[..., TestClient]
+    tmp_path: Path, shelves: ModuleType, client_for: Callable[..., TestClient]
 ) -> None:
     small = tmp_path / "digit.png"
     PillowImage.new("L", (28, 14), 90).save(small)
     catalog = open_catalog(tmp_path / "catalog", create=True)
-    catalog.add_samples([Sample("d", small.as_posix(), 28, 14, "h")])
+    catalog.add_samples([shelves.sample_of("d", small)])
     reply = client_for(catalog).get("/picture", params={"id": "d"})
     assert PillowImage.open(io.BytesIO(reply.content)).size == (400, 200)
 

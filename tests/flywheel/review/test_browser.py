@@ -19,7 +19,6 @@ import pytest
 
 from visionkit.flywheel.answers import Correction, Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
-from visionkit.types import Sample
 
 CHROMIUM = Path("/usr/bin/chromium")
 ROOT = Path(__file__).resolve().parents[3]
@@ -405,7 +404,7 @@ def test_classes_that_shut_each_other_out(
     for number in range(3):
         path = tmp_path / f"{number}.jpg"
         shelves.draw(path, number, ("Pepsi",))
-        sample = Sample(f"s{number}", path.as_posix(), 480, 360, f"hash{number}")
+        sample = shelves.sample_of(f"s{number}", path)
         catalog.add_samples([sample])
         scores = {"Pepsi": 0.6, "Fanta": 0.3, "Sprite": 0.1}
         catalog.add_proposals(

@@ -250,7 +250,7 @@ def test_script_in_names_stays_text(
     path = pictures / "<img src=x onerror=alert(1)>.jpg"
     shelves.draw(path, 0, ("Pepsi",))
     catalog = open_catalog(tmp_path / "catalog", create=True)
-    sample = shelves.Sample(evil, path.as_posix(), *shelves.SIZE, "hash")
+    sample = shelves.sample_of(evil, path)
     catalog.add_samples([sample])
     catalog.add_proposals([Proposal(evil, evil, "exemplar", evil, 0.5, 0.5, (0, 0, 50, 50), evil)])
     client = client_for(catalog)

@@ -18,12 +18,12 @@ import uvicorn
 from PIL import Image as PillowImage
 
 from tests.flywheel.review import test_browser as paths
+from tests.flywheel.review.pictures import sample_of
 from tests.flywheel.review.test_page_keys import settled
 from visionkit.flywheel.answers import Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
 from visionkit.flywheel.review.app import AppSettings, create_app
 from visionkit.flywheel.review.desk import Desk, DeskSettings
-from visionkit.types import Sample
 
 browser, page_of, serve = paths.browser, paths.page_of, paths.serve
 wait_for_answers = paths.wait_for_answers
@@ -76,7 +76,7 @@ def one_picture(
     noise = np.random.default_rng(0).integers(0, 255, (size[1] // 8, size[0] // 8, 3), np.uint8)
     PillowImage.fromarray(noise).resize(size).save(folder / "0.jpg", quality=70)
     catalog = open_catalog(folder / "catalog", create=True)
-    catalog.add_samples([Sample("s0", (folder / "0.jpg").as_posix(), *size, "hash0")])
+    catalog.add_samples([sample_of("s0", folder / "0.jpg")])
     catalog.add_proposals([Proposal("p0", "s0", "localization", "Pepsi", 0.9, 0.5, box, "m")])
     return catalog
 

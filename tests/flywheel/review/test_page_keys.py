@@ -13,7 +13,7 @@ import pytest
 from tests.flywheel.review import test_browser as paths
 from visionkit.flywheel.answers import Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
-from visionkit.types import ObjectBox, Sample
+from visionkit.types import ObjectBox
 
 browser, page_of = paths.browser, paths.page_of
 serve, server = paths.serve, paths.server
@@ -28,7 +28,7 @@ def known_classes(
     for number in range(count):
         path = folder / f"{number}.jpg"
         shelves.draw(path, number, ("Pepsi",))
-        catalog.add_samples([Sample(f"s{number}", path.as_posix(), 480, 360, f"hash{number}")])
+        catalog.add_samples([shelves.sample_of(f"s{number}", path)])
         box = shelves.box_of(number)
         said = labels[0]
         catalog.add_proposals(
@@ -37,7 +37,7 @@ def known_classes(
     path = folder / "known.jpg"
     shelves.draw(path, count, ("Pepsi",))
     known = tuple(ObjectBox(label, (5, 5, 90, 90)) for label in labels)
-    catalog.add_samples([Sample("known", path.as_posix(), 480, 360, "known", objects=known)])
+    catalog.add_samples([shelves.sample_of("known", path, objects=known)])
     return catalog
 
 

@@ -215,7 +215,7 @@ def _refused(name: str, what: str, way_out: str) -> ResultReply:
 
 
 def _add_pictures(app: FastAPI, desk: Desk) -> None:
-    store = PictureStore(desk.catalog.uri_of)
+    store = PictureStore(lambda name: desk.catalog.samples([name])[0])
     told: set[str] = set()  # the page asks several times
 
     def jpeg(make: Callable[[], bytes]) -> Response:
@@ -229,7 +229,7 @@ def _add_pictures(app: FastAPI, desk: Desk) -> None:
                 _LOG.warning("A picture can't be shown: %s", error)
             raise Refusal(
                 404,
-                "the picture's file must be there and whole, but is not",
+                "the picture's file must be there, whole and unchanged, but is not",
                 "go on with the next; visionkit review says in its terminal which file it is",
             ) from error
         return Response(content, media_type="image/jpeg", headers={"cache-control": _PICTURE_CACHE})

@@ -1,5 +1,7 @@
 """Pictures for the page: looked up by id in the catalog, decoded safely, made anew and kept.
 
+Only what the catalog took is shown: an answer about another picture would be written to it.
+
 A picture is never sent as it lies on the disk: what a browser gets was decoded and encoded here, so
 that it holds pixels only, upright and of a size that screens need.
 """
@@ -14,9 +16,9 @@ from collections.abc import Callable
 
 from PIL import Image as PillowImage
 
-from visionkit.data.images import read_image
+from visionkit.data.images import ImageError, content_hash, read_image
 from visionkit.flywheel.boxes import Box
-from visionkit.types import Image
+from visionkit.types import Image, Sample
 
 SIDE = 1600
 """Longer side of a picture at most, in pixels: more than a page shows without zooming."""
@@ -33,12 +35,12 @@ class PictureStore:
     """JPEG files by id, of which the ones asked for last are kept in memory.
 
     Args:
-        uri_of: id of a picture -> its file; KeyError for an unknown one.
+        sample_of: a picture of the catalog by its id; KeyError for an unknown one.
         kept_bytes: how much is kept.
     """
 
-    def __init__(self, uri_of: Callable[[str], str], *, kept_bytes: int = 256 << 20) -> None:
-        self._uri_of, self._kept_bytes = uri_of, kept_bytes
+    def __init__(self, sample_of: Callable[[str], Sample], *, kept_bytes: int = 256 << 20) -> None:
+        self._sample_of, self._kept_bytes = sample_of, kept_bytes
         self._kept: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self._size = 0
         self._lock = threading.Lock()
@@ -48,7 +50,7 @@ class PictureStore:
 
         Raises:
             KeyError: there is no such picture in the catalog.
-            ImageError: its file is damaged or no picture.
+            ImageError: its file is damaged, no picture, or shows another one by now.
             FileNotFoundError: its file is gone.
         """
         return self._made(
@@ -69,7 +71,15 @@ class PictureStore:
         )
 
     def _read(self, sample_id: str) -> Image:
-        return read_image(self._uri_of(sample_id))
+        sample = self._sample_of(sample_id)
+        image = read_image(sample.uri)
+        if content_hash(image) != sample.content_hash:
+            raise ImageError(
+                sample.uri,
+                "it shows another picture than when the catalog took it",
+                "put that one back, or import it from where it lies (visionkit versions import)",
+            )
+        return image
 
     def _made(self, key: tuple[str, str], make: Callable[[], bytes]) -> bytes:
         with self._lock:
