@@ -91,10 +91,10 @@ LONG = "pepsi cola, can of 330 ml, " * 12 + "from the side"  # 337 characters
 @pytest.mark.parametrize(
     ("label", "status"),
     [
-        pytest.param(LONG, 200, id="as a model says"),
-        pytest.param(LONG + "!", 200, id="its runner-up"),
-        pytest.param("x" * 200, 200, id="new"),
-        pytest.param("x" * 201, 422, id="new and too long"),
+        pytest.param(LONG, "saved", id="as a model says"),
+        pytest.param(LONG + "!", "saved", id="its runner-up"),
+        pytest.param("x" * 200, "saved", id="new"),
+        pytest.param("x" * 201, "refused", id="new and too long"),
     ],
 )
 def test_names_of_the_catalog_are_taken_however_long(
@@ -102,7 +102,7 @@ def test_names_of_the_catalog_are_taken_however_long(
     client_for: Callable[..., TestClient],
     take: Take,
     label: str,
-    status: int,
+    status: str,
 ) -> None:
     box = [5.0, 5.0, 90.0, 90.0]
     catalog.add_proposals(
@@ -117,12 +117,29 @@ def test_names_of_the_catalog_are_taken_however_long(
     reply = client.post(
         "/api/answers", json={**person, "answers": [{**answer, "objects": objects}]}
     )
-    assert reply.status_code == status
-    if status == 200:
+    (result,) = reply.json()["results"]
+    assert result["status"] == status
+    if status == "saved":
         assert [entry.label for entry in catalog.truth("s3").objects] == [label]
     else:
         told = f"a name that is new must have at most 200 characters, got 201: '{'x' * 40}'"
-        assert reply.json()["error"]["what"].startswith(told)
+        assert result["what"].startswith(told)
+        assert catalog.truth("s3").revision == 0
+
+
+def test_a_name_that_is_too_long_is_refused_alone(catalog: Catalog, client: TestClient) -> None:
+    answers = [
+        {"id": f"answer-{n}", "sample_id": f"s{n}", "revision": 0, "action": "edit"}
+        | {"labels": [label]}
+        for n, label in enumerate(["Pepsi", "x" * 201, "y" * 200])
+    ]
+    given = {"reviewer": "ada", "session": "session-1", "answers": answers}
+    results = client.post("/api/answers", json=given).json()["results"]
+    assert [result["status"] for result in results] == ["saved", "refused", "saved"]
+    told = "a name that is new must have at most 200 characters, got 201: 'xxxx"
+    assert results[1]["what"].startswith(told)
+    assert results[1]["way_out"] == "write a shorter one"
+    assert [catalog.truth(f"s{n}").labels for n in range(3)] == [("Pepsi",), (), ("y" * 200,)]
 
 
 def test_an_empty_catalog_has_nothing_to_ask(

@@ -59,13 +59,13 @@ def read_answer(
     )
 
 
-def check_new_names(answers: Sequence[AnswerMessage], is_known: Callable[[str], bool]) -> None:
-    """Lets all names pass that are known, and new ones of a fair length.
+def check_new_names(message: AnswerMessage, is_known: Callable[[str], bool]) -> None:
+    """Lets all names of an answer pass that are known, and new ones of a fair length.
 
     Raises:
         Refusal: a name is new and too long.
     """
-    for name in (name for answer in answers for name in _names(answer)):
+    for name in _names(message):
         if len(name) > LONGEST_LABEL and not is_known(name):
             raise Refusal(
                 422,

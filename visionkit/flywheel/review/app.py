@@ -159,7 +159,6 @@ def _add_work(app: FastAPI, desk: Desk) -> None:
         """Takes answers in their order, and says of each what became of it."""
         _check_catalog(desk, message.catalog)
         check_person(message.reviewer)
-        check_new_names(message.answers, desk.knows)
         results = [
             _answered(desk, answer, message.reviewer, message.session) for answer in message.answers
         ]
@@ -191,6 +190,7 @@ def _answered(desk: Desk, answer: AnswerMessage, reviewer: str, session: str) ->
         return _refused(answer.id, refusal.what, refusal.way_out)
     proposals = desk.proposals_of(answer.sample_id)
     try:
+        check_new_names(answer, desk.knows)
         correction = read_answer(answer, reviewer, sample, truth, proposals)
         after = desk.answer(correction, session)
     except Refusal as refusal:
