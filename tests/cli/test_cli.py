@@ -160,6 +160,82 @@ def test_a_folder_that_is_not_a_run_is_never_deleted(
     assert (tmp_path / "photos" / "cat.jpg").exists()
 
 
+def everything(folder: Path) -> list[str]:
+    """Names of all that lies below a folder, and what files hold."""
+    paths = sorted(folder.rglob("*"))
+    return [f"{path}: {path.read_text() if path.is_file() else ''}" for path in paths]
+
+
+@pytest.fixture
+def used_run(job: Job) -> Job:
+    """A finished run in `out` with pictures, a bundle and a catalog, and links to and from it."""
+
+    def make(config: Any, folder: Path) -> None:
+        for name in ("bundle/bundle.json", "pictures/1.jpg", "catalog/rows", "demo/1.png"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(name)
+
+    job.action = make
+    assert main(["predict", "bundle=b", "source=s", "output=out"]) == 0
+    Path("link").symlink_to("out/pictures")
+    Path("other_out").symlink_to("out")
+    Path("elsewhere").mkdir()
+    Path("out/from_elsewhere").symlink_to(Path("elsewhere").absolute())
+    return job
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["predict", "bundle=out/bundle", "source=s"], "bundle=out/bundle"),
+        (["predict", "bundle=b", "source=out"], "source=out"),
+        (["predict", "bundle=b", "source=out/pictures"], "source=out/pictures"),
+        (["predict", "bundle=b", "source=elsewhere/../out/pictures"], "source=elsewhere/../out"),
+        (["predict", "bundle=b", "source=link/1.jpg"], "source=link/1.jpg"),
+        (["predict", "bundle=b", "source=other_out/pictures"], "source=other_out/pictures"),
+        (["predict", "bundle=b", "source=out/from_elsewhere"], "source=out/from_elsewhere"),
+        (["predict", "bundle=b", "source=other_out/from_elsewhere"], "source=other_out/from"),
+        (["predict", "bundle=b", "source=*/pictures/*.jpg"], "source=*/pictures/*.jpg"),
+        (["predict", "bundle=b", "source=s", "catalog=out/catalog"], "catalog=out/catalog"),
+        (["predict_video", "bundle=b", "source=out/%04d.png"], "source=out/%04d.png"),
+        (["train", "task=exemplar", "bundle=out/bundle"], "bundle=out/bundle"),
+        (["train", "task=localization", "data.root=out/pictures"], "data.root=out/pictures"),
+        (["train", "task=localization", "task.boxes=out/bundle/b"], "task.boxes=out/bundle/b"),
+        (["monitor", "bundle=b", "source=s", "history=out/history.jsonl"], "history=out/history"),
+    ],
+)
+@pytest.mark.parametrize("output", ["out", "other_out"])
+def test_a_run_is_not_replaced_by_one_that_uses_it(
+    words: list[str], named: str, output: str, used_run: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = everything(Path("out"))
+    assert main([*words, f"output={output}", "overwrite=true"]) == 2
+    said = capsys.readouterr().err
+    assert f"but {named}" in said
+    assert f"lies in {output} and overwrite=true would delete it; choose another" in said
+    assert everything(Path("out")) == before
+    assert len(used_run.calls) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "bundle=b", "source=."],
+        ["predict", "bundle=b", "source=out/../s"],
+        ["predict", "bundle=b", "source=output"],
+        ["predict", "bundle=b", "source=s", "catalog=s3://out/catalog"],
+        ["train", "task=localization", "data.demo.folder=out/demo"],
+        ["train", "task=classification", "task.cache.folder=out/features"],
+    ],
+)
+def test_a_run_is_replaced_by_one_that_only_makes_what_lies_there(
+    words: list[str], used_run: Job
+) -> None:
+    (Path("out") / "mine").touch()
+    assert main([*words, "output=out", "overwrite=true"]) == 0
+    assert not (Path("out") / "mine").exists()
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [

@@ -98,6 +98,23 @@ def test_a_sweep_into_the_same_folder_runs_only_what_is_new(job: Job) -> None:
     assert [call[0].seed for call in job.calls] == [1, 2, 5, 1, 2, 1, 2]
 
 
+def test_a_run_of_a_sweep_is_not_replaced_where_another_uses_it(job: Job, capsys: Any) -> None:
+    job.action = lambda config, folder: (folder / "1.jpg").touch()
+    Path("first").symlink_to("out/0_source=s")
+    words = ["predict", "-m", "bundle=b", "source=s,first/1.jpg", "output=out"]
+    assert main(words) == 0
+    first, second = (path for path in sorted(Path("out").iterdir()) if path.is_dir())
+    (second / "mine").touch()
+    assert main([*words, "overwrite=true"]) == 2
+    said = capsys.readouterr().err
+    assert f"but source=first/1.jpg lies in {first} and overwrite=true would" in said
+    assert (first / "1.jpg").exists()
+    assert (second / "mine").exists()
+    assert len(job.calls) == 2
+    # What is only added to the sweep deletes nothing.
+    assert main(["predict", "-m", f"bundle={first}", "source=t", "output=out"]) == 0
+
+
 def test_the_folder_of_something_else_is_not_taken_for_a_sweep(job: Job, capsys: Any) -> None:
     Path("photos").mkdir()
     Path("photos/cat.jpg").touch()

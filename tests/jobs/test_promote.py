@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -294,3 +295,48 @@ def test_a_set_that_is_there_is_only_replaced_when_asked(bundle: Path, predicted
         gallery_config(bundle, "promote", finds=[str(predicted)], reviewed=True, least=1), bundle
     )
     assert (bundle.parent / "bundle_promoted" / "annotations.json").is_file()
+
+
+def refused(bundle: Path, target: Path, *runs: Path) -> str:
+    """What is said where a set may not take the place of a folder, all of which is still there."""
+    before = {path: path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    finds = [str(run) for run in runs]
+    changes: dict[str, Any] = {"finds": finds, "reviewed": True, "least": 1, "overwrite": True}
+    with pytest.raises(FileExistsError) as caught:
+        gallery(gallery_config(bundle, "promote", output=str(target), **changes), bundle)
+    assert {path: path.read_bytes() for path in target.rglob("*") if path.is_file()} == before
+    return str(caught.value)
+
+
+def test_what_is_no_data_set_is_never_replaced(
+    bundle: Path, predicted: Path, tmp_path: Path
+) -> None:
+    target = bundle.parent / "set"
+    target.mkdir()
+    promoted(bundle, predicted, reviewed=True, least=1, overwrite=True)  # it was empty
+    (target / "thesis.txt").write_text("mine")
+    wanted = f"output={target} must hold nothing but a data set.*, got thesis.txt; choose another"
+    assert re.search(wanted, refused(bundle, target, predicted))
+    with pytest.raises(FileExistsError, match=wanted):  # not told to say overwrite=true
+        promoted(bundle, predicted, reviewed=True, least=1)
+    (target / "thesis.txt").rename(tmp_path / "thesis.txt")
+    (target / "visionkit.json").write_text("{}")
+    assert "annotations.json, images, visionkit.json" in refused(bundle, target, predicted)
+    file = tmp_path / "file"
+    file.write_text("mine")
+    config = gallery_config(bundle, "promote", finds=[str(predicted)], output=str(file))
+    with pytest.raises(FileExistsError, match=r"must be a folder, but .*file is a file; choose"):
+        gallery(config, bundle)
+
+
+def test_a_set_whose_pictures_or_runs_are_used_is_not_replaced(
+    bundle: Path, predicted: Path, tmp_path: Path
+) -> None:
+    promoted(bundle, predicted, reviewed=True, least=1)
+    target, run = bundle.parent / "set", tmp_path / "again"
+    predict(predict_config(bundle, target / "images", score_threshold=0.9), run)
+    said = refused(bundle, target, run)
+    assert "used" in said
+    assert f"{target / 'images'}" in said
+    shutil.copytree(predicted, target / "images" / "run")
+    assert f"finds={target / 'images' / 'run'}" in refused(bundle, target, target / "images/run")

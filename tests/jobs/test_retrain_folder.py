@@ -76,6 +76,14 @@ def test_what_is_no_retraining_is_not_deleted(tmp_path: Path, name: str) -> None
     assert (folder / "challenger" / "checkpoints" / "last.ckpt").is_file()
 
 
+def test_what_the_retraining_itself_uses_is_not_deleted(tmp_path: Path) -> None:
+    folder = retraining(tmp_path / "old")
+    used = f"data.items={folder / 'challenger' / 'bundle' / 'gallery'}"
+    with pytest.raises(FileExistsError, match=re.escape(f"but {used} lies in {folder}")):
+        empty_folder(config(folder, used, "overwrite=true"), [])
+    assert (folder / "challenger" / "checkpoints" / "last.ckpt").is_file()
+
+
 def test_the_same_words_again_do_not_write_over_the_champion(tmp_path: Path) -> None:
     world = digits(tmp_path)
     world.turn("same", "overwrite=true")

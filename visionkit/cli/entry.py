@@ -114,9 +114,7 @@ def _run(command: Command, words: Sequence[str]) -> int:
     if resumed is not None and command.goes_on and _is_finished(resumed):
         print(f"{resumed} holds this run already, finished; overwrite=true runs it again")
         return 0
-    folder = resumed or prepare_folder(
-        config.output, command.run_name(config), overwrite=config.overwrite
-    )
+    folder = resumed or prepare_folder(config, command.run_name(config))
     record = execute(command, config, overrides, folder, keep=resumed is not None)
     print(f"Everything of this run lies in {folder}")
     return record.exit_status or (UNREAD if record.unread else 0)

@@ -8,9 +8,11 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from visionkit.config import used_paths
 from visionkit.files import new_run_folder, remove_partials, write_json
+from visionkit.jobs.replacing import check_not_used
 
 RECORD_NAME, CONFIG_NAME, ERROR_NAME = "run.json", "config.yaml", "error.txt"
 Status = Literal["running", "finished", "failed", "stopped"]
@@ -90,36 +92,36 @@ def read_record(folder: Path) -> RunRecord | None:
         ) from error
 
 
-def prepare_folder(output: str | None, name: str, *, overwrite: bool) -> Path:
+def prepare_folder(config: Any, name: str) -> Path:
     """An empty folder for a run.
 
     Args:
-        output: the folder that was asked for; None makes `runs/<name>/<date_time>`.
+        config: of the run: `output` is the folder that was asked for, None makes
+            `runs/<name>/<date_time>`; `overwrite` says whether a run that lies there is deleted.
         name: what runs, for instance the task.
-        overwrite: whether a run that lies there is deleted first.
 
     Raises:
-        FileExistsError: the folder holds something, and `overwrite` is false or what it holds
-            is not a run.
+        FileExistsError: the folder holds something, and `overwrite` is false, or what it holds
+            is not a run, or the config says to use some of it.
         RuntimeError: the disk is full.
         OSError: the folder can't be made.
     """
-    if output is None:
+    if config.output is None:
         return new_run_folder("runs", name)
-    folder = Path(output)
+    folder = Path(config.output)
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"output must be a folder, but {folder} is a file; choose another")
     if folder.is_dir() and any(folder.iterdir()):
-        _clear(folder, overwrite)
+        _clear(folder, config)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _clear(folder: Path, overwrite: bool) -> None:
+def _clear(folder: Path, config: Any) -> None:
     record = read_record(folder)
     made = {file.name for file in folder.iterdir()} - {RECORD_NAME, CONFIG_NAME, ERROR_NAME}
     # A run that failed before it made anything, as for want of a package, is nothing to lose.
-    overwrite = overwrite or (record is not None and record.status == "failed" and not made)
+    overwrite = config.overwrite or (record is not None and record.status == "failed" and not made)
     if record is None:
         raise FileExistsError(
             f"output={folder} holds files that are not a run of visionkit; choose another folder"
@@ -130,4 +132,6 @@ def _clear(folder: Path, overwrite: bool) -> None:
             f"output={folder} holds a run already; choose another folder{way_out}, "
             "or overwrite=true to replace it"
         )
+    if made:
+        check_not_used(folder, used_paths(config))
     shutil.rmtree(folder)

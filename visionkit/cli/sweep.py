@@ -32,8 +32,10 @@ from visionkit.cli.runs import (
     end_run,
     read_record,
 )
+from visionkit.config import used_paths
 from visionkit.files import new_run_folder, write_json, write_text
 from visionkit.jobs.program import command_line
+from visionkit.jobs.replacing import check_not_used
 
 SWEEP_NAME = "sweep.json"
 OWN_KEYS = ("output", "overwrite", "resume")
@@ -122,6 +124,8 @@ def run_sweep(command: Command, words: Sequence[str], config_folder: Path | None
 
     Raises:
         ConfigError: one of the combinations can't be composed; nothing is run then.
+        FileExistsError: the folder is no sweep of the command, or a run uses what lies in one
+            that is to be replaced; nothing is run then.
         KeyboardInterrupt: stopped; its text says how to go on.
     """
     if command.run_name is None:
@@ -141,6 +145,7 @@ def run_sweep(command: Command, words: Sequence[str], config_folder: Path | None
     common = set.intersection(*(set(combination) for combination, _ in runs))
     overwrite = (word_value(words, "overwrite") or "").lower() == "true"
     sweep = Sweep(command, folder, common=common, overwrite=overwrite)
+    sweep.check_not_used(runs)
     try:
         for number, (combination, composed) in enumerate(runs):
             sweep.run(number, len(runs), combination, composed)
@@ -172,19 +177,30 @@ class Sweep:
         self.folders: list[Path] = []
         self._earlier = _earlier_runs(folder)
 
+    def check_not_used(self, runs: Sequence[tuple[list[str], Composed[Any]]]) -> None:
+        """Passes if none of the runs uses what lies in a folder that one of them replaces.
+
+        Raises:
+            FileExistsError: one does.
+        """
+        used = dict.fromkeys(path for _, each in runs for path in used_paths(each.config))
+        for overrides, composed in runs:
+            folder = self._earlier.get(frozenset(overrides))
+            if folder and not self._finished(folder) and not self._goes_on(composed.config):
+                check_not_used(folder, used)
+
     def run(self, number: int, count: int, overrides: list[str], composed: Composed[Any]) -> None:
         """Runs one combination, goes on with it, or skips it where it finished earlier."""
         folder, config = self._earlier.get(frozenset(overrides)), composed.config
         label = f"run {number + 1} of {count}: {' '.join(overrides)}"
-        earlier = read_record(folder) if folder else None
-        if folder and earlier and earlier.status == "finished" and not self.overwrite:
+        if folder and (finished := self._finished(folder)):
             print(f"{label}: finished earlier, skipped (overwrite=true runs it again)")
-            self._add(folder, earlier)
+            self._add(folder, finished)
             return
         print(label)
         if folder is None:
             folder = self._new_folder(overrides)
-        elif hasattr(config, "resume") and not self.overwrite:
+        elif self._goes_on(config):
             config = replace(config, resume=str(folder))
         else:
             shutil.rmtree(folder)
@@ -214,6 +230,16 @@ class Sweep:
             console = Console(width=240)
         console.print(table)
         print(f"The table lies in {self.folder / 'sweep.csv'}")
+
+    def _finished(self, folder: Path) -> RunRecord | None:
+        """The record of a run that is not run again; None where it is."""
+        earlier = read_record(folder)
+        finished = earlier is not None and earlier.status == "finished" and not self.overwrite
+        return earlier if finished else None
+
+    def _goes_on(self, config: Any) -> bool:
+        """Whether a run that was stopped goes on in its folder, which is replaced otherwise."""
+        return hasattr(config, "resume") and not self.overwrite
 
     def _new_folder(self, overrides: list[str]) -> Path:
         used = [int(f.name.partition("_")[0]) for f in _run_folders(self.folder)]

@@ -4,7 +4,7 @@ The values and a sentence about each stand in `conf/*.yaml`; here stand only the
 limits. Jobs (`visionkit/jobs`) take these; nothing below them sees a config object.
 """
 
-from visionkit.config.checking import check_values, limits_of
+from visionkit.config.checking import check_values, limits_of, used_paths
 from visionkit.config.classification import ClassificationConfig
 from visionkit.config.data import AugmentConfig, BackboneConfig, DataConfig
 from visionkit.config.debugger import DebuggerConfig
@@ -43,4 +43,5 @@ __all__ = [
     "did_you_mean",
     "limits_of",
     "nearest",
+    "used_paths",
 ]

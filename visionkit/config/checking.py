@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -19,6 +20,23 @@ def limits_of(config_type: type[Any]) -> dict[str, Limits]:
         for extra in getattr(hint, "__metadata__", ())
         if isinstance(extra, Limits)
     }
+
+
+def used_paths(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted name and value of each path that a config says to use; not of what is made there.
+
+    Args:
+        config: an instance of a config dataclass.
+        prefix: as of `check_values`.
+    """
+    limits = limits_of(type(config))
+    for entry in fields(config):
+        name, value = prefix + entry.name, getattr(config, entry.name)
+        limit = limits.get(entry.name)
+        if is_dataclass(value):
+            yield from used_paths(value, name + ".")
+        elif value is not None and limit is not None and limit.path and not limit.made:
+            yield from ((name, path) for path in (value if isinstance(value, list) else [value]))
 
 
 def check_values(config: Any, prefix: str = "") -> None:

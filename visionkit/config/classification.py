@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from visionkit.config.limits import Count, Fraction, Freeze, Limits, OptionalPath, Positive, Rate
+from visionkit.config.limits import Count, Fraction, Freeze, Limits, MadePath, Positive, Rate
 from visionkit.config.task import TaskConfig
 
 
@@ -68,7 +68,7 @@ class FinetuneConfig:
 class CacheConfig:
     """Where features of a frozen backbone are kept."""
 
-    folder: OptionalPath
+    folder: MadePath
     max_gigabytes: Annotated[float, Limits(minimum=0.001)]
 
 

@@ -10,6 +10,7 @@ from visionkit.config.limits import (
     DataFormat,
     Fraction,
     Limits,
+    MadePath,
     OptionalPath,
     Positive,
     Rate,
@@ -35,7 +36,7 @@ class BackboneConfig:
 class DemoConfig:
     """The set that is made where no data of one's own is given."""
 
-    folder: OptionalPath
+    folder: MadePath
     items: Annotated[int, Limits(minimum=2)]
     views: Positive
     scenes: Annotated[int, Limits(minimum=6)]

@@ -13,6 +13,7 @@ from visionkit.config.limits import (
     Fraction,
     IsPath,
     Limits,
+    MadePath,
     OptionalPath,
     Positive,
     SomePath,
@@ -82,7 +83,7 @@ class VersionsConfig:
     source: Annotated[str | None, IsPath]
     source_format: ImportFormat
     image_root: OptionalPath
-    output: OptionalPath
+    output: MadePath
     overwrite: bool
     debug: bool
 
@@ -125,6 +126,6 @@ class RetrainConfig:
     move_backbone: bool
     author: str | None
     seed: Count
-    output: OptionalPath
+    output: MadePath
     overwrite: bool
     debug: bool

@@ -18,6 +18,7 @@ from visionkit.config.limits import (
     Fraction,
     IsPath,
     Limits,
+    MadePath,
     OptionalPath,
     Positive,
     Rate,
@@ -64,7 +65,7 @@ class TrainConfig:
     move_backbone: bool
     others: OthersConfig
     seed: Count
-    output: OptionalPath
+    output: MadePath
     overwrite: bool
     resume: OptionalPath
     debug: bool
@@ -84,7 +85,7 @@ class EvaluateConfig:
     engine: Engine
     accelerator: Accelerator
     seed: Count
-    output: OptionalPath
+    output: MadePath
     overwrite: bool
     debug: bool
 
@@ -102,7 +103,7 @@ class PredictConfig:
     catalog: OptionalPath
     engine: Engine
     accelerator: Accelerator
-    output: OptionalPath
+    output: MadePath
     overwrite: bool
     resume: OptionalPath
     debug: bool
@@ -138,7 +139,7 @@ class PredictVideoConfig:
     address: str | None
     engine: Engine
     accelerator: Accelerator
-    output: OptionalPath
+    output: MadePath
     overwrite: bool
     resume: OptionalPath
     debug: bool
@@ -162,7 +163,7 @@ class ExportConfig:
     max_loss: Fraction
     force: bool
     seed: Count
-    output: OptionalPath
+    output: MadePath
     overwrite: bool
     debug: bool
 
@@ -180,6 +181,6 @@ class GalleryConfig:
     finds: Annotated[list[str], IsPath]
     reviewed: bool
     least: Positive
-    output: OptionalPath
+    output: MadePath
     overwrite: bool
     debug: bool

@@ -15,6 +15,7 @@ class Limits:
         choices: the only values; empty is any.
         length: how many entries a list must have; None is any number.
         path: whether it holds paths, whose special characters mean themselves.
+        made: whether what lies at a path is made, anew where it is gone, so that it is no loss.
     """
 
     minimum: float | None = None
@@ -22,6 +23,7 @@ class Limits:
     choices: tuple[str, ...] = ()
     length: int | None = None
     path: bool = False
+    made: bool = False
 
 
 IsPath = Limits(path=True)
@@ -31,6 +33,7 @@ Rate = Annotated[float, Limits(minimum=0)]
 Fraction = Annotated[float, Limits(minimum=0, maximum=1)]
 SomePath = Annotated[str, IsPath]
 OptionalPath = Annotated[str | None, IsPath]
+MadePath = Annotated[str | None, Limits(path=True, made=True)]
 DataFormat = Annotated[
     str,
     Limits(

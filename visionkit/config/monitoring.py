@@ -12,6 +12,7 @@ from visionkit.config.limits import (
     Engine,
     Fraction,
     Limits,
+    MadePath,
     OptionalPath,
     Positive,
     SomePath,
@@ -43,6 +44,6 @@ class MonitorConfig:
     engine: Engine
     accelerator: Accelerator
     seed: Count
-    output: OptionalPath
+    output: MadePath
     overwrite: bool
     debug: bool

@@ -11,12 +11,14 @@ from pathlib import Path
 
 from PIL import Image as PillowImage
 
-from visionkit.config import GalleryConfig, did_you_mean
-from visionkit.data.formats import FORMATS, write
+from visionkit.config import GalleryConfig, did_you_mean, used_paths
+from visionkit.data.formats import FORMATS, others_in, write
 from visionkit.data.images import content_hash, read_image
 from visionkit.data.table import to_table
 from visionkit.evaluation.summary import counted
 from visionkit.jobs.confirmed import confirmed_finds
+from visionkit.jobs.replacing import check_not_used, lies_in
+from visionkit.jobs.sources import some_names
 from visionkit.jobs.summary import Summary
 from visionkit.jobs.terminal import keep_problems, replace_problems, say, say_next, say_table
 from visionkit.types import Image, Sample
@@ -35,7 +37,8 @@ def promote(config: GalleryConfig, items: Sequence[str], target: Path) -> Summar
 
     Raises:
         FileNotFoundError: a folder of `finds` is no finished run.
-        FileExistsError: the target is there and `overwrite` is False.
+        FileExistsError: the target is there and `overwrite` is False, or holds anything but a
+            data set, or some of what is used.
         ValueError: there is no such item, no run is given, or too few finds are confirmed; or
             the format can't be written.
         RuntimeError: the disk is full.
@@ -49,6 +52,7 @@ def promote(config: GalleryConfig, items: Sequence[str], target: Path) -> Summar
             f"item must be one of the gallery's ({', '.join(items[:10]) or 'it is empty'}), "
             f"got {config.item!r}{did_you_mean(config.item, items)}"
         )
+    _check_free(config, target)
     form = "coco" if config.format == "auto" else config.format
     wanted = items if config.item is None else [config.item]
     found, problems = confirmed_finds(config.finds, wanted, reviewed=config.reviewed)
@@ -67,6 +71,12 @@ def promote(config: GalleryConfig, items: Sequence[str], target: Path) -> Summar
         for each in found
         if each.items & chosen
     ]
+    lost = next((sample.uri for sample in samples if lies_in(target, [sample.uri])), None)
+    if lost is not None:
+        raise FileExistsError(
+            f"output must hold none of the pictures that are used, but {lost} lies in {target} and "
+            "overwrite=true would delete it; choose another"
+        )
     if FORMATS[form].carries_boxes:
         write(to_table(samples), target, form, overwrite=config.overwrite)
     else:
@@ -78,6 +88,26 @@ def promote(config: GalleryConfig, items: Sequence[str], target: Path) -> Summar
     _say(count, wanted, chosen, samples, target, form)
     finds = sum(count[item] for item in chosen)
     return Summary(target, {"items": len(chosen), "pictures": len(samples), "finds": finds})
+
+
+def _check_free(config: GalleryConfig, target: Path) -> None:
+    """Passes if a data set may be written there, which takes nothing else with it.
+
+    Raises:
+        FileExistsError: it may not.
+    """
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise FileExistsError(f"output must be a folder, but {target} is a file; choose another")
+    others = others_in(target)
+    if others:
+        raise FileExistsError(
+            f"output={target} must hold nothing but a data set that visionkit wrote, got "
+            f"{some_names(others)}; choose another folder"
+        )
+    if config.overwrite:
+        check_not_used(target, used_paths(config))
 
 
 def _crops(samples: Sequence[Sample], folder: Path) -> Iterator[Sample]:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import yaml
 
+from visionkit.config import used_paths
 from visionkit.config.flywheel import RetrainConfig
 from visionkit.files import PARTIAL_SUFFIX, new_run_folder
 from visionkit.flywheel.catalog import Model
+from visionkit.jobs.replacing import check_not_used
 from visionkit.jobs.sources import some_names
 from visionkit.jobs.terminal import PROBLEMS_NAME
 
@@ -36,7 +38,8 @@ def empty_folder(config: RetrainConfig, models: Sequence[Model]) -> Path:
 
     Raises:
         FileExistsError: the folder holds something, and overwrite is false, or it is no
-            retraining, or the bundle of a model that is not retired lies there.
+            retraining, or what the config says to use lies there, or the bundle of a model
+            that is not retired.
         RuntimeError: the disk is full.
     """
     if config.output is None:
@@ -51,6 +54,7 @@ def empty_folder(config: RetrainConfig, models: Sequence[Model]) -> Path:
             )
         _check_retraining(folder)
         _check_unused(folder, models)
+        check_not_used(folder, used_paths(config))
         _empty(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder

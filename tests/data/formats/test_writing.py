@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.data.formats.sets import said, save_picture
-from visionkit.data.formats import FORMATS, detect, read, write
+from visionkit.data.formats import FORMATS, detect, others_in, read, write
 from visionkit.data.formats.sidecar import NAME
 from visionkit.data.images import content_hash, read_image
 from visionkit.data.table import relative_uris, to_samples, to_table
@@ -104,6 +104,25 @@ def test_round_trip_loses_nothing(
     (tmp_path / "again").mkdir()
     write(relative, tmp_path / "again", format, image_root=first.root, overwrite=True)
     assert said(to_samples(read(tmp_path / "again", format).table)) == said(samples)
+
+
+@pytest.mark.parametrize("splits", [True, False])
+@pytest.mark.parametrize("format", WRITABLE)
+def test_what_is_not_of_a_set_is_told_apart(
+    tmp_path: Path, samples: list[Sample], format: str, splits: bool
+) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    assert others_in(folder) == []
+    samples = samples if splits else [replace(sample, split="") for sample in samples]
+    write(to_table(samples), folder, format, overwrite=True)
+    (folder / ".DS_Store").touch()
+    assert others_in(folder) == []
+    (folder / "notes.json").touch()
+    (folder / "thesis").mkdir()
+    assert others_in(folder) == ["notes.json", "thesis"]
+    (folder / NAME).unlink()
+    assert {"notes.json", "thesis"} < set(others_in(folder)), "it could be any set"
 
 
 @pytest.mark.parametrize("format", WITH_BOXES)

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
 
@@ -27,7 +28,8 @@ from visionkit.data.formats import (
 )
 from visionkit.data.formats.border import Border, NothingLeftError
 from visionkit.data.formats.items import ItemView, item_views
-from visionkit.data.formats.sidecar import write_sidecar
+from visionkit.data.formats.sidecar import NAME as SIDECAR_NAME
+from visionkit.data.formats.sidecar import read_sidecar, write_sidecar
 from visionkit.data.images import MAX_PIXELS
 from visionkit.data.picture_files import is_junk
 from visionkit.data.problems import Problem
@@ -42,6 +44,7 @@ __all__ = [
     "Read",
     "detect",
     "item_views",
+    "others_in",
     "read",
     "write",
 ]
@@ -66,6 +69,7 @@ class Format:
         carries_labels: whether it holds labels of whole pictures; in the others only visionkit's
             own file has them.
         path_decides: whether the path of a picture says split and, if it carries some, label.
+        written: patterns of the names that `write` makes in a folder beside those of pictures.
     """
 
     expects: str
@@ -76,16 +80,27 @@ class Format:
     carries_boxes: bool = True
     carries_labels: bool = False
     path_decides: bool = False
+    written: tuple[str, ...] = ()
 
 
 # In the order of asking: the surest sign first.
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
         "coco": Format(
-            "a .json file of COCO", coco.find, coco.collect, coco.write, suffixes=(".json",)
+            "a .json file of COCO",
+            coco.find,
+            coco.collect,
+            coco.write,
+            suffixes=(".json",),
+            written=("annotations*.json",),
         ),
         "voc": Format(
-            ".xml files of Pascal VOC", voc.find, voc.collect, voc.write, suffixes=(".xml",)
+            ".xml files of Pascal VOC",
+            voc.find,
+            voc.collect,
+            voc.write,
+            suffixes=(".xml",),
+            written=("Annotations", "ImageSets"),
         ),
         "cntk": Format(
             "pictures with .bboxes.tsv files beside them", cntk.find, cntk.collect, write=None
@@ -97,6 +112,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             groundtruth.write,
             suffixes=(".manifest", ".jsonl"),
             carries_labels=True,
+            written=("output*.manifest",),
         ),
         "yolo": Format(
             "data.yaml, or pictures with .txt files of boxes",
@@ -105,6 +121,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             yolo.write,
             suffixes=(".yaml", ".yml", ".names"),
             path_decides=True,
+            written=("data.yaml", "labels"),
         ),
         "csv": Format(
             "a .csv or .tsv file with a column of paths",
@@ -113,6 +130,7 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
             csv_rows.write,
             suffixes=(".csv", ".tsv"),
             carries_labels=True,
+            written=(csv_rows.FILE_NAME,),
         ),
         "folders": Format(
             "a folder per class with pictures in it",
@@ -266,6 +284,20 @@ def write(
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(picture, target)
         write_sidecar(folder, samples, names)
+
+
+def others_in(folder: Path) -> list[str]:
+    """Names in a folder that are not of a set that `write` made there; all where there is none."""
+    names = sorted(entry.name for entry in folder.iterdir() if not is_junk(entry.name))
+    try:
+        pictures = read_sidecar(folder)
+    except ValueError:  # damaged, or not of visionkit
+        pictures = {}
+    if not pictures:
+        return names
+    ours = {SIDECAR_NAME, *(name.partition("/")[0] for name in pictures)}
+    patterns = [pattern for format in FORMATS.values() for pattern in format.written]
+    return [n for n in names if n not in ours and not any(fnmatchcase(n, p) for p in patterns)]
 
 
 def _known(format: str) -> str:
