@@ -355,6 +355,27 @@ def test_a_run_that_was_killed_can_be_resumed(job: Job, tmp_path: Path) -> None:
     assert main(["train", "resume=out"]) == 0
 
 
+@pytest.mark.parametrize("flags", [[], ["-m"]])
+def test_a_run_at_home_can_be_resumed(
+    flags: list[str], job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+
+    def stop(config: Any, folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    job.action = stop
+    assert main(["train", *flags, "task=exemplar", "seed=4", "output=~/out"]) == 130
+    job.action = lambda config, folder: None
+    assert main(["train", *flags, "resume=~/out"]) == 0
+    config, folder = job.calls[-1]
+    assert (config.seed, config.resume) == (4, str(folder))
+    assert folder.is_relative_to(tmp_path / "home" / "out")
+    assert main(["train", *flags, "task=exemplar", "seed=4", "output=~/out"]) == (0 if flags else 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
 def test_a_finished_run_is_left_as_it_is_unless_it_shall_do_more(
     job: Job, capsys: pytest.CaptureFixture[str]
 ) -> None:

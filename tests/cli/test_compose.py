@@ -7,12 +7,14 @@ import pytest
 
 from visionkit.cli.compose import ConfigError, compose, expand_sweep, path_keys, quote_path
 from visionkit.config import (
+    ClassificationConfig,
     EvaluateConfig,
     ExemplarConfig,
     GalleryConfig,
     PredictConfig,
     TrainConfig,
 )
+from visionkit.config.flywheel import RetrainConfig
 
 
 def train(*words: str, config_folder: Path | None = None) -> TrainConfig:
@@ -118,6 +120,55 @@ def test_any_path_means_itself(path: str, tmp_path: Path, monkeypatch: pytest.Mo
 def test_one_path_is_a_list_of_one_where_several_may_stand(value: str, expected: list[str]) -> None:
     words = ["action=add", "bundle=b", f"images={value}"]
     assert compose("gallery", GalleryConfig, words).config.images == expected
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home folder of the user, and another one as the working folder."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+def test_a_path_may_begin_at_home(home: Path) -> None:
+    words = ["catalog=~/my shop", "task=classification", "data.background=~", "output=a/~/b"]
+    words += ["task.cache.folder='~/cache'", "author='~me'"]
+    config = compose("retrain", RetrainConfig, words).config
+    assert config.catalog == str(home / "my shop")
+    assert config.data.background == str(home)
+    assert isinstance(config.task, ClassificationConfig)
+    assert config.task.cache.folder == str(home / "cache")
+    assert (config.output, config.author) == ("a/~/b", "~me")
+    words = ["bundle=b", "source=~nobody-of-this-name/x"]
+    assert compose("predict", PredictConfig, words).config.source == "~nobody-of-this-name/x"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "[~/a b.png,~/c.png,d.png]",
+        "[ ~/a b.png, ~/c.png ,d.png]",
+        "['~/a b.png','~/c.png',d.png]",
+    ],
+)
+def test_each_path_of_a_list_may_begin_at_home(value: str, home: Path) -> None:
+    words = ["action=add", "bundle=b", f"images={value}"]
+    images = compose("gallery", GalleryConfig, words).config.images
+    assert images == [str(home / "a b.png"), str(home / "c.png"), "d.png"]
+
+
+def test_each_path_of_a_sweep_may_begin_at_home(home: Path) -> None:
+    runs = expand_sweep(["bundle=b", "source=~/a b,~/c,d"], PredictConfig)
+    sources = [compose("predict", PredictConfig, words).config.source for words in runs]
+    assert sources == [str(home / "a b"), str(home / "c"), "d"]
+
+
+def test_a_path_of_a_file_of_ones_own_may_begin_at_home(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.yaml").write_text("defaults: [default]\nroot: ~/pictures\n")
+    config = train("task=classification", "data=mine", config_folder=tmp_path)
+    assert config.data.root == str(home / "pictures")
 
 
 def test_values_that_hydra_gives_a_meaning_keep_it_in_paths() -> None:

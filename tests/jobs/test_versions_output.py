@@ -61,3 +61,18 @@ def test_what_belongs_to_a_catalog_of_object_storage_is_written_here(
     assert run("versions", "import", *words) == 0
     assert (tmp_path / "shop_problems.csv").is_file()
     assert not (tmp_path / "memory:").exists()
+
+
+def test_a_catalog_at_home_is_written_beside_it(
+    scenes: Scenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run("versions", "import", "catalog=~/shop", f"source={scenes.folder}") == 0
+    assert run("merge", "catalog=~/shop") == 0
+    assert run("versions", "export", "catalog=~/shop") == 0
+    assert (tmp_path / "home" / "shop_v1_coco" / "annotations.json").is_file()
+    assert run("retrain", "catalog=~/shop", "task=localization", "loop.enabled=false") == 0
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -7,6 +7,7 @@ are then laid over the result, which checks every name and type, those in files 
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
@@ -23,9 +24,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from visionkit.cli.describe import conf_folder, defaults_of, entries_of, options_of
-from visionkit.config import TASKS, check_values, did_you_mean, limits_of, nearest
+from visionkit.config import TASKS, check_values, did_you_mean, expand_home, limits_of, nearest
 
 Config = TypeVar("Config")
+
+
+_AT_HOME = re.compile(r"((?:^|[\[,])\s*)(~[^,\[\]]*?)(?=\s*(?:[,\]]|$))")
+"""In a list, or choices of a sweep, without quotes: a path that begins with `~`."""
 
 
 class ConfigError(ValueError):
@@ -60,7 +65,8 @@ def compose(
         command: name of the file in `conf/`, for instance "train".
         config_type: dataclass of `visionkit.config` that types it.
         words: overrides in Hydra's grammar (`key=value`, `group=option`, `+key=value`); the
-            values of path keys stand for themselves, whatever characters they hold.
+            values of path keys stand for themselves, whatever characters they hold, but for a
+            `~` that they begin with.
         config_folder: folder of one's own whose groups and options are found too.
 
     Raises:
@@ -136,10 +142,20 @@ def quote_path(word: str, keys: set[str], *, sweep: bool = False) -> str:
         return word
     has_meaning = value.startswith(("[", "${", "???")) or (sweep and "," in value)
     if has_meaning and not Path(value).exists():
-        return word
-    # In Hydra's quotes a backslash only escapes a quote, or other backslashes before one.
-    body, tail = value.rstrip("\\"), len(value) - len(value.rstrip("\\"))
-    return f"{key}='{body.replace(chr(39), chr(92) + chr(39))}{chr(92) * 2 * tail}'"
+        has_quotes = "'" in value or '"' in value
+        return word if has_quotes else f"{key}={_with_quotes_at_home(value)}"
+    return f"{key}={_quoted(value)}"
+
+
+def _with_quotes_at_home(value: str) -> str:
+    """A list, or choices, with those paths in quotes that begin with `~`: Hydra reads it so."""
+    return _AT_HOME.sub(lambda found: found[1] + _quoted(found[2]), value)
+
+
+def _quoted(text: str) -> str:
+    """A text in Hydra's quotes, where a backslash only escapes a quote, or others before one."""
+    body = re.sub(r"(\\*)('|\Z)", lambda end: end[1] * 2 + end[2].replace("'", "\\'"), text)
+    return f"'{body}'"
 
 
 @contextmanager
@@ -288,6 +304,7 @@ def _typed(config_type: type[Config], composed: DictConfig) -> Config:
         check_values(config)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    expand_home(config)
     return config
 
 

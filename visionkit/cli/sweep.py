@@ -106,9 +106,9 @@ def continue_hint(command: Command, folder: Path, *, sweep: bool = False) -> str
 
 
 def word_value(words: Sequence[str], key: str) -> str | None:
-    """The last value given for `key` among overrides; None if none or null."""
+    """The last value given for `key` among overrides, `~` expanded; None if none or null."""
     values = [word.partition("=")[2] for word in words if word.partition("=")[0] == key]
-    return values[-1] if values and values[-1] not in ("", "null") else None
+    return os.path.expanduser(values[-1]) if values and values[-1] not in ("", "null") else None
 
 
 def without_key(words: Sequence[str], *keys: str) -> list[str]:

@@ -4,7 +4,7 @@ The values and a sentence about each stand in `conf/*.yaml`; here stand only the
 limits. Jobs (`visionkit/jobs`) take these; nothing below them sees a config object.
 """
 
-from visionkit.config.checking import check_values, limits_of, used_paths
+from visionkit.config.checking import check_values, expand_home, limits_of, used_paths
 from visionkit.config.classification import ClassificationConfig
 from visionkit.config.data import AugmentConfig, BackboneConfig, DataConfig
 from visionkit.config.debugger import DebuggerConfig
@@ -41,6 +41,7 @@ __all__ = [
     "TrainerConfig",
     "check_values",
     "did_you_mean",
+    "expand_home",
     "limits_of",
     "nearest",
     "used_paths",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
@@ -37,6 +38,22 @@ def used_paths(config: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from used_paths(value, name + ".")
         elif value is not None and limit is not None and limit.path and not limit.made:
             yield from ((name, path) for path in (value if isinstance(value, list) else [value]))
+
+
+def expand_home(config: Any) -> None:
+    """Puts the home folder in the place of `~` where a path of a config begins with it.
+
+    Shells do so only with words that are not quoted and do not hold it further on.
+    """
+    limits = limits_of(type(config))
+    for entry in fields(config):
+        value = getattr(config, entry.name)
+        if is_dataclass(value):
+            expand_home(value)
+        elif value is not None and entry.name in limits and limits[entry.name].path:
+            paths = value if isinstance(value, list) else [value]
+            expanded = [os.path.expanduser(path) for path in paths]
+            setattr(config, entry.name, expanded if isinstance(value, list) else expanded[0])
 
 
 def check_values(config: Any, prefix: str = "") -> None:
