@@ -14,7 +14,7 @@ from visionkit.config import (
     PredictConfig,
     TrainConfig,
 )
-from visionkit.config.flywheel import RetrainConfig
+from visionkit.config.flywheel import MergeConfig, RetrainConfig, ReviewConfig
 
 
 def train(*words: str, config_folder: Path | None = None) -> TrainConfig:
@@ -169,6 +169,61 @@ def test_a_path_of_a_file_of_ones_own_may_begin_at_home(home: Path, tmp_path: Pa
     (tmp_path / "data" / "mine.yaml").write_text("defaults: [default]\nroot: ~/pictures\n")
     config = train("task=classification", "data=mine", config_folder=tmp_path)
     assert config.data.root == str(home / "pictures")
+
+
+TEXTS = [
+    "1.50",
+    "true",
+    "1e3",
+    "0x10",
+    "1_000",
+    "Müsli",
+    "咖啡",
+    "M&M's",
+    "l'Oréal",
+    "'s Gravenhage",
+    "Coca-Cola (0.5 l)",
+    "[a,b]",
+    "{a: b}",
+    "a=b, c",
+    "~",
+    "C:\\",
+    "\\' and \\\\'",
+    'the "best" one',
+    '"M" and "N"',
+    "${oc.env:HOME}",
+    "\\${x} costs $5",
+    "sum(1)",
+    "  spaces  ",
+    "two\nlines",
+]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_any_text_means_itself(text: str) -> None:
+    words = ["action=add", "bundle=b", f"item={text}"]
+    assert compose("gallery", GalleryConfig, words).config.item == text
+    merge = compose("merge", MergeConfig, ["catalog=c", f"author={text}", f"note={text}"]).config
+    assert (merge.author, merge.note) == (text, text)
+    words = ["catalog=c", f"reviewer={text}", f"token={text}"]
+    review = compose("review", ReviewConfig, words).config
+    assert (review.reviewer, review.token) == (text, text)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ('"M and M"', "M and M"),
+        ("'1.50'", "1.50"),
+        ("'M&M\\'s'", "M&M's"),
+        ('"null"', "null"),
+        ("null", None),
+        ("", ""),
+    ],
+)
+def test_quotes_and_null_keep_their_meaning_in_texts(value: str, expected: str | None) -> None:
+    words = ["action=add", "bundle=b", f"item={value}"]
+    assert compose("gallery", GalleryConfig, words).config.item == expected
 
 
 def test_values_that_hydra_gives_a_meaning_keep_it_in_paths() -> None:

@@ -25,10 +25,12 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from visionkit.cli.describe import conf_folder, defaults_of, entries_of, options_of
 from visionkit.config import TASKS, check_values, did_you_mean, expand_home, limits_of, nearest
+from visionkit.config.limits import Limits
 
 Config = TypeVar("Config")
 
-
+_IN_QUOTES = re.compile(r"(['\"])(?:\\.|(?!\1)[^\\])*\1", re.DOTALL)
+"""A value that is in Hydra's quotes as a whole."""
 _AT_HOME = re.compile(r"((?:^|[\[,])\s*)(~[^,\[\]]*?)(?=\s*(?:[,\]]|$))")
 """In a list, or choices of a sweep, without quotes: a path that begins with `~`."""
 
@@ -65,16 +67,15 @@ def compose(
         command: name of the file in `conf/`, for instance "train".
         config_type: dataclass of `visionkit.config` that types it.
         words: overrides in Hydra's grammar (`key=value`, `group=option`, `+key=value`); the
-            values of path keys stand for themselves, whatever characters they hold, but for a
-            `~` that they begin with.
+            values of keys of paths and of free text stand for themselves, whatever characters
+            they hold, but for a `~` that a path begins with.
         config_folder: folder of one's own whose groups and options are found too.
 
     Raises:
         ConfigError: an unknown key, group or option (the nearest one is named), a value of
             the wrong type or out of its limits, or a required value that is not given.
     """
-    keys = path_keys(config_type)
-    quoted = [quote_path(word, keys) for word in words]
+    quoted = _quoted_words(words, config_type)
     groups = defaults_of(conf_folder() / f"{command}.yaml")
     with _hydra(config_folder):
         overrides = _parse(quoted)
@@ -108,21 +109,33 @@ def expand_sweep(words: Sequence[str], config_type: type[Any]) -> list[list[str]
     Raises:
         ConfigError: a word can't be read.
     """
-    keys = path_keys(config_type)
-    quoted = [quote_path(word, keys, sweep=True) for word in words]
+    quoted = _quoted_words(words, config_type, sweep=True)
     with _hydra(None):
         axes = [_axis(override) for override in _parse(quoted)]
     return [list(run) for run in itertools.product(*axes)]
 
 
-def path_keys(config_type: type[Any], prefix: str = "") -> set[str]:
+def path_keys(config_type: type[Any]) -> set[str]:
     """Dotted names of all fields of a config dataclass that hold paths."""
-    limits = limits_of(config_type)
-    keys = {prefix + name for name, limit in limits.items() if limit.path}
+    return {key for key, limit in _limits(config_type).items() if limit.path}
+
+
+def _limits(config_type: type[Any], prefix: str = "") -> dict[str, Limits]:
+    """Dotted names of all fields of a config dataclass that have limits -> these."""
+    found = {prefix + name: limit for name, limit in limits_of(config_type).items()}
     for name, hint in get_type_hints(config_type).items():
         if isinstance(hint, type) and is_dataclass(hint):
-            keys |= path_keys(hint, f"{prefix}{name}.")
-    return keys
+            found |= _limits(hint, f"{prefix}{name}.")
+    return found
+
+
+def _quoted_words(
+    words: Sequence[str], config_type: type[Any], *, sweep: bool = False
+) -> list[str]:
+    """The words, with the values of keys of paths and of free text in quotes."""
+    paths = path_keys(config_type)
+    texts = {key for key, limit in _limits(config_type).items() if limit.text}
+    return [quote_text(quote_path(word, paths, sweep=sweep), texts) for word in words]
 
 
 def quote_path(word: str, keys: set[str], *, sweep: bool = False) -> str:
@@ -145,6 +158,21 @@ def quote_path(word: str, keys: set[str], *, sweep: bool = False) -> str:
         has_quotes = "'" in value or '"' in value
         return word if has_quotes else f"{key}={_with_quotes_at_home(value)}"
     return f"{key}={_quoted(value)}"
+
+
+def quote_text(word: str, keys: set[str]) -> str:
+    """`word` with its value in quotes where its key holds free text; in Hydra's quotes it stays."""
+    key, equals, value = word.partition("=")
+    if (
+        not equals
+        or key.lstrip("+") not in keys
+        or value in ("", "null")
+        or _IN_QUOTES.fullmatch(value)
+    ):
+        return word
+    # Quotes alone do not keep ${...} from being taken for the value of another key.
+    text = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", value)
+    return f"{key}={_quoted(text)}"
 
 
 def _with_quotes_at_home(value: str) -> str:

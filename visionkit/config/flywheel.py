@@ -15,8 +15,10 @@ from visionkit.config.limits import (
     Limits,
     MadePath,
     OptionalPath,
+    OptionalText,
     Positive,
     SomePath,
+    Text,
 )
 from visionkit.config.task import TaskConfig
 
@@ -43,8 +45,8 @@ class ReviewConfig:
     host: str
     port: Annotated[int, Limits(minimum=0, maximum=65535)]
     hosts: list[str]
-    token: str | None
-    reviewer: str | None
+    token: OptionalText
+    reviewer: OptionalText
     most: Positive
     audit: Fraction
     frozen: OptionalPath
@@ -60,8 +62,8 @@ class MergeConfig:
     """What `visionkit merge` is told (conf/merge.yaml)."""
 
     catalog: SomePath
-    author: str | None
-    note: str
+    author: OptionalText
+    note: Text
     debug: bool
 
 
@@ -73,7 +75,7 @@ class VersionsConfig:
     catalog: SomePath
     version: str | None
     old: str | None
-    author: str | None
+    author: OptionalText
     export_format: ExportFormat
     tool: Annotated[str, Limits(choices=TOOLS)]
     most: Positive
@@ -124,7 +126,7 @@ class RetrainConfig:
     catalog: SomePath
     bundle: OptionalPath
     move_backbone: bool
-    author: str | None
+    author: OptionalText
     seed: Count
     output: MadePath
     overwrite: bool

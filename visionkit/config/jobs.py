@@ -20,6 +20,7 @@ from visionkit.config.limits import (
     Limits,
     MadePath,
     OptionalPath,
+    OptionalText,
     Positive,
     Rate,
     SomePath,
@@ -174,7 +175,7 @@ class GalleryConfig:
 
     action: Annotated[str, Limits(choices=("add", "remove", "list", "audit", "promote"))]
     bundle: SomePath
-    item: str | None
+    item: OptionalText
     images: Annotated[list[str], IsPath]
     format: DataFormat
     background: OptionalPath

@@ -15,6 +15,7 @@ class Limits:
         choices: the only values; empty is any.
         length: how many entries a list must have; None is any number.
         path: whether it holds paths, whose special characters mean themselves.
+        text: whether it is free text, whose characters all mean themselves.
         made: whether what lies at a path is made, anew where it is gone, so that it is no loss.
     """
 
@@ -23,6 +24,7 @@ class Limits:
     choices: tuple[str, ...] = ()
     length: int | None = None
     path: bool = False
+    text: bool = False
     made: bool = False
 
 
@@ -34,6 +36,9 @@ Fraction = Annotated[float, Limits(minimum=0, maximum=1)]
 SomePath = Annotated[str, IsPath]
 OptionalPath = Annotated[str | None, IsPath]
 MadePath = Annotated[str | None, Limits(path=True, made=True)]
+IsText = Limits(text=True)
+Text = Annotated[str, IsText]
+OptionalText = Annotated[str | None, IsText]
 DataFormat = Annotated[
     str,
     Limits(
