@@ -191,7 +191,7 @@ TEXTS = [
     "\\' and \\\\'",
     'the "best" one',
     '"M" and "N"',
-    "${oc.env:HOME}",
+    "it costs ${x}",
     "\\${x} costs $5",
     "sum(1)",
     "  spaces  ",
@@ -208,6 +208,12 @@ def test_any_text_means_itself(text: str) -> None:
     words = ["catalog=c", f"reviewer={text}", f"token={text}"]
     review = compose("review", ReviewConfig, words).config
     assert (review.reviewer, review.token) == (text, text)
+
+
+def test_a_token_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REVIEW_TOKEN", "a long secret, 42")
+    words = ["catalog=c", "token=${oc.env:REVIEW_TOKEN}"]
+    assert compose("review", ReviewConfig, words).config.token == "a long secret, 42"
 
 
 @pytest.mark.parametrize(

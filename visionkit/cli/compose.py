@@ -161,12 +161,16 @@ def quote_path(word: str, keys: set[str], *, sweep: bool = False) -> str:
 
 
 def quote_text(word: str, keys: set[str]) -> str:
-    """`word` with its value in quotes where its key holds free text; in Hydra's quotes it stays."""
+    """`word` with its value in quotes where its key holds free text.
+
+    What is in Hydra's quotes stays, and so does `${...}`: a token is given as `${oc.env:NAME}`.
+    """
     key, equals, value = word.partition("=")
     if (
         not equals
         or key.lstrip("+") not in keys
         or value in ("", "null")
+        or value.startswith("${")
         or _IN_QUOTES.fullmatch(value)
     ):
         return word
