@@ -5,7 +5,7 @@ Nothing here knows of a table or a network, so that the review page needs neithe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -15,6 +15,8 @@ Action = Literal["accept", "edit", "reject", "unsure", "undo"]
 """What a person did: took what the model said as it is; changed labels or boxes; said that the
 picture shows none of it; could not tell; or took their last answer back."""
 ACTIONS: tuple[Action, ...] = get_args(Action)
+_FINDING = frozenset({"exemplar", "localization"})
+"""Tasks of a model that never said anything: of classes it would say how likely each is."""
 
 
 @dataclass(frozen=True)
@@ -154,15 +156,44 @@ def by_picture(proposals: Iterable[Proposal]) -> dict[str, tuple[Proposal, ...]]
     return {sample_id: tuple(entries) for sample_id, entries in found.items()}
 
 
-def newest(proposals: Iterable[Proposal], *, model: str = "") -> list[Proposal]:
-    """The proposals of one model, or for "" those of each task's model that proposed last.
+class LastAsked:
+    """Which models were asked about each picture after others, also those that were silent.
+
+    Args:
+        asked: picture -> the models that were asked about it, the last one at the end.
+        proposals: all that they say of any picture, which tells the tasks that each knows.
+    """
+
+    def __init__(self, asked: Mapping[str, Sequence[str]], proposals: Iterable[Proposal]) -> None:
+        self._asked = asked
+        self._tasks: dict[str, set[str]] = {}
+        for entry in proposals:
+            self._tasks.setdefault(entry.model, set()).add(entry.task)
+
+    def is_outdated(self, proposal: Proposal) -> bool:
+        """Whether a model that knows its task was asked about its picture later."""
+        models = self._asked.get(proposal.sample_id, ())
+        if proposal.model not in models:
+            return False
+        later = models[models.index(proposal.model) + 1 :]
+        return any(proposal.task in self._tasks.get(name, _FINDING) for name in later)
+
+
+def newest(
+    proposals: Iterable[Proposal], *, model: str = "", last: LastAsked | None = None
+) -> list[Proposal]:
+    """The proposals of one model, or for "" those of each task's model that was asked last.
 
     Args:
         proposals: about one picture.
         model: name of a bundle, or "".
+        last: None takes the model that proposed last, as if none had been silent since.
     """
     kept = [entry for entry in proposals if model in ("", entry.model)]
-    last: dict[str, tuple[str, str]] = {}
+    if last is not None and not model:
+        kept = [entry for entry in kept if not last.is_outdated(entry)]
+    # Of models that were asked after `last` was made, the times tell.
+    latest: dict[str, tuple[str, str]] = {}
     for entry in kept:
-        last[entry.task] = max(last.get(entry.task, ("", "")), (entry.created, entry.model))
-    return [entry for entry in kept if entry.model == last[entry.task][1]]
+        latest[entry.task] = max(latest.get(entry.task, ("", "")), (entry.created, entry.model))
+    return [entry for entry in kept if entry.model == latest[entry.task][1]]

@@ -56,6 +56,21 @@ def test_only_what_was_proposed_last_is_drawn(
     assert drawn(ask(catalog, tmp_path / "out", tool), tool) == (["dog"], ["bee"])
 
 
+@pytest.mark.parametrize("tool", TOOLS)
+def test_what_a_model_asked_later_does_not_find_is_not_drawn(
+    pictures: Pictures, tmp_path: Path, tool: str
+) -> None:
+    catalog = pictures(p=())
+    catalog.add_proposals([find("old", OLDER), named("old", "ant", 0.9)])
+    catalog.add_proposals([], asked=[("p", "new")])  # of classes it would say how likely each is
+    folder = ask(catalog, tmp_path / "out", tool)
+    assert drawn(folder, tool) == ([], ["ant"])
+    if tool == "cvat":
+        take_answers(catalog, folder / "annotations.xml", tool, reviewer="ann")
+        (entry,) = catalog.corrections()
+        assert (entry.action, entry.model, entry.seen) == ("accept", "old", ("old ant",))
+
+
 def test_a_picture_that_was_left_as_asked_shows_what_was_proposed_last(
     pictures: Pictures, tmp_path: Path
 ) -> None:

@@ -17,7 +17,8 @@ class Question:
     Attributes:
         sample: with labels and boxes as they are now.
         revision: of its truth.
-        proposals: the newest of each task's model; none where people have vouched for the truth.
+        proposals: of each task's model that was asked last; none where people have vouched for the
+            truth.
         reason: why it is asked, in words; "" where it isn't said.
         one_class: whether the picture as a whole is of one class.
     """

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from visionkit.files import atomic_folder
 from visionkit.flywheel import exclusive
-from visionkit.flywheel.answers import Asked, by_picture, newest
+from visionkit.flywheel.answers import Asked, LastAsked, by_picture, newest
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import cvat, label_studio
 from visionkit.flywheel.exchange.class_names import STAND_IN, ClassNames, class_names
@@ -38,7 +38,9 @@ def questions_about(
         KeyError: a picture is not in the catalog.
     """
     ids = [entry.sample_id for entry in asked]
-    proposals, truths = by_picture(catalog.proposals()), catalog.truths()
+    # `asked` first: a model that is asked meanwhile must not silence others without its finds.
+    models, said = catalog.asked(), catalog.proposals()
+    last, proposals, truths = LastAsked(models, said), by_picture(said), catalog.truths()
     if one_class is None:
         one_class = exclusive.one_class(proposals.values(), truths.values())
     return [
@@ -46,7 +48,9 @@ def questions_about(
             sample,
             truths[sample.id].revision,
             # What people have vouched for is not proposed anew, also that it shows nothing.
-            () if truths[sample.id].reviewed else tuple(newest(proposals.get(sample.id, ()))),
+            ()
+            if truths[sample.id].reviewed
+            else tuple(newest(proposals.get(sample.id, ()), last=last)),
             "; ".join(reason.words for reason in entry.reasons),
             one_class,
         )

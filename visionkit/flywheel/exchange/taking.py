@@ -15,6 +15,7 @@ from visionkit.flywheel.answers import (
     Action,
     Conflict,
     Correction,
+    LastAsked,
     Proposal,
     by_picture,
     newest,
@@ -77,7 +78,8 @@ def take_answers(
     """
     if tool not in READERS:
         raise ValueError(f"the tool must be one of {', '.join(READERS)}, got {tool!r}")
-    proposed = by_picture(catalog.proposals())
+    models, proposals = catalog.asked(), catalog.proposals()
+    last, proposed = LastAsked(models, proposals), by_picture(proposals)
     if one_class is None:
         one_class = exclusive.one_class(proposed.values(), catalog.truths().values())
     samples = {sample.id: sample for sample in catalog.samples()}
@@ -88,19 +90,20 @@ def take_answers(
         said[entry.sample_id].append(entry)
     corrections = known = empty = outlines = 0
     for answer in found.answered:
-        proposals, log = proposed.get(answer.sample_id, ()), said[answer.sample_id]
+        ever, log = proposed.get(answer.sample_id, ()), said[answer.sample_id]
         who = answer.reviewer or reviewer
         taken = _taken_before(answer, tool, who, log)
         if taken is not None:
             known += 1
             empty += taken.action == "reject"
             continue
-        objects, refused = boxes_of(answer, samples[answer.sample_id], proposals)
+        objects, refused = boxes_of(answer, samples[answer.sample_id], ever)
         problems += [_left_out(path, answer, reason) for reason in refused]
         try:
             _check_boxes(answer, objects)
             name = _id(answer, tool, who, log)
-            entry = _correction(name, who, answer, objects, proposals, log, one_class=one_class)
+            shown = newest(ever, last=last)
+            entry = _correction(name, who, answer, objects, shown, log, one_class=one_class)
             if one_class:
                 exclusive.check_one_class(entry)
             catalog.correct(entry)
@@ -140,12 +143,11 @@ def _correction(
     who: str,
     answer: Answered,
     objects: tuple[ObjectBox, ...],
-    proposals: Sequence[Proposal],
+    shown: Sequence[Proposal],
     log: Sequence[Correction],
     *,
     one_class: bool,
 ) -> Correction:
-    shown = newest(proposals)
     return Correction(
         name,
         answer.sample_id,

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from visionkit.flywheel.answers import Asked, Proposal, Truth, newest
+from visionkit.flywheel.answers import Asked, LastAsked, Proposal, Truth, newest
 from visionkit.flywheel.boxes import overlap
 from visionkit.flywheel.exclusive import likeliest_class
 from visionkit.types import Sample
@@ -69,6 +69,7 @@ def make_card(
     asked: Asked,
     *,
     model: str = "",
+    last: LastAsked | None = None,
     first: Truth | None = None,
     one_class: bool = False,
 ) -> Card:
@@ -80,12 +81,13 @@ def make_card(
         proposals: all that models said of it.
         asked: why it is asked.
         model: whose proposals are shown; "" shows the newest of each task.
+        last: which model was asked last, also those that found nothing; as of `newest`.
         first: what it showed before somebody judged it, where a second person is to judge it
             without seeing their answer; None where the truth is shown.
         one_class: whether a picture as a whole is of one class at most: others than the one that
             it has, or else than the likeliest, are only offered.
     """
-    shown = newest(proposals, model=model)
+    shown = newest(proposals, model=model, last=last)
     told = truth if first is None else first
     claims = _known(told)
     only = likeliest_class(shown) if one_class and not told.labels else None

@@ -347,6 +347,7 @@ class Desk:
             self.proposals_of(sample_id),
             asked,
             model=model,
+            last=self._round.last,
             first=self.catalog.imported(sample_id) if second else None,
             one_class=self._is_of_one_class(),
         )

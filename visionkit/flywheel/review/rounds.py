@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from visionkit.flywheel.answers import Asked, Proposal, Reason, Truth, by_picture
+from visionkit.flywheel.answers import Asked, LastAsked, Proposal, Reason, Truth, by_picture
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exclusive import one_class
 from visionkit.flywheel.review.filters import FilterIndex
@@ -37,6 +37,7 @@ class Round:
         samples: picture -> its sample, of those in the queue.
         proposals: picture -> what models say of it, of all.
         by_id: id of a proposal -> it.
+        last: which models were asked about each picture after others.
         labels: all names that models and people have used.
         one_class: whether each picture as a whole is of one class, as far as the catalog tells.
     """
@@ -46,6 +47,7 @@ class Round:
     samples: dict[str, Sample]
     proposals: dict[str, tuple[Proposal, ...]]
     by_id: dict[str, Proposal]
+    last: LastAsked
     labels: frozenset[str]
     one_class: bool
 
@@ -57,7 +59,9 @@ def build_round(catalog: Catalog, queue: Sequence[Asked]) -> Round:
         KeyError: a picture is not in the catalog.
     """
     samples = catalog.samples([asked.sample_id for asked in queue])
-    proposals = by_picture(catalog.proposals())
+    asked = catalog.asked()  # first: a model asked meanwhile must not silence without its finds
+    said = catalog.proposals()
+    proposals = by_picture(said)
     versions, truths = catalog.versions(), catalog.truths()
     since = versions[-1].created if versions else ""
     return Round(
@@ -65,7 +69,8 @@ def build_round(catalog: Catalog, queue: Sequence[Asked]) -> Round:
         {asked.sample_id: row for row, asked in enumerate(queue)},
         {sample.id: sample for sample in samples},
         proposals,
-        {entry.id: entry for entries in proposals.values() for entry in entries},
+        {entry.id: entry for entry in said},
+        LastAsked(asked, said),
         _labels(proposals, truths),
         one_class(proposals.values(), truths.values()),
     )
