@@ -14,12 +14,13 @@ import pytest
 from visionkit.cli import main
 from visionkit.cli.compose import compose
 from visionkit.config.flywheel import ReviewConfig
-from visionkit.flywheel.answers import Proposal
+from visionkit.flywheel.answers import Correction, Proposal
 from visionkit.flywheel.catalog import open_catalog
 from visionkit.flywheel.frozen import frozen_set
+from visionkit.flywheel.review.filters import Wanted
 from visionkit.flywheel.review.guard import Rules
 from visionkit.jobs.author import author_of
-from visionkit.jobs.review import _queue, _rules
+from visionkit.jobs.review import _desk, _queue, _rules
 from visionkit.types import Sample
 
 
@@ -79,6 +80,39 @@ def test_the_frozen_set_that_retrain_drew_is_not_asked_about(tmp_path: Path, nam
     config = compose("review", ReviewConfig, [*words, f"frozen={file if named else 'null'}"])
     after = {each.sample_id for each in _queue(catalog, config.config)}
     assert after == {each.sample_id for each in before} - frozen
+
+
+def test_pictures_that_models_are_compared_on_are_not_asked_of_a_second_person(
+    tmp_path: Path,
+) -> None:
+    place = tmp_path / "catalog"
+    catalog = open_catalog(place, create=True)
+    splits = ["test", *[""] * 11]
+    pictures = [
+        Sample(f"p{number}", f"/p{number}.jpg", 64, 48, f"p{number}", split=split)
+        for number, split in enumerate(splits)
+    ]
+    catalog.add_samples(pictures)
+    for each in pictures:
+        catalog.correct(Correction(f"a{each.id}", each.id, 0, "ann", "edit", labels=("cat",)))
+    catalog.merge(author="ann")
+    config = compose("review", ReviewConfig, [f"catalog={place}", "twice_share=1"]).config
+    desk = _desk(catalog, config)
+    without_test = {each.id for each in pictures[1:]}
+    assert {card.sample.id for card in desk.take("bob", "b", count=20)[0]} == without_test
+    drawn = [sample for sample in catalog.at("v1") if not sample.split]
+    frozen = {each.id for each in frozen_set(place / "frozen_test.json", drawn, share=0.5).samples}
+    assert 0 < len(frozen) < len(drawn)
+    desk.refresh()  # as it does by itself, with what retrain has written meanwhile
+    cards, left = desk.take("bob", "b", count=20)
+    assert {card.sample.id for card in cards} == without_test - frozen
+    assert left == len(without_test - frozen)
+    changed, _ = desk.take("bob", "b", count=20, wanted=Wanted(version="v1"))
+    assert {card.sample.id for card in changed} == without_test - frozen
+    # Looked up, each shows what was said of it: nobody is asked to judge it without seeing that.
+    for name in ("p0", min(frozen)):
+        card = desk.card(name, "bob", "b")
+        assert (card.second, [claim.label for claim in card.claims]) == (False, ["cat"])
 
 
 def test_a_file_of_frozen_pictures_that_cannot_be_read_is_told(

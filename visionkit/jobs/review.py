@@ -49,15 +49,7 @@ def review(config: ReviewConfig, catalog: Path) -> Summary:
     before = len(opened.corrections())
     listening = _listen(config.host, config.port)
     with contextlib.closing(listening):
-        desk = Desk(
-            opened,
-            partial(_queue, config=config),
-            DeskSettings(
-                twice_share=config.twice_share,
-                lease_seconds=config.lease_seconds,
-                one_class=config.one_class,
-            ),
-        )
+        desk = _desk(opened, config)
         app = create_app(
             desk,
             AppSettings(
@@ -84,6 +76,20 @@ def review(config: ReviewConfig, catalog: Path) -> Summary:
     answers = opened.corrections()[before:]
     _say_done(answers, opened, config)
     return Summary(catalog, {"answers": len(answers)})
+
+
+def _desk(catalog: Catalog, config: ReviewConfig) -> Desk:
+    settings = DeskSettings(
+        twice_share=config.twice_share,
+        lease_seconds=config.lease_seconds,
+        one_class=config.one_class,
+    )
+    return Desk(
+        catalog,
+        partial(_queue, config=config),
+        settings,
+        frozen=partial(frozen_ids, catalog.uri, config.frozen),
+    )
 
 
 def _queue(catalog: Catalog, config: ReviewConfig) -> list[Asked]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,6 +48,14 @@ class Desk:
 
     Any number of threads may use it. What people answered lies in the catalog only; who has which
     picture is forgotten when the server stops, and told again by the pages that are open.
+
+    Args:
+        catalog: with the pictures.
+        build: makes the queue.
+        settings: None takes the defaults.
+        frozen: tells ids of pictures that models are compared on though they are in no test split:
+            as those of it they are shown where they are looked up alone.
+        clock: seconds that only grow.
     """
 
     def __init__(
@@ -56,9 +64,10 @@ class Desk:
         build: BuildQueue,
         settings: DeskSettings | None = None,
         *,
+        frozen: Callable[[], Set[str]] = frozenset,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.catalog, self._build = catalog, build
+        self.catalog, self._build, self._frozen = catalog, build, frozen
         self._settings = settings or DeskSettings()
         self._leases = Leases(self._settings.lease_seconds, clock=clock)
         self._lock = threading.RLock()
@@ -69,6 +78,7 @@ class Desk:
         self._labels: set[str] = set()
         self._followed = ""
         self._round = build_round(catalog, ())
+        self._compared_on: Set[str] = frozenset()
         self._version_pools: dict[str, Pool] = {}
         self._closed: Mask = np.zeros(0, bool)
         self._waiting: set[int] = set()
@@ -80,6 +90,8 @@ class Desk:
             start = time.monotonic()
             state = self._state()
             queue = list(self._build(self.catalog))
+            tested = {each.id for each in self.catalog.samples() if each.split == "test"}
+            self._compared_on = tested | self._frozen()
             standing = Standing(self.catalog.corrections())
             built = build_round(self.catalog, [*self._seconds(queue, standing), *queue])
             self._built_state = state
@@ -269,7 +281,9 @@ class Desk:
 
     def _version_pool(self, name: str) -> Pool:
         if name not in self._version_pools:
-            self._version_pools[name] = pool_of_version(self.catalog, name, self._round.proposals)
+            self._version_pools[name] = pool_of_version(
+                self.catalog, name, self._round.proposals, left_out=self._compared_on
+            )
         return self._version_pools[name]
 
     def _seconds(self, queue: Sequence[Asked], standing: Standing) -> Iterator[Asked]:
@@ -280,6 +294,8 @@ class Desk:
                 yield Asked(sample_id, 0.0, (_AGAIN,))
 
     def _needs_second(self, sample_id: str, people: dict[str, Correction]) -> bool:
+        if sample_id in self._compared_on:
+            return False  # another label of theirs would stop retrain
         told = [answer for answer in people.values() if answer.action != "unsure"]
         return len(told) == 1 and is_asked_twice(sample_id, self._settings.twice_share)
 

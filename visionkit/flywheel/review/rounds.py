@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from visionkit.flywheel.answers import Asked, LastAsked, Proposal, Reason, Truth, by_picture
@@ -77,9 +77,13 @@ def build_round(catalog: Catalog, queue: Sequence[Asked]) -> Round:
 
 
 def pool_of_version(
-    catalog: Catalog, name: str, proposals: Mapping[str, Sequence[Proposal]]
+    catalog: Catalog,
+    name: str,
+    proposals: Mapping[str, Sequence[Proposal]],
+    *,
+    left_out: Set[str],
 ) -> Pool:
-    """The pictures that a version changed.
+    """The pictures that a version changed, but for those left out.
 
     Raises:
         KeyError: there is no such version.
@@ -94,8 +98,8 @@ def pool_of_version(
     else:
         changed = [change.sample_id for change in catalog.diff(before, name)]
     reason = Reason("audit", f"changed in {name}", 1.0)
-    queue = tuple(Asked(sample_id, 0.0, (reason,)) for sample_id in changed)
-    truths = {sample_id: catalog.truth(sample_id) for sample_id in changed}
+    queue = tuple(Asked(each, 0.0, (reason,)) for each in changed if each not in left_out)
+    truths = {asked.sample_id: catalog.truth(asked.sample_id) for asked in queue}
     return Pool(queue, FilterIndex(queue, proposals, truths), version.created)
 
 
