@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from visionkit.cli import main
 from visionkit.cli.compose import compose
 from visionkit.config.flywheel import ReviewConfig
 from visionkit.flywheel.answers import Correction, Proposal
-from visionkit.flywheel.catalog import open_catalog
+from visionkit.flywheel.catalog import Catalog, Model, open_catalog
 from visionkit.flywheel.frozen import frozen_set
+from visionkit.flywheel.queue.carriers import write_carriers
 from visionkit.flywheel.review.filters import Wanted
 from visionkit.flywheel.review.guard import Rules
 from visionkit.jobs.author import author_of
@@ -113,6 +115,83 @@ def test_pictures_that_models_are_compared_on_are_not_asked_of_a_second_person(
     for name in ("p0", min(frozen)):
         card = desk.card(name, "bob", "b")
         assert (card.second, [claim.label for claim in card.claims]) == (False, ["cat"])
+
+
+def _finds_nothing(catalog: Catalog) -> None:
+    catalog.add_samples([Sample("new", "/new.jpg", 64, 48, "new")])
+    catalog.add_proposals([], asked=[("new", "m")])
+
+
+def _finds_otherwise(catalog: Catalog) -> None:
+    (old,) = catalog.proposals(["p0"])
+    catalog.add_proposals([replace(old, label="dog", created="")])
+
+
+def _drifts(catalog: Catalog) -> None:
+    write_carriers(catalog.uri, {"p1": "It carries the drift."})
+
+
+def _freezes(catalog: Catalog) -> None:
+    frozen_set(Path(catalog.uri) / "frozen_test.json", catalog.samples()[2:], share=1)
+
+
+@pytest.mark.parametrize(
+    ("change", "first", "reason", "asked"),
+    [
+        pytest.param(_finds_nothing, "p0", "margin", 6, id="a picture without finds"),
+        pytest.param(_finds_otherwise, "p0", "margin", 5, id="other finds, as many"),
+        pytest.param(_drifts, "p1", "drift", 5, id="what monitor found"),
+        pytest.param(_freezes, "p0", "margin", 2, id="what retrain has frozen"),
+    ],
+)
+def test_a_running_page_sees_what_is_written_beside_it(
+    tmp_path: Path, change: Callable[[Catalog], None], first: str, reason: str, asked: int
+) -> None:
+    place = tmp_path / "catalog"
+    catalog = open_catalog(place, create=True)
+    names = [f"p{number}" for number in range(5)]
+    catalog.add_samples([Sample(name, f"/{name}.jpg", 64, 48, name) for name in names])
+    catalog.add_proposals(
+        [
+            Proposal(name, name, "exemplar", "cat", score, 0.5, (1.0, 1.0, 9.0, 9.0), "m")
+            for name, score in zip(names, (0.51, 0.9, 0.9, 0.9, 0.9), strict=True)
+        ]
+    )
+    config = compose("review", ReviewConfig, [f"catalog={place}", "audit=0"]).config
+    desk = _desk(open_catalog(place), config)
+    desk._next_build = 0.0
+    assert not desk.refresh_if_changed()
+    change(catalog)
+    assert desk.refresh_if_changed()
+    card = desk.take("ada", "a", count=1)[0][0]
+    assert (card.sample.id, card.asked.reasons[0].kind) == (first, reason)
+    assert desk.counts() == (asked, asked)
+    shown = {entry.label for entry in desk.proposals_of("p0")}
+    assert shown == ({"dog"} if change is _finds_otherwise else {"cat"})
+    desk._next_build = 0.0
+    assert not desk.refresh_if_changed()
+
+
+def test_a_running_page_sees_another_champion(tmp_path: Path) -> None:
+    place = tmp_path / "catalog"
+    catalog = open_catalog(place, create=True)
+    catalog.add_samples([Sample(name, f"/{name}.jpg", 64, 48, name) for name in "ab"])
+    for model, scores in (("old", (0.51, 0.9)), ("new", (0.9, 0.51))):
+        catalog.add_model(Model(model, f"/{model}"))
+        box = (1.0, 1.0, 9.0, 9.0)
+        catalog.add_proposals(
+            [
+                Proposal(f"{model}{name}", name, "exemplar", "cat", score, 0.5, box, model)
+                for name, score in zip("ab", scores, strict=True)
+            ]
+        )
+    catalog.promote("old")
+    desk = _desk(catalog, compose("review", ReviewConfig, [f"catalog={place}", "audit=0"]).config)
+    assert desk.take("ada", "a", count=1)[0][0].sample.id == "a"
+    catalog.promote("new")
+    desk._next_build = 0.0
+    assert desk.refresh_if_changed()
+    assert desk.take("ada", "a", count=1)[0][0].sample.id == "b"
 
 
 def test_a_file_of_frozen_pictures_that_cannot_be_read_is_told(

@@ -13,9 +13,9 @@ from visionkit.config.flywheel import ReviewConfig
 from visionkit.evaluation.summary import counted
 from visionkit.flywheel.answers import Asked, Correction
 from visionkit.flywheel.catalog import Catalog, open_catalog
-from visionkit.flywheel.frozen import frozen_ids
+from visionkit.flywheel.frozen import FROZEN_NAME, frozen_ids
 from visionkit.flywheel.queue.build import QueueSettings, build_queue
-from visionkit.flywheel.queue.carriers import read_carriers
+from visionkit.flywheel.queue.carriers import CARRIERS_NAME, read_carriers
 from visionkit.flywheel.review.desk import Desk, DeskSettings
 from visionkit.flywheel.review.guard import LOOPBACK_NAMES, Rules, is_loopback
 from visionkit.flywheel.review.limits import LONGEST_PERSON
@@ -79,6 +79,8 @@ def review(config: ReviewConfig, catalog: Path) -> Summary:
 
 
 def _desk(catalog: Catalog, config: ReviewConfig) -> Desk:
+    folder = Path(catalog.uri)
+    frozen = folder / FROZEN_NAME if config.frozen is None else Path(config.frozen)
     settings = DeskSettings(
         twice_share=config.twice_share,
         lease_seconds=config.lease_seconds,
@@ -88,6 +90,7 @@ def _desk(catalog: Catalog, config: ReviewConfig) -> Desk:
         catalog,
         partial(_queue, config=config),
         settings,
+        files=[folder / CARRIERS_NAME, frozen],
         frozen=partial(frozen_ids, catalog.uri, config.frozen),
     )
 

@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from visionkit.flywheel.answers import Correction, Proposal
 from visionkit.flywheel.catalog import Catalog, open_catalog
+from visionkit.flywheel.queue.build import build_queue
 from visionkit.flywheel.review.app import AppSettings, create_app
 from visionkit.flywheel.review.assets import page_assets
 from visionkit.flywheel.review.desk import Desk
@@ -646,6 +647,21 @@ def test_requests_for_another_catalog_are_refused(
         assert response.json()["error"]["way_out"]
     assert take(client, catalog=name)["cards"]
     assert client.post("/api/answers", json={**person, "answers": [answer]}).status_code == 200
+
+
+def test_what_comes_in_is_given_out_where_nothing_was_left(tmp_path: Path, take: Take) -> None:
+    catalog = open_catalog(tmp_path / "catalog", create=True)
+    app = create_app(Desk(catalog, build_queue), AppSettings(refresh_seconds=0.05))
+    with TestClient(app, base_url="http://127.0.0.1:8765") as client:
+        assert take(client)["left"] == 0
+        other = open_catalog(catalog.uri)
+        other.add_samples([Sample("new", "/new.jpg", 64, 48, "new")])
+        other.add_proposals([], asked=[("new", "m")])  # and a model finds nothing in it
+        for _ in range(600):
+            if cards := take(client)["cards"]:  # as a page asks that has none
+                break
+            time.sleep(0.1)
+    assert [card["id"] for card in cards] == ["new"]
 
 
 def test_the_queue_is_built_again_after_an_error(catalog: Catalog, shelves: ModuleType) -> None:

@@ -237,6 +237,19 @@ class Catalog:
         first = self._corrections.place(since) + 1 if since else 0
         return self._corrections.all[first:]
 
+    def extent(self) -> tuple[int, ...]:
+        """What is another one once somebody has written; quick, also where there is much.
+
+        It tells of pictures and where they lie, answers of models and people, versions and models,
+        not of thumbnails and embeddings that known pictures got.
+        """
+        self._read()
+        self._read_proposals()
+        with self._store.reading(wait=True):
+            self._models.follow()
+        tables = (self._samples, self._corrections, self._proposals, self._versions, self._models)
+        return (*(table.last for table in tables), len(self._samples.moved))
+
     def unmerged(self) -> int:
         """How many pictures people have changed or vouched for since the last version.
 

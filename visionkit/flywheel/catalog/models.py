@@ -50,6 +50,11 @@ class ModelTable:
         self._table = store.table("models", MODELS)
         self.by_name: dict[str, Model] = {}
 
+    @property
+    def last(self) -> int:
+        """The number of the last entry about a model; -1 before the first."""
+        return self._table.last
+
     def follow(self) -> None:
         """Takes in what was added by anybody."""
         self._take(self._table.fresh())

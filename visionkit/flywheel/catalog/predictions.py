@@ -31,6 +31,11 @@ class ProposalTable:
         self._table = store.table("predictions", PROPOSALS)
         self._answers: dict[str, dict[str, _Said]] = {}
 
+    @property
+    def last(self) -> int:
+        """The number of the last row of answers; -1 before the first."""
+        return self._table.last
+
     def follow(self) -> None:
         """Takes in what was added by anybody."""
         self._take(self._table.fresh())

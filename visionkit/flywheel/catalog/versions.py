@@ -75,6 +75,11 @@ class VersionTable:
         self._cuts: dict[str, Cut] = {}
         self.all: list[Version] = []
 
+    @property
+    def last(self) -> int:
+        """The number of the last version; -1 before the first."""
+        return self._table.last
+
     def follow(self) -> None:
         """Takes in what was added by anybody."""
         self._take(self._table.fresh().to_pylist())

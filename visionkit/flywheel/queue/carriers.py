@@ -8,7 +8,8 @@ from pathlib import Path
 
 from visionkit.files import write_json
 
-FILE = "drift.json"
+CARRIERS_NAME = "drift.json"
+"""The file, in the folder of a catalog."""
 
 
 def write_carriers(catalog: str | Path, sentences: Mapping[str, str]) -> None:
@@ -27,7 +28,7 @@ def write_carriers(catalog: str | Path, sentences: Mapping[str, str]) -> None:
             f"catalog must be a folder where pictures are put into its queue, got {catalog}; "
             "say queue=false"
         )
-    write_json(Path(catalog) / FILE, {"pictures": dict(sentences)})
+    write_json(Path(catalog) / CARRIERS_NAME, {"pictures": dict(sentences)})
 
 
 def read_carriers(catalog: str | Path) -> dict[str, str]:
@@ -36,7 +37,7 @@ def read_carriers(catalog: str | Path) -> dict[str, str]:
     Raises:
         ValueError: the file is damaged.
     """
-    path = Path(catalog) / FILE
+    path = Path(catalog) / CARRIERS_NAME
     if "://" in str(catalog) or not path.is_file():
         return {}
     try:
@@ -44,6 +45,6 @@ def read_carriers(catalog: str | Path) -> dict[str, str]:
         return {str(name): str(words) for name, words in content["pictures"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{FILE} must be as monitor wrote it, got {type(error).__name__}: {error} [{path}]; "
-            "delete it, or run monitor with queue=true again"
+            f"{CARRIERS_NAME} must be as monitor wrote it, got {type(error).__name__}: {error} "
+            f"[{path}]; delete it, or run monitor with queue=true again"
         ) from error

@@ -53,6 +53,7 @@ class Desk:
         catalog: with the pictures.
         build: makes the queue.
         settings: None takes the defaults.
+        files: that the queue depends on beside the catalog, there or not.
         frozen: tells ids of pictures that models are compared on though they are in no test split:
             as those of it they are shown where they are looked up alone.
         clock: seconds that only grow.
@@ -64,15 +65,18 @@ class Desk:
         build: BuildQueue,
         settings: DeskSettings | None = None,
         *,
+        files: Sequence[Path] = (),
         frozen: Callable[[], Set[str]] = frozenset,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.catalog, self._build, self._frozen = catalog, build, frozen
+        self._files = tuple(files)
         self._settings = settings or DeskSettings()
         self._leases = Leases(self._settings.lease_seconds, clock=clock)
         self._lock = threading.RLock()
         self._refreshing = threading.Lock()
-        self._next_build, self._built_state = 0.0, (0, 0, 0)
+        self._next_build = 0.0
+        self._built_state: tuple[object, ...] = ()
         self.standing = Standing()
         self._log: list[Correction] = []
         self._labels: set[str] = set()
@@ -119,9 +123,8 @@ class Desk:
         self.refresh()
         return True
 
-    def _state(self) -> tuple[int, int, int]:
-        catalog = self.catalog
-        return len(catalog.corrections()), len(catalog.proposals()), len(catalog.versions())
+    def _state(self) -> tuple[object, ...]:
+        return self.catalog.extent(), tuple(_stamp(file) for file in self._files)
 
     def take(
         self,
@@ -379,3 +382,12 @@ class Desk:
             return known
         self.catalog.truth(sample_id)  # KeyError for an unknown one
         return self.catalog.samples([sample_id])[0]
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """What is another one once a file was written, made or deleted."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
