@@ -15,6 +15,8 @@ Action = Literal["accept", "edit", "reject", "unsure", "undo"]
 """What a person did: took what the model said as it is; changed labels or boxes; said that the
 picture shows none of it; could not tell; or took their last answer back."""
 ACTIONS: tuple[Action, ...] = get_args(Action)
+IMPORT, RESTORE = "import:", "restore:"
+"""So the ids of entries of the log begin that a labelled set or a restored version made."""
 _FINDING = frozenset({"exemplar", "localization"})
 """Tasks of a model that never said anything: of classes it would say how likely each is."""
 
@@ -100,6 +102,11 @@ class Correction:
     model: str = ""
     milliseconds: int = 0
     created: str = ""
+
+    @property
+    def is_judgement(self) -> bool:
+        """Whether a person judged the picture, and not a labelled set or a restored version."""
+        return not self.id.startswith((IMPORT, RESTORE))
 
 
 class Conflict(Exception):

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from visionkit.data.formats import FORMATS
-from visionkit.flywheel.answers import Correction, Truth
+from visionkit.flywheel.answers import IMPORT, Correction, Truth
 from visionkit.flywheel.catalog import Catalog
 from visionkit.types import ObjectBox, Sample
 
-_IMPORT = "import:"
-"""So the ids of answers begin that labelled sets gave."""
 _Said = Truth | Correction
 
 
@@ -33,7 +31,7 @@ def statements(catalog: Catalog) -> dict[str, tuple[_Said, ...]]:
         if entry.action == "undo":
             standing.pop()
             continue
-        if entry.id.startswith(_IMPORT):
+        if entry.id.startswith(IMPORT):
             before = next((one for one in reversed(standing) if _tells(one)), last[name])
             if entry.labels != before.labels:
                 last[name] = replace(last[name], labels=entry.labels)
@@ -72,7 +70,7 @@ def correction_of(
     after = replace(truth, labels=labels, objects=objects)
     if truth.reviewed and says_the_same(after, truth):
         return None
-    name = f"{_IMPORT}{uuid.uuid4().hex}"
+    name = f"{IMPORT}{uuid.uuid4().hex}"
     return Correction(name, known, truth.revision, author, "edit", labels, objects)
 
 
@@ -87,7 +85,7 @@ def _tells(entry: Correction) -> bool:
 
 
 def _is_by_people(entry: Correction) -> bool:
-    return _tells(entry) and not entry.id.startswith(_IMPORT)
+    return _tells(entry) and not entry.id.startswith(IMPORT)
 
 
 def _states_labels(said: Sample, form: str, stated: Sequence[_Said]) -> bool:

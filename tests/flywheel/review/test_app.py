@@ -454,6 +454,92 @@ def test_a_share_is_asked_of_two_people_who_do_not_see_each_other(
     assert card["id"] not in [c["id"] for c in third]
 
 
+def test_restoring_and_importing_are_nobody_s_judgement(
+    catalog: Catalog, client_for: Callable[..., TestClient], take: Take
+) -> None:
+    catalog.correct(Correction("a0000001", "s0", 0, "ann", "edit", ("x",)))
+    catalog.merge(author="ann")
+    catalog.correct(Correction("a0000002", "s0", 1, "ann", "edit", ("y",)))
+    catalog.merge(author="ann")
+    catalog.restore("v1", author="root")
+    catalog.correct(Correction("import:1", "s1", 0, "root", "edit", ("z",)))
+    client = client_for(catalog, twice=1.0)
+    facts = client.get("/api/overview").json()
+    assert [(each["name"], each["pictures"]) for each in facts["people"]] == [("ann", 1)]
+    assert (facts["answered"], facts["agreement"]["pictures"]) == (1, 0)
+    # What was imported is settled; of what ann judged a second person is asked, as of any.
+    cards = {card["id"]: card for card in take(client, "bob", "session-2", count=20)["cards"]}
+    assert "s1" not in cards
+    assert (cards["s0"]["second"], cards["s0"]["revision"]) == (True, 3)
+    catalog.correct(Correction("import:2", "s2", 0, "root", "edit", ("z",)))
+    assert "s2" not in [card["id"] for card in take(client, count=20)["cards"]]
+
+
+def test_two_who_differ_are_settled_by_a_third(
+    catalog: Catalog, client_for: Callable[..., TestClient]
+) -> None:
+    for name, people in {"s0": ("ann", "bob", "eve"), "s1": ("ann", "bob")}.items():
+        for number, (who, label) in enumerate(zip(people, "xyy", strict=False)):
+            catalog.correct(Correction(f"{name} of {who}", name, number, who, "edit", (label,)))
+    catalog.correct(Correction("s1 of eve", "s1", 2, "eve", "unsure"))
+    agreed = client_for(catalog).get("/api/overview").json()["agreement"]
+    assert agreed == {"pictures": 2, "same": 0, "share": 0.0, "differing": ["s1"]}
+
+
+def test_what_was_known_and_is_kept_is_no_change(
+    tmp_path: Path, client_for: Callable[..., TestClient], take: Take, answer: Answer
+) -> None:
+    pepsi, fanta = (5.0, 5.0, 90.0, 90.0), (200.0, 5.0, 290.0, 90.0)
+    catalog = open_catalog(tmp_path / "known", create=True)
+    known = ObjectBox("Pepsi", pepsi, "human:eve")
+    catalog.add_samples(
+        [
+            Sample("s1", "/s1.jpg", 480, 360, "h1", labels=("shelf",), objects=(known,)),
+            Sample("s2", "/s2.jpg", 480, 360, "h2", objects=(known,)),
+            Sample("s3", "/s3.jpg", 480, 360, "h3", labels=("shelf",)),
+        ],
+        reviewed=[True, True, False],
+    )
+    catalog.add_proposals(
+        [
+            Proposal(f"{name}{label}", name, "localization", label, 0.9, 0.5, box, "m")
+            for name in ("s1", "s2", "s3")
+            for label, box in (("Pepsi", pepsi), ("Fanta", fanta))
+        ]
+    )
+    client = client_for(catalog)
+    seen = [("s1", ["s1Fanta"]), ("s2", ["s2Fanta"]), ("s3", ["s3Pepsi", "s3Fanta"])]
+    cards = {card["id"]: card for card in take(client, count=3)["cards"]}
+    for number, (name, shown) in enumerate(seen):
+        boxes = there(cards[name]) if name != "s2" else [{"label": "Fanta", "box": fanta}]
+        objects = [each for each in boxes if each["box"] is not None]
+        labels = ["shelf"] if name != "s2" else []
+        told = {"seen": shown, "objects": objects, "labels": labels}
+        action = "edit" if name == "s2" else "accept"
+        answer(client, cards[name], action, name=f"answer-000{number}", **told)
+    facts = client.get("/api/overview").json()
+    assert [change["words"] for change in facts["changes"]] == [
+        "as the model said: shelf, Pepsi, Fanta",
+        "Pepsi −1, Fanta +1",
+        "as it was: shelf, Pepsi",
+    ]
+    expected = {"Fanta": (1, 1, 0), "Pepsi": (2, 0, 1), "shelf": (2, 0, 0)}
+    found = {
+        row["item"]: (row["kept"], row["added"], row["removed"]) for row in facts["changed_items"]
+    }
+    assert found == expected
+    # Changed once more, an item counts against what was there when the picture was asked about.
+    again = {**cards["s2"], "revision": 1}
+    objects = [{"label": "Cola", "box": fanta}]
+    answer(client, again, "edit", name="answer-0009", seen=["s2Fanta"], objects=objects)
+    facts = client.get("/api/overview").json()
+    assert facts["changes"][0]["words"] == "Fanta −1, Cola +1"
+    found = {
+        row["item"]: (row["kept"], row["added"], row["removed"]) for row in facts["changed_items"]
+    }
+    assert found == {**expected, "Cola": (0, 1, 0), "Fanta": (1, 0, 0)}
+
+
 def test_nobody_is_the_second_person_about_their_own_answer(
     catalog: Catalog, client_for: Callable[..., TestClient], take: Take, answer: Answer
 ) -> None:

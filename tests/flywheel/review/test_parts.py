@@ -189,6 +189,24 @@ def test_what_was_taken_back_does_not_stand() -> None:
     assert standing.people("nothing") == {}
 
 
+def test_what_sets_and_restored_versions_say_is_no_answer_of_a_person() -> None:
+    standing = Standing(
+        [
+            answer("1", "ada", "accept", "x"),
+            answer("import:a", "ada", "edit", "y"),
+            answer("restore:s1:2", "root", "edit", "x"),
+        ]
+    )
+    assert {name: entry.id for name, entry in standing.people("s1").items()} == {"ada": "1"}
+    assert {name: entry.id for name, entry in standing.stated["s1"].items()} == {
+        "ada": "import:a",
+        "root": "restore:s1:2",
+    }
+    assert standing.lengths["s1"] == 3
+    standing.add(answer("4", "root", "undo"))  # of the restored one, which was theirs
+    assert [entry.id for entry in standing.stated["s1"].values()] == ["import:a"]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "same"),
     [
@@ -281,9 +299,13 @@ def test_changes_in_words() -> None:
         replace(answer("3", "ada", "edit", "b"), seen=("q", "gone")),
         answer("4", "ada", "undo"),
     ]
-    words = [change.words for change in last_changes(log, known.get, count=3)]
+
+    def nothing(sample_id: str, revision: int) -> Truth:
+        return Truth((), (), revision, reviewed=False)
+
+    words = [change.words for change in last_changes(log, known.get, nothing, count=3)]
     assert words == ["took the last answer back", "b +1", "a −1"]
-    assert last_changes(log, known.get, count=0) == []
+    assert last_changes(log, known.get, nothing, count=0) == []
 
 
 def test_filters_equal_plain_loops_and_take_milliseconds() -> None:

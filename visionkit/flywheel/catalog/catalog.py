@@ -131,6 +131,16 @@ class Catalog:
         self._samples.place(sample_id)
         return self._truths[sample_id]
 
+    def truth_at(self, sample_id: str, revision: int) -> Truth:
+        """What a picture showed when a correction of a revision came.
+
+        Raises:
+            KeyError: it is not in the catalog.
+            IndexError: it never was of that revision.
+        """
+        self._read()
+        return self._corrections.truth_at(self._samples.place(sample_id), revision)
+
     def imported(self, sample_id: str) -> Truth:
         """What was said of a picture when it came into the catalog.
 

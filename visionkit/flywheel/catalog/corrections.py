@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pyarrow as pa
 
 from visionkit.data.table import to_table
-from visionkit.flywheel.answers import ACTIONS, Conflict, Correction, Truth
+from visionkit.flywheel.answers import ACTIONS, RESTORE, Conflict, Correction, Truth
 from visionkit.flywheel.catalog.samples import SampleTable
 from visionkit.flywheel.catalog.schema import CORRECTIONS, objects_of, texts_of
 from visionkit.flywheel.catalog.store import Store, without_collecting
@@ -83,6 +83,10 @@ class CorrectionTable:
             (truth for number, truth in reversed(history.truths) if number <= until),
             self._samples.imported(place),
         )
+
+    def truth_at(self, place: int, revision: int) -> Truth:
+        """What the picture of a place showed after so many answers, of which there are as many."""
+        return self._history(self._samples.all[place]).truths[revision][1]
 
     def answered(self, *, since: int) -> list[str]:
         """The pictures that were answered after a number, in the order of their first answers."""
@@ -199,7 +203,7 @@ def _outcome(correction: Correction, history: _History) -> Truth:
 def _again(sample: Sample, now: Truth, then: Truth, author: str) -> Correction:
     """The entry of the log by which a picture shows again what it showed."""
     return Correction(
-        f"restore:{sample.id}:{now.revision}",
+        f"{RESTORE}{sample.id}:{now.revision}",
         sample.id,
         now.revision,
         author,

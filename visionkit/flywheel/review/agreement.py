@@ -22,7 +22,7 @@ class Agreement:
     Attributes:
         pictures: that two or more people judged.
         same: of these, how many got the same answer of the first two.
-        differing: ids of the others, in their order.
+        differing: ids of the others that no third person has judged, in their order.
     """
 
     pictures: int
@@ -49,11 +49,13 @@ class Standing:
 
     Attributes:
         answers: picture -> reviewer -> their answer; none is an empty dict, or no key.
+        stated: picture -> who imported or restored -> what that said; nobody's judgement.
         lengths: picture -> how many entries of the log are about it.
     """
 
     def __init__(self, log: Iterable[Correction] = ()) -> None:
         self.answers: dict[str, dict[str, Correction]] = {}
+        self.stated: dict[str, dict[str, Correction]] = {}
         self.lengths: Counter[str] = Counter()
         self._given: dict[tuple[str, str], list[Correction]] = {}
         self._known: set[str] = set()
@@ -71,10 +73,10 @@ class Standing:
             del given[-1:]
         else:
             given.append(correction)
-        people = self.answers.setdefault(correction.sample_id, {})
-        people.pop(correction.reviewer, None)
-        if given:
-            people[correction.reviewer] = given[-1]
+        judged = [entry for entry in given if entry.is_judgement]
+        stated = [entry for entry in given if not entry.is_judgement]
+        _keep_last(self.answers, correction, judged)
+        _keep_last(self.stated, correction, stated)
         return True
 
     def __contains__(self, correction_id: str) -> bool:
@@ -83,6 +85,17 @@ class Standing:
     def people(self, sample_id: str) -> dict[str, Correction]:
         """Reviewer -> their standing answer about a picture, who answered last at the end."""
         return self.answers.get(sample_id, {})
+
+
+def _keep_last(
+    kept: dict[str, dict[str, Correction]], news: Correction, given: Sequence[Correction]
+) -> None:
+    people = kept.setdefault(news.sample_id, {})
+    last = given[-1] if given else None
+    if people.get(news.reviewer) is not last:
+        people.pop(news.reviewer, None)
+        if last is not None:
+            people[news.reviewer] = last
 
 
 def agreement(standing: Iterable[Correction]) -> Agreement:
@@ -95,14 +108,16 @@ def agreement(standing: Iterable[Correction]) -> Agreement:
     for answer in standing:
         if answer.action != "unsure":
             by_picture.setdefault(answer.sample_id, []).append(answer)
-    pictures, differing = 0, []
+    pictures, same, differing = 0, 0, []
     for sample_id, told in by_picture.items():
         if len(told) < 2:
             continue
         pictures += 1
-        if not same_answer(told[0], told[1]):
+        if same_answer(told[0], told[1]):
+            same += 1
+        elif len(told) == 2:  # a third one has settled it
             differing.append(sample_id)
-    return Agreement(pictures, pictures - len(differing), tuple(differing))
+    return Agreement(pictures, same, tuple(differing))
 
 
 def same_answer(first: Correction, second: Correction) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from visionkit.flywheel.answers import Asked, LastAsked, Proposal, Truth, newest
@@ -89,13 +89,34 @@ def make_card(
     """
     shown = newest(proposals, model=model, last=last)
     told = truth if first is None else first
-    claims = _known(told)
-    only = likeliest_class(shown) if one_class and not told.labels else None
+    said_by = max(shown, key=lambda entry: entry.created, default=None)
+    return Card(
+        sample,
+        truth.revision,
+        told.reviewed,
+        asked,
+        tuple(claims_of(told, shown, one_class=one_class)),
+        said_by.model if said_by is not None else "",
+        first is not None,
+        one_class,
+    )
+
+
+def claims_of(truth: Truth, shown: Sequence[Proposal], *, one_class: bool = False) -> list[Claim]:
+    """What is said to be in a picture, what is there first.
+
+    Args:
+        truth: what it shows as far as anybody has said.
+        shown: what models say of it.
+        one_class: as of `make_card`.
+    """
+    claims = _known(truth)
+    only = likeliest_class(shown) if one_class and not truth.labels else None
     offered = [
         Claim(
             proposal.label,
             proposal.box,
-            not told.reviewed
+            not truth.reviewed
             and proposal.score >= proposal.threshold
             and (not one_class or proposal.box is not None or proposal is only),
             proposal.model,
@@ -108,17 +129,7 @@ def make_card(
     for claim in sorted(offered, key=lambda claim: (not claim.there, -_score(claim))):
         if not any(_by_another_head(known, claim) for known in claims):
             claims.append(claim)
-    said_by = max(shown, key=lambda entry: entry.created, default=None)
-    return Card(
-        sample,
-        truth.revision,
-        told.reviewed,
-        asked,
-        tuple(claims),
-        said_by.model if said_by is not None else "",
-        first is not None,
-        one_class,
-    )
+    return claims
 
 
 def shows_only(card: Card, item: str) -> bool:

@@ -271,7 +271,7 @@ class Desk:
         return self._round.pool.since
 
     def answers(self) -> list[Correction]:
-        """The answers that stand, by picture in the order in which they were given."""
+        """The answers of people that stand, by picture in the order in which they were given."""
         with self._lock:
             return [
                 answer for people in self.standing.answers.values() for answer in people.values()
@@ -325,9 +325,10 @@ class Desk:
         if row is None:
             return
         people = self.standing.people(sample_id)
+        stated = self.standing.stated.get(sample_id, {})
         told = [
             answer
-            for answer in people.values()
+            for answer in (*people.values(), *stated.values())
             if answer.action != "unsure" and answer.created > self._round.pool.since
         ]
         self._closed[row] = bool(told) and not self._needs_second(sample_id, people)

@@ -34,7 +34,7 @@ class ChangeReply(BaseModel):
 
 
 class ItemReply(BaseModel):
-    """What answers changed of one item, set against what the model had said."""
+    """What answers changed of one item, set against what was there or the model had said."""
 
     item: str
     kept: int
@@ -43,7 +43,10 @@ class ItemReply(BaseModel):
 
 
 class AgreementReply(BaseModel):
-    """Pictures that two people judged, how many got the same answer, and ids of the others."""
+    """Pictures that two people judged, how many got the same answer, and ids of the others.
+
+    Without those that a third one has judged since.
+    """
 
     pictures: int
     same: int
@@ -94,7 +97,9 @@ def overview(desk: Desk, reviewer: str) -> OverviewReply:
     people: dict[str, list[Correction]] = {}
     for answer in answers:
         people.setdefault(answer.reviewer, []).append(answer)
-    fresh = [answer for answer in answers if answer.created > desk.since]
+    fresh, log = (
+        [answer for answer in each if answer.created > desk.since] for each in (answers, desk.log())
+    )
     agreed = agreement(answers)
     return OverviewReply(
         reviewer=reviewer,
@@ -123,7 +128,7 @@ def overview(desk: Desk, reviewer: str) -> OverviewReply:
         changes=_changes(desk),
         changed_items=[
             ItemReply(item=row.item, kept=row.kept, added=row.added, removed=row.removed)
-            for row in changes_by_item(fresh, desk.known_proposal)
+            for row in changes_by_item(fresh, log, desk.known_proposal, desk.catalog.truth_at)
         ],
     )
 
@@ -142,5 +147,7 @@ def _changes(desk: Desk) -> list[ChangeReply]:
             created=change.correction.created,
             words=change.words,
         )
-        for change in last_changes(desk.log(), desk.known_proposal, count=_CHANGES)
+        for change in last_changes(
+            desk.log(), desk.known_proposal, desk.catalog.truth_at, count=_CHANGES
+        )
     ]
