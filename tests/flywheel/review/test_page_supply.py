@@ -25,6 +25,7 @@ from tests.flywheel.review.test_browser import (
     wait_for_answers,
 )
 from visionkit.flywheel.answers import Correction
+from visionkit.flywheel.catalog import Catalog
 
 __all__ = ["browser", "page_of", "serve"]  # fixtures
 EMPTY = "#empty:not([hidden]) h1"
@@ -317,6 +318,36 @@ def test_an_answer_that_was_refused_counts_as_open_again(
     page.unroute("**/api/answers")
     press(page, "Enter")
     wait_for_text(page, "#left-words", "39 left · 1 done")
+
+
+def boxes_drawn(catalog: Catalog) -> int:
+    return sum(len(entry.objects) for entry in catalog.corrections())
+
+
+def test_a_grid_answers_nothing_about_pictures_that_cannot_be_read(
+    tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], context: Any
+) -> None:
+    catalog = shelves.shelf_catalog(tmp_path, 40)
+    lost = {f"s{number}" for number in range(4, 12)}  # two of each item
+    for name in lost:
+        Path(catalog.uri_of(name)).unlink()
+    page = context.new_page()
+    page.goto(serve(catalog).address)
+    page.wait_for_selector("html[data-shown]")
+    page.keyboard.press("g")
+    page.wait_for_selector(".tile:disabled")
+    loaded = "() => [...document.querySelectorAll('.tile img')].every((image) => image.complete)"
+    page.wait_for_function(loaded)
+    tiles, gone = page.locator(".tile").count(), page.locator(".tile:disabled").count()
+    item = page.locator("#grid-item").inner_text()
+    wait_for_text(page, "#grid-words", f"{tiles - gone} are {item}, {gone} can’t be read")
+    assert tiles > gone
+    for _ in range(2):
+        page.keyboard.press("Enter")
+        wait_for_text(page, "#grid-words", f"0 are {item}, {gone} can’t be read")  # they come again
+    wait_until(lambda: boxes_drawn(catalog) >= tiles - gone)
+    assert boxes_drawn(catalog) == tiles - gone
+    assert not lost & {entry.sample_id for entry in catalog.corrections()}
 
 
 def test_another_catalog_is_told_of_once(

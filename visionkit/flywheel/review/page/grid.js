@@ -18,6 +18,7 @@ export class Grid {
     this.item = "";
     this.cards = [];
     this.marked = new Set();
+    this.unread = new Set(); // ids of pictures that can't be shown, about which nobody can answer
     this.passed = [];
     this.round = 0;
     this.words = "";
@@ -30,6 +31,7 @@ export class Grid {
     this.item = item;
     this.cards = [];
     this.marked = new Set();
+    this.unread = new Set();
     if (!again) this.words = item ? "Fetching pictures." : "Choose an item.";
     this.draw();
     if (!item) return;
@@ -88,6 +90,7 @@ export class Grid {
     this.item = item;
     this.cards = cards;
     this.marked = marked;
+    this.unread = new Set();
     this.started = performance.now();
     this.draw();
   }
@@ -110,21 +113,34 @@ export class Grid {
   }
 
   drawWords() {
-    const not = this.marked.size;
-    const are = this.tiles.length - not;
-    byId("grid-words").textContent = this.cards.length ? `${are} are ${this.item}${not ? `, ${not} not` : ""}` : "";
+    const shown = this.tiles.filter(({ card }) => !this.unread.has(card.id));
+    const not = shown.filter(({ claim }) => this.marked.has(claim.proposal)).length;
+    const words = [`${shown.length - not} are ${this.item}`];
+    if (not) words.push(`${not} not`);
+    if (shown.length < this.tiles.length) words.push(`${this.tiles.length - shown.length} can’t be read`);
+    byId("grid-words").textContent = this.cards.length ? words.join(", ") : "";
   }
 
   tile({ card, claim }) {
+    if (this.unread.has(card.id)) return make("button", { type: "button", class: "tile", disabled: true }, make("em", {}, "can’t be read"));
     const source = claim.box ? cropUrl(claim.proposal) : thumbnailUrl(card.id);
     const isMarked = this.marked.has(claim.proposal);
     const flip = (event) => this.toggle(claim.proposal, event.currentTarget);
     return make(
       "button",
       { type: "button", class: isMarked ? "tile not" : "tile", ariaPressed: String(isMarked), ariaLabel: `${claim.label} in ${card.name}`, on: { click: flip } },
-      make("img", { src: source, alt: "", draggable: false }),
+      make("img", { src: source, alt: "", draggable: false, on: { error: () => this.leaveOut(card) } }),
       make("span", {}, claim.score.toFixed(2)),
     );
+  }
+
+  leaveOut(card) {
+    if (!this.cards.includes(card)) return;
+    this.unread.add(card.id);
+    this.tiles.forEach((tile, place) => {
+      if (tile.card === card) byId("tiles").children[place].replaceWith(this.tile(tile));
+    });
+    this.drawWords();
   }
 
   toggle(id, element) {
@@ -136,19 +152,27 @@ export class Grid {
   }
 
   flip() {
-    this.tiles.forEach(({ claim }, place) => this.toggle(claim.proposal, byId("tiles").children[place]));
+    this.tiles.forEach(({ card, claim }, place) => {
+      if (!this.unread.has(card.id)) this.toggle(claim.proposal, byId("tiles").children[place]);
+    });
   }
 
   skip() {
-    this.passed = [...this.passed, ...this.cards.map((card) => card.id)].slice(-160);
+    return this.pass(this.cards.map((card) => card.id));
+  }
+
+  pass(ids) {
+    this.passed = [...this.passed, ...ids].slice(-160);
     return this.open(this.item);
   }
 
+  // What can't be read is passed over: nobody can say what it shows.
   submit() {
-    if (!this.cards.length) return;
-    const milliseconds = Math.round((performance.now() - this.started) / this.cards.length);
-    this.answer(this.cards.map((card) => ({ card, message: this.message(card, milliseconds) })), { item: this.item, marked: this.marked });
-    this.open(this.item);
+    const read = this.cards.filter((card) => !this.unread.has(card.id));
+    if (!read.length) return this.cards.length ? this.skip() : undefined;
+    const milliseconds = Math.round((performance.now() - this.started) / read.length);
+    this.answer(read.map((card) => ({ card, message: this.message(card, milliseconds) })), { item: this.item, marked: this.marked });
+    return this.pass([...this.unread]);
   }
 
   message(card, milliseconds) {
