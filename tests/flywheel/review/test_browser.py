@@ -103,6 +103,14 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
+def intercept(context: Any) -> None:
+    """Has requests of pages pass through the test from the first one on.
+
+    Where the first route is set later, a request that is made right after it may not be seen.
+    """
+    context.route("**/nothing-of-this-name", lambda route: route.abort())
+
+
 @pytest.fixture
 def page_of(browser: Any, serve: Callable[..., Server]) -> Iterator[Callable[..., Any]]:
     """Opens a page; errors that it writes fail the test, but those of servers that were killed.
@@ -113,9 +121,13 @@ def page_of(browser: Any, serve: Callable[..., Server]) -> Iterator[Callable[...
     errors: list[str] = []
     contexts: list[Any] = []
 
-    def open_page(address: str, *, width: int = 1280, **options: Any) -> Any:
+    def open_page(
+        address: str, *, width: int = 1280, intercepted: bool = False, **options: Any
+    ) -> Any:
         context = browser.new_context(viewport={"width": width, "height": 800}, **options)
         contexts.append(context)
+        if intercepted:
+            intercept(context)
         page = context.new_page()
         page.set_default_timeout(WAIT)
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -291,7 +303,7 @@ def test_a_box_by_keys_alone_and_moved_by_the_mouse(
 def test_boxes_wait_for_the_picture_that_they_are_on(
     server: Server, page_of: Callable[..., Any]
 ) -> None:
-    page = page_of(server.address)
+    page = page_of(server.address, intercepted=True)
     held: list[Any] = []
     page.route("**/picture?*", lambda route: held.append(route))
     page.reload(wait_until="commit")

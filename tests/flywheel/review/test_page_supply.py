@@ -17,6 +17,7 @@ from tests.flywheel.review.test_browser import (
     WAIT,
     Server,
     browser,
+    intercept,
     page_of,
     press,
     serve,
@@ -36,6 +37,7 @@ def context(browser: Any) -> Iterator[Any]:
     """A browser's window, of which the server may refuse requests: that is written as an error."""
     made = browser.new_context(viewport={"width": 1280, "height": 800})
     made.set_default_timeout(WAIT)
+    intercept(made)
     yield made
     made.close()
 
@@ -395,7 +397,7 @@ def test_undo_of_an_answer_that_then_is_a_conflict_opens_the_picture_once(
     tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
 ) -> None:
     server = serve(shelves.shelf_catalog(tmp_path, 40))
-    page = page_of(server.address)
+    page = page_of(server.address, intercepted=True)
     first = shown(page)
     opened: list[str] = []
 
@@ -453,7 +455,7 @@ def test_an_answer_that_was_heard_already_is_counted_once_after_loading_anew(
     tmp_path: Path, shelves: ModuleType, serve: Callable[..., Server], page_of: Callable[..., Any]
 ) -> None:
     server = serve(shelves.shelf_catalog(tmp_path, 40), "lease_seconds=600")
-    page = page_of(server.address)
+    page = page_of(server.address, intercepted=True)
     held: list[Any] = []
 
     def hold(route: Any) -> None:  # the server hears it, the page is not told so
