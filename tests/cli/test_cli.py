@@ -223,6 +223,7 @@ def test_a_run_is_not_replaced_by_one_that_uses_it(
         ["predict", "bundle=b", "source=."],
         ["predict", "bundle=b", "source=out/../s"],
         ["predict", "bundle=b", "source=output"],
+        ["predict", "bundle=b", "source=**/*.jpg"],  # with one that lies elsewhere, as for `.`
         ["predict", "bundle=b", "source=s", "catalog=s3://out/catalog"],
         ["train", "task=localization", "data.demo.folder=out/demo"],
         ["train", "task=classification", "task.cache.folder=out/features"],
@@ -232,6 +233,7 @@ def test_a_run_is_replaced_by_one_that_only_makes_what_lies_there(
     words: list[str], used_run: Job
 ) -> None:
     (Path("out") / "mine").touch()
+    Path("other.jpg").touch()
     assert main([*words, "output=out", "overwrite=true"]) == 0
     assert not (Path("out") / "mine").exists()
 

@@ -145,9 +145,12 @@ def test_broken_pictures_are_told_and_the_rest_goes_on(
     bundle, _ = world
     live = pictures(tmp_path / "live", COUNT, 25)
     write_broken(live / "broken.jpg")
+    (live / "lost.mp4").symlink_to(tmp_path / "nowhere.mp4")
     summary = monitor(config(bundle, f"source={live}"), tmp_path)
-    assert (summary.metrics["pictures"], summary.unread) == (25, 1)
-    assert "broken.jpg" in (tmp_path / "problems.csv").read_text("utf-8")
+    assert (summary.metrics["pictures"], summary.unread) == (25, 2)
+    problems = (tmp_path / "problems.csv").read_text("utf-8")
+    assert "broken.jpg" in problems
+    assert "lost.mp4" in problems
 
 
 def test_a_picture_that_goes_before_it_joins_the_queue_is_told(

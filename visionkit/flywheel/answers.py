@@ -5,8 +5,9 @@ Nothing here knows of a table or a network, so that the review page needs neithe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, get_args
 
 from visionkit.types import ObjectBox
@@ -17,8 +18,7 @@ picture shows none of it; could not tell; or took their last answer back."""
 ACTIONS: tuple[Action, ...] = get_args(Action)
 IMPORT, RESTORE = "import:", "restore:"
 """So the ids of entries of the log begin that a labelled set or a restored version made."""
-_FINDING = frozenset({"exemplar", "localization"})
-"""Tasks of a model that never said anything: of classes it would say how likely each is."""
+NOBODY: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -163,43 +163,20 @@ def by_picture(proposals: Iterable[Proposal]) -> dict[str, tuple[Proposal, ...]]
     return {sample_id: tuple(entries) for sample_id, entries in found.items()}
 
 
-class LastAsked:
-    """Which models were asked about each picture after others, also those that were silent.
-
-    Args:
-        asked: picture -> the models that were asked about it, the last one at the end.
-        proposals: all that they say of any picture, which tells the tasks that each knows.
-    """
-
-    def __init__(self, asked: Mapping[str, Sequence[str]], proposals: Iterable[Proposal]) -> None:
-        self._asked = asked
-        self._tasks: dict[str, set[str]] = {}
-        for entry in proposals:
-            self._tasks.setdefault(entry.model, set()).add(entry.task)
-
-    def is_outdated(self, proposal: Proposal) -> bool:
-        """Whether a model that knows its task was asked about its picture later."""
-        models = self._asked.get(proposal.sample_id, ())
-        if proposal.model not in models:
-            return False
-        later = models[models.index(proposal.model) + 1 :]
-        return any(proposal.task in self._tasks.get(name, _FINDING) for name in later)
-
-
 def newest(
-    proposals: Iterable[Proposal], *, model: str = "", last: LastAsked | None = None
+    proposals: Iterable[Proposal], *, model: str = "", last: Mapping[str, str] = NOBODY
 ) -> list[Proposal]:
     """The proposals of one model, or for "" those of each task's model that was asked last.
 
     Args:
         proposals: about one picture.
         model: name of a bundle, or "".
-        last: None takes the model that proposed last, as if none had been silent since.
+        last: task -> the model that was asked for it last, which may have been silent; of others
+            the one that proposed last counts.
     """
     kept = [entry for entry in proposals if model in ("", entry.model)]
-    if last is not None and not model:
-        kept = [entry for entry in kept if not last.is_outdated(entry)]
-    # Of models that were asked after `last` was made, the times tell.
+    if not model:
+        kept = [entry for entry in kept if last.get(entry.task, entry.model) == entry.model]
     latest: dict[str, tuple[str, str]] = {}
     for entry in kept:
         latest[entry.task] = max(latest.get(entry.task, ("", "")), (entry.created, entry.model))

@@ -103,11 +103,14 @@ class CatalogWriter:
         catalog: to add to.
         predictor: of the bundle, for embeddings and thresholds.
         bundle: its folder.
+        tasks: of the bundle that are asked.
     """
 
-    def __init__(self, catalog: Catalog, predictor: Predictor, bundle: str | Path) -> None:
+    def __init__(
+        self, catalog: Catalog, predictor: Predictor, bundle: str | Path, tasks: Sequence[str]
+    ) -> None:
         self._catalog, self._predictor = catalog, predictor
-        self._thresholds = thresholds_of(predictor)
+        self._thresholds, self._tasks = thresholds_of(predictor), tuple(tasks)
         self._model = model_name(bundle)
         samples, embedded = catalog.samples(), catalog.embedded()
         self._known = KnownPictures(samples)
@@ -182,6 +185,7 @@ class CatalogWriter:
         self._catalog.add_proposals(
             [proposal for said in self._said.values() for proposal in said],
             asked=[(name, self._model) for name in self._said],
+            tasks=self._tasks,
         )
         if self._replaced:
             say(

@@ -12,6 +12,7 @@ from visionkit.config import PredictVideoConfig
 from visionkit.data.images import content_hash, read_image
 from visionkit.flywheel.catalog import open_catalog
 from visionkit.inference.outputs import write_jpeg
+from visionkit.inference.prediction import chosen_tasks
 from visionkit.inference.predictor import Predictor
 from visionkit.inference.video.crops import still_name
 from visionkit.inference.video.frames import FramePrediction
@@ -57,7 +58,8 @@ def catalogue_frames(
     if "://" in place:
         raise ValueError(f"catalog must be a folder, where frames can lie, got {place}")
     catalog = open_catalog(place, create=True)
-    entries = CatalogWriter(catalog, predictor, config.bundle)
+    tasks = chosen_tasks(config.tasks, predictor.tasks)
+    entries = CatalogWriter(catalog, predictor, config.bundle, tasks)
     for video, chosen in _chosen(frames(), count, ballots, predictor, config).items():
         for time, image in read_stills(video, sorted(chosen)):
             path = Path(catalog.uri) / "frames" / _frame_name(video, time, image)

@@ -75,7 +75,7 @@ class LivePictures:
                 if len(self.small) >= self.most:
                     return
                 yield self._seen(f"{video} at {round(frame.time, 3)} s", frame.image)
-        except VideoError as error:
+        except (VideoError, FileNotFoundError) as error:
             self.problems.append(Problem(video, None, f"{error}; skipped"))
 
     def _seen(self, name: str, image: Image) -> Seen:

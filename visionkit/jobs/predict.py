@@ -53,7 +53,7 @@ def predict(config: PredictConfig, run_folder: Path) -> Summary:
         "draw": config.draw,
     }
     start = time.monotonic()
-    entries = _catalog(predictor, config)
+    entries = _catalog(predictor, tasks, config)
     with PredictionWriter(
         run_folder,
         settings=settings,
@@ -146,10 +146,13 @@ def _ask(
     return problems
 
 
-def _catalog(predictor: Predictor, config: PredictConfig) -> CatalogWriter | None:
+def _catalog(
+    predictor: Predictor, tasks: Sequence[str], config: PredictConfig
+) -> CatalogWriter | None:
     if config.catalog is None:
         return None
-    return CatalogWriter(open_catalog(config.catalog, create=True), predictor, config.bundle)
+    catalog = open_catalog(config.catalog, create=True)
+    return CatalogWriter(catalog, predictor, config.bundle, tasks)
 
 
 def _place(catalog: str) -> str:

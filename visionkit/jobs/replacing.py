@@ -15,17 +15,25 @@ def check_not_used(folder: Path, used: Iterable[tuple[str, str]]) -> None:
 
     Args:
         folder: the output, or a folder of it.
-        used: as of `visionkit.config.used_paths`; globs mean what matches them now.
+        used: as of `visionkit.config.used_paths`. A glob counts where all that it matches lies
+            there: one over everything also finds what the run to be deleted has made.
 
     Raises:
         FileExistsError: one does; it names the option.
     """
     for name, value in used:
-        if "://" not in value and lies_in(folder, [value, *_matches(value)]):
+        if "://" not in value and _is_lost(folder, value):
             raise FileExistsError(
                 f"output must hold nothing that the run uses, but {name}={value} lies in {folder} "
                 "and overwrite=true would delete it; choose another"
             )
+
+
+def _is_lost(folder: Path, value: str) -> bool:
+    if os.path.lexists(value) or not any(sign in value for sign in "*?["):
+        return lies_in(folder, [value])
+    found = _matches(value)
+    return bool(found) and all(lies_in(folder, [file]) for file in found)
 
 
 def lies_in(folder: Path, paths: Iterable[str | Path]) -> bool:
@@ -39,9 +47,7 @@ def lies_in(folder: Path, paths: Iterable[str | Path]) -> bool:
 
 
 def _matches(pattern: str) -> list[Path]:
-    """The files that a glob matches; none of a path that is there, which is meant literally."""
-    if Path(pattern).exists():
-        return []
+    """The files that a glob matches."""
     with suppress(FileNotFoundError):  # the job says so
         return files_of(pattern)
     return []

@@ -62,7 +62,7 @@ def test_what_a_model_asked_later_does_not_find_is_not_drawn(
 ) -> None:
     catalog = pictures(p=())
     catalog.add_proposals([find("old", OLDER), named("old", "ant", 0.9)])
-    catalog.add_proposals([], asked=[("p", "new")])  # of classes it would say how likely each is
+    catalog.add_proposals([], asked=[("p", "new")], tasks=["localization"])
     folder = ask(catalog, tmp_path / "out", tool)
     assert drawn(folder, tool) == ([], ["ant"])
     if tool == "cvat":

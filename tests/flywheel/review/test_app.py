@@ -181,24 +181,30 @@ def test_what_is_below_its_threshold_is_offered_and_not_there(
 
 
 @pytest.mark.parametrize(
-    ("said", "shown"),
+    ("asked", "said", "shown"),
     [
-        pytest.param(("s4", "exemplar"), [], id="one that found something elsewhere"),
-        pytest.param(None, [], id="one that never found anything"),
-        pytest.param(("s4", "classification"), ["Sprite"], id="one that knows no boxes"),
-        pytest.param(("s4", "localization"), ["Sprite"], id="one that finds otherwise"),
+        pytest.param(["exemplar"], ("s4", "exemplar"), [], id="one that found some elsewhere"),
+        pytest.param(["exemplar"], None, [], id="one that never found anything"),
+        pytest.param(["classification"], ("s4", "exemplar"), ["Sprite"], id="for classes alone"),
+        pytest.param(["localization"], None, ["Sprite"], id="one that finds otherwise"),
+        pytest.param(["exemplar", "localization"], ("s3", "localization"), ["7UP"], id="for both"),
+        pytest.param([], ("s4", "exemplar"), ["Sprite"], id="nobody knows for what"),
     ],
 )
 def test_a_find_that_a_model_asked_later_does_not_make_is_not_shown(
     catalog: Catalog,
     client_for: Callable[..., TestClient],
     take: Take,
+    asked: list[str],
     said: tuple[str, str] | None,
     shown: list[str],
 ) -> None:
-    box = None if said is None or said[1] == "classification" else (5.0, 5.0, 90.0, 90.0)
+    box = (5.0, 5.0, 90.0, 90.0)
     finds = [Proposal("n", *said, "7UP", 0.9, 0.5, box, "ring-v2")] if said is not None else []
-    catalog.add_proposals(finds, asked=[("s3", "ring-v2"), ("s4", "ring-v2")])
+    if said is not None and said[0] == "s4":
+        catalog.add_proposals(finds, asked=[("s4", "ring-v2")], tasks=["exemplar"])
+        finds = []
+    catalog.add_proposals(finds, asked=[("s3", "ring-v2")], tasks=asked)
     (card,) = [each for each in take(client_for(catalog), count=12)["cards"] if each["id"] == "s3"]
     assert [claim["label"] for claim in card["claims"]] == shown
 
@@ -206,7 +212,7 @@ def test_a_find_that_a_model_asked_later_does_not_make_is_not_shown(
 def test_a_find_is_shown_again_where_its_model_was_asked_again(
     catalog: Catalog, client_for: Callable[..., TestClient], take: Take
 ) -> None:
-    catalog.add_proposals([], asked=[("s3", "ring-v2")])
+    catalog.add_proposals([], asked=[("s3", "ring-v2")], tasks=["exemplar"])
     catalog.add_proposals(catalog.proposals(["s3"], model="ring-v1"))
     card = take(client_for(catalog), count=1)["cards"][0]
     assert [claim["label"] for claim in card["claims"]] == ["Sprite"]

@@ -88,7 +88,11 @@ class Catalog:
             return len(added)
 
     def add_proposals(
-        self, proposals: Sequence[Proposal], *, asked: Collection[tuple[str, str]] = ()
+        self,
+        proposals: Sequence[Proposal],
+        *,
+        asked: Collection[tuple[str, str]] = (),
+        tasks: Collection[str] = (),
     ) -> int:
         """How many answers of models were added.
 
@@ -98,6 +102,8 @@ class Catalog:
         Args:
             proposals: of pictures of the catalog.
             asked: (sample id, model) of those about which the model may have nothing to say.
+            tasks: that these models were asked for: what others had said of those is outdated.
+                Without them only what is said takes the place of other models' words.
 
         Raises:
             KeyError: a picture is not in the catalog.
@@ -107,7 +113,7 @@ class Catalog:
             for name in {entry.sample_id for entry in proposals} | {name for name, _ in asked}:
                 self._samples.place(name)
             self._proposals.follow()
-            self._proposals.add(proposals, asked)
+            self._proposals.add(proposals, asked, tasks)
         return len(proposals)
 
     def samples(self, ids: Sequence[str] | None = None) -> list[Sample]:
@@ -132,13 +138,14 @@ class Catalog:
         return self._truths[sample_id]
 
     def truth_at(self, sample_id: str, revision: int) -> Truth:
-        """What a picture showed when a correction of a revision came.
+        """What a picture showed when a correction of a revision came, one that was read before.
 
         Raises:
             KeyError: it is not in the catalog.
             IndexError: it never was of that revision.
         """
-        self._read()
+        if not self._is_read:  # else not each time: the page asks for thousands at once
+            self._read()
         return self._corrections.truth_at(self._samples.place(sample_id), revision)
 
     def imported(self, sample_id: str) -> Truth:
@@ -211,6 +218,11 @@ class Catalog:
         """
         self._read_proposals()
         return self._proposals.asked()
+
+    def last_asked(self) -> dict[str, dict[str, str]]:
+        """Picture -> task -> the model that was asked for it last, also if it said nothing."""
+        self._read_proposals()
+        return self._proposals.last_asked()
 
     def asked_at(self) -> dict[str, str]:
         """Picture -> when a model was asked about it last, in ISO 8601; those of `asked`."""

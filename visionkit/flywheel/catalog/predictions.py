@@ -12,14 +12,16 @@ from visionkit.flywheel.catalog.schema import PROPOSALS, boxes_of
 from visionkit.flywheel.catalog.store import Store, without_collecting
 from visionkit.flywheel.clock import utc_now
 
+_COMMA = ","
 _NAMES = [name for name in PROPOSALS.names if name != "batch"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Said:
-    """What a model said of a picture, when, and in which batch of all answers."""
+    """What a model said of a picture, asked for which tasks, when, and in which batch of all."""
 
     batch: int
+    tasks: frozenset[str]
     created: str
     answers: list[Proposal]
 
@@ -40,19 +42,26 @@ class ProposalTable:
         """Takes in what was added by anybody."""
         self._take(self._table.fresh())
 
-    def add(self, proposals: Sequence[Proposal], asked: Collection[tuple[str, str]]) -> None:
+    def add(
+        self,
+        proposals: Sequence[Proposal],
+        asked: Collection[tuple[str, str]],
+        tasks: Collection[str],
+    ) -> None:
         """Adds answers, all or none; while `Store.writing` is held and all was followed.
 
         Args:
             proposals: of each model about each picture all that it says.
             asked: sample id and model of those that may have no answers.
+            tasks: that these were asked for; none where it is not known.
         """
         created = utc_now()
         answered = {(entry.sample_id, entry.model) for entry in proposals}
+        named = _COMMA.join(sorted(tasks))
         nothing = [
-            Proposal(f"{sample}:{model}", sample, "", "", 0.0, 0.0, None, model, created=created)
+            Proposal(f"{sample}:{model}", sample, named, "", 0.0, 0.0, None, model, created=created)
             for sample, model in asked
-            if (sample, model) not in answered
+            if named or (sample, model) not in answered
         ]
         rows = [*proposals, *nothing]
         if not rows:
@@ -82,6 +91,14 @@ class ProposalTable:
             found[picture] = tuple(sorted(batches, key=batches.__getitem__))
         return found
 
+    def last_asked(self) -> dict[str, dict[str, str]]:
+        """Picture -> task -> the model that was asked for it last."""
+        found = {}
+        for picture, answers in list(self._answers.items()):
+            order = sorted(answers.items(), key=lambda entry: entry[1].batch)
+            found[picture] = {task: name for name, said in order for task in said.tasks}
+        return found
+
     def asked_at(self) -> dict[str, str]:
         """Picture -> when a model was asked about it last, in ISO 8601."""
         return {
@@ -97,7 +114,9 @@ class ProposalTable:
             fresh.setdefault((entry.sample_id, entry.model, batch), []).append(entry)
         for (sample, model, batch), answers in fresh.items():
             kept = [answer for answer in answers if answer.label]
-            said = _Said(batch, answers[0].created, kept)
+            named = [answer.task for answer in answers if answer.task and not answer.label]
+            tasks = named[0].split(_COMMA) if named else (answer.task for answer in kept)
+            said = _Said(batch, frozenset(tasks), answers[0].created, kept)
             self._answers.setdefault(sample, {})[model] = said
 
 

@@ -47,7 +47,8 @@ PROPOSALS = pa.schema(
     ]
 )
 """What models said. What was added at once has one `batch`; of a model's answers about a picture
-those of the last batch count. A row without a label says that there was nothing to say."""
+those of the last batch count. A row without a label says that the model was asked, and for which
+tasks, if that is known (with commas between)."""
 
 CORRECTIONS = pa.schema(
     [

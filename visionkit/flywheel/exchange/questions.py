@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from visionkit.files import atomic_folder
 from visionkit.flywheel import exclusive
-from visionkit.flywheel.answers import Asked, LastAsked, by_picture, newest
+from visionkit.flywheel.answers import NOBODY, Asked, by_picture, newest
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exchange import cvat, label_studio
 from visionkit.flywheel.exchange.class_names import STAND_IN, ClassNames, class_names
@@ -38,9 +38,9 @@ def questions_about(
         KeyError: a picture is not in the catalog.
     """
     ids = [entry.sample_id for entry in asked]
-    # `asked` first: a model that is asked meanwhile must not silence others without its finds.
-    models, said = catalog.asked(), catalog.proposals()
-    last, proposals, truths = LastAsked(models, said), by_picture(said), catalog.truths()
+    # First who was asked: a model asked meanwhile must not silence others without its finds.
+    last = catalog.last_asked()
+    proposals, truths = by_picture(catalog.proposals()), catalog.truths()
     if one_class is None:
         one_class = exclusive.one_class(proposals.values(), truths.values())
     return [
@@ -50,7 +50,7 @@ def questions_about(
             # What people have vouched for is not proposed anew, also that it shows nothing.
             ()
             if truths[sample.id].reviewed
-            else tuple(newest(proposals.get(sample.id, ()), last=last)),
+            else tuple(newest(proposals.get(sample.id, ()), last=last.get(sample.id, NOBODY))),
             "; ".join(reason.words for reason in entry.reasons),
             one_class,
         )

@@ -12,10 +12,10 @@ from types import MappingProxyType
 from visionkit.data.problems import Problem
 from visionkit.flywheel import exclusive
 from visionkit.flywheel.answers import (
+    NOBODY,
     Action,
     Conflict,
     Correction,
-    LastAsked,
     Proposal,
     by_picture,
     newest,
@@ -78,8 +78,8 @@ def take_answers(
     """
     if tool not in READERS:
         raise ValueError(f"the tool must be one of {', '.join(READERS)}, got {tool!r}")
-    models, proposals = catalog.asked(), catalog.proposals()
-    last, proposed = LastAsked(models, proposals), by_picture(proposals)
+    last = catalog.last_asked()
+    proposed = by_picture(catalog.proposals())
     if one_class is None:
         one_class = exclusive.one_class(proposed.values(), catalog.truths().values())
     samples = {sample.id: sample for sample in catalog.samples()}
@@ -102,7 +102,7 @@ def take_answers(
         try:
             _check_boxes(answer, objects)
             name = _id(answer, tool, who, log)
-            shown = newest(ever, last=last)
+            shown = newest(ever, last=last.get(answer.sample_id, NOBODY))
             entry = _correction(name, who, answer, objects, shown, log, one_class=one_class)
             if one_class:
                 exclusive.check_one_class(entry)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from visionkit.flywheel.answers import Asked, LastAsked, Proposal, Truth, newest
+from visionkit.flywheel.answers import NOBODY, Asked, Proposal, Truth, newest
 from visionkit.flywheel.boxes import overlap
 from visionkit.flywheel.exclusive import likeliest_class
 from visionkit.types import Sample
@@ -69,7 +69,7 @@ def make_card(
     asked: Asked,
     *,
     model: str = "",
-    last: LastAsked | None = None,
+    last: Mapping[str, str] = NOBODY,
     first: Truth | None = None,
     one_class: bool = False,
 ) -> Card:
@@ -81,7 +81,7 @@ def make_card(
         proposals: all that models said of it.
         asked: why it is asked.
         model: whose proposals are shown; "" shows the newest of each task.
-        last: which model was asked last, also those that found nothing; as of `newest`.
+        last: task -> the model that was asked for it last; as of `newest`.
         first: what it showed before somebody judged it, where a second person is to judge it
             without seeing their answer; None where the truth is shown.
         one_class: whether a picture as a whole is of one class at most: others than the one that

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from visionkit.flywheel.answers import Asked, Conflict, Correction, Proposal, Reason, Truth
+from visionkit.flywheel.answers import (
+    NOBODY,
+    Asked,
+    Conflict,
+    Correction,
+    Proposal,
+    Reason,
+    Truth,
+)
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.clock import utc_now
 from visionkit.flywheel.exclusive import check_one_class
@@ -367,7 +375,7 @@ class Desk:
             self.proposals_of(sample_id),
             asked,
             model=model,
-            last=self._round.last,
+            last=self._round.last.get(sample_id, NOBODY),
             first=self.catalog.imported(sample_id) if second else None,
             one_class=self._is_of_one_class(),
         )

@@ -97,8 +97,9 @@ def overview(desk: Desk, reviewer: str) -> OverviewReply:
     people: dict[str, list[Correction]] = {}
     for answer in answers:
         people.setdefault(answer.reviewer, []).append(answer)
+    since = desk.since  # once: a queue that is built meanwhile has another
     fresh, log = (
-        [answer for answer in each if answer.created > desk.since] for each in (answers, desk.log())
+        [answer for answer in each if answer.created > since] for each in (answers, desk.log())
     )
     agreed = agreement(answers)
     return OverviewReply(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from visionkit.flywheel.answers import Asked, LastAsked, Proposal, Reason, Truth, by_picture
+from visionkit.flywheel.answers import Asked, Proposal, Reason, Truth, by_picture
 from visionkit.flywheel.catalog import Catalog
 from visionkit.flywheel.exclusive import one_class
 from visionkit.flywheel.review.filters import FilterIndex
@@ -37,7 +37,7 @@ class Round:
         samples: picture -> its sample, of those in the queue.
         proposals: picture -> what models say of it, of all.
         by_id: id of a proposal -> it.
-        last: which models were asked about each picture after others.
+        last: picture -> task -> the model that was asked for it last.
         labels: all names that models and people have used.
         one_class: whether each picture as a whole is of one class, as far as the catalog tells.
     """
@@ -47,7 +47,7 @@ class Round:
     samples: dict[str, Sample]
     proposals: dict[str, tuple[Proposal, ...]]
     by_id: dict[str, Proposal]
-    last: LastAsked
+    last: dict[str, dict[str, str]]
     labels: frozenset[str]
     one_class: bool
 
@@ -59,7 +59,7 @@ def build_round(catalog: Catalog, queue: Sequence[Asked]) -> Round:
         KeyError: a picture is not in the catalog.
     """
     samples = catalog.samples([asked.sample_id for asked in queue])
-    asked = catalog.asked()  # first: a model asked meanwhile must not silence without its finds
+    last = catalog.last_asked()  # first: a model asked meanwhile must not silence without its finds
     said = catalog.proposals()
     proposals = by_picture(said)
     versions, truths = catalog.versions(), catalog.truths()
@@ -70,7 +70,7 @@ def build_round(catalog: Catalog, queue: Sequence[Asked]) -> Round:
         {sample.id: sample for sample in samples},
         proposals,
         {entry.id: entry for entry in said},
-        LastAsked(asked, said),
+        last,
         _labels(proposals, truths),
         one_class(proposals.values(), truths.values()),
     )
