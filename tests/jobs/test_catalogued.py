@@ -259,6 +259,24 @@ def test_a_stopped_run_goes_on_with_its_own_catalog_only(
     assert (tmp_path / "run" / "predictions.jsonl").is_file()
 
 
+def test_who_was_asked_last_is_known_for_each_task(
+    two_heads: Path, scenes: Scenes, tmp_path: Path
+) -> None:
+    first = predicted(two_heads, scenes, tmp_path).models()[0].name
+    later = tmp_path / "later"
+    parts = (classification_part(size=(48, 64)), localization_part(threshold=0.05, size=(48, 64)))
+    Predictor(whole_backbone(), None, *parts).save(later)
+    catalog = str(tmp_path / "catalog")
+    config = predict_config(later, scenes.folder, catalog=catalog, tasks=["classification"])
+    predict(config, tmp_path / "again")
+    second = open_catalog(catalog).models()[1].name
+    asked = open_catalog(catalog).last_asked()
+    assert len(asked) == 4
+    assert first != second
+    for models in asked.values():
+        assert models == {"classification": second, "localization": first}
+
+
 def test_embeddings_of_another_backbone_stay(
     two_heads: Path, scenes: Scenes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
