@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,7 +150,10 @@ def test_the_same_seed_gives_the_same_numbers(
 def test_other_processes_prepare_the_same_pictures(
     whole: Trained, pictures: tuple[list[Sample], list[Sample]], tmp_path: Path
 ) -> None:
-    equal(train(tmp_path, *pictures, settings=replace(QUICK, workers=1)), whole)
+    # From a process of its own: this one runs threads of many libraries, and a fork of it may die.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
+        settings = replace(QUICK, workers=1)
+        equal(fresh.submit(train, tmp_path, *pictures, settings=settings).result(), whole)
 
 
 def test_figures_stand_only_where_something_was_measured(
