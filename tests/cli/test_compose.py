@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from visionkit.cli.compose import ConfigError, compose, expand_sweep, path_keys, quote_path
+from visionkit.cli.compose import ConfigError, compose, expand_sweep
+from visionkit.cli.quoting import path_keys, quote_path
 from visionkit.config import (
     ClassificationConfig,
     EvaluateConfig,

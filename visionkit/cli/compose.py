@@ -7,10 +7,9 @@ are then laid over the result, which checks every name and type, those in files 
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_type_hints
 
@@ -24,15 +23,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from visionkit.cli.describe import conf_folder, defaults_of, entries_of, options_of
+from visionkit.cli.quoting import quoted_words
 from visionkit.config import TASKS, check_values, did_you_mean, expand_home, limits_of, nearest
-from visionkit.config.limits import Limits
 
 Config = TypeVar("Config")
-
-_IN_QUOTES = re.compile(r"(['\"])(?:\\.|(?!\1)[^\\])*\1", re.DOTALL)
-"""A value that is in Hydra's quotes as a whole."""
-_AT_HOME = re.compile(r"((?:^|[\[,])\s*)(~[^,\[\]]*?)(?=\s*(?:[,\]]|$))")
-"""In a list, or choices of a sweep, without quotes: a path that begins with `~`."""
 
 
 class ConfigError(ValueError):
@@ -75,7 +69,7 @@ def compose(
         ConfigError: an unknown key, group or option (the nearest one is named), a value of
             the wrong type or out of its limits, or a required value that is not given.
     """
-    quoted = _quoted_words(words, config_type)
+    quoted = quoted_words(words, config_type)
     groups = defaults_of(conf_folder() / f"{command}.yaml")
     with _hydra(config_folder):
         overrides = _parse(quoted)
@@ -109,85 +103,10 @@ def expand_sweep(words: Sequence[str], config_type: type[Any]) -> list[list[str]
     Raises:
         ConfigError: a word can't be read.
     """
-    quoted = _quoted_words(words, config_type, sweep=True)
+    quoted = quoted_words(words, config_type, sweep=True)
     with _hydra(None):
         axes = [_axis(override) for override in _parse(quoted)]
     return [list(run) for run in itertools.product(*axes)]
-
-
-def path_keys(config_type: type[Any]) -> set[str]:
-    """Dotted names of all fields of a config dataclass that hold paths."""
-    return {key for key, limit in _limits(config_type).items() if limit.path}
-
-
-def _limits(config_type: type[Any], prefix: str = "") -> dict[str, Limits]:
-    """Dotted names of all fields of a config dataclass that have limits -> these."""
-    found = {prefix + name: limit for name, limit in limits_of(config_type).items()}
-    for name, hint in get_type_hints(config_type).items():
-        if isinstance(hint, type) and is_dataclass(hint):
-            found |= _limits(hint, f"{prefix}{name}.")
-    return found
-
-
-def _quoted_words(
-    words: Sequence[str], config_type: type[Any], *, sweep: bool = False
-) -> list[str]:
-    """The words, with the values of keys of paths and of free text in quotes."""
-    paths = path_keys(config_type)
-    texts = {key for key, limit in _limits(config_type).items() if limit.text}
-    return [quote_text(quote_path(word, paths, sweep=sweep), texts) for word in words]
-
-
-def quote_path(word: str, keys: set[str], *, sweep: bool = False) -> str:
-    """`word` with its value in quotes where its key holds a path.
-
-    Spaces, brackets, commas and equal signs of the path then mean themselves. A list `[a,b]`, a
-    quoted value, `null` and, in a sweep, a value with a comma keep their meaning, unless a file
-    of that very name exists.
-    """
-    key, equals, value = word.partition("=")
-    if (
-        not equals
-        or key.lstrip("+") not in keys
-        or value[:1] in ("'", '"')
-        or value in ("", "null")
-    ):
-        return word
-    has_meaning = value.startswith(("[", "${", "???")) or (sweep and "," in value)
-    if has_meaning and not Path(value).exists():
-        has_quotes = "'" in value or '"' in value
-        return word if has_quotes else f"{key}={_with_quotes_at_home(value)}"
-    return f"{key}={_quoted(value)}"
-
-
-def quote_text(word: str, keys: set[str]) -> str:
-    """`word` with its value in quotes where its key holds free text.
-
-    What is in Hydra's quotes stays, and so does `${...}`: a token is given as `${oc.env:NAME}`.
-    """
-    key, equals, value = word.partition("=")
-    if (
-        not equals
-        or key.lstrip("+") not in keys
-        or value in ("", "null")
-        or value.startswith("${")
-        or _IN_QUOTES.fullmatch(value)
-    ):
-        return word
-    # Quotes alone do not keep ${...} from being taken for the value of another key.
-    text = re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + "\\${", value)
-    return f"{key}={_quoted(text)}"
-
-
-def _with_quotes_at_home(value: str) -> str:
-    """A list, or choices, with those paths in quotes that begin with `~`: Hydra reads it so."""
-    return _AT_HOME.sub(lambda found: found[1] + _quoted(found[2]), value)
-
-
-def _quoted(text: str) -> str:
-    """A text in Hydra's quotes, where a backslash only escapes a quote, or others before one."""
-    body = re.sub(r"(\\*)('|\Z)", lambda end: end[1] * 2 + end[2].replace("'", "\\'"), text)
-    return f"'{body}'"
 
 
 @contextmanager

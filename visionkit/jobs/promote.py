@@ -71,7 +71,7 @@ def promote(config: GalleryConfig, items: Sequence[str], target: Path) -> Summar
         for each in found
         if each.items & chosen
     ]
-    lost = next((sample.uri for sample in samples if lies_in(target, [sample.uri])), None)
+    lost = next((sample.uri for sample in samples if lies_in(target, sample.uri)), None)
     if lost is not None:
         raise FileExistsError(
             f"output must hold none of the pictures that are used, but {lost} lies in {target} and "

@@ -31,18 +31,15 @@ def check_not_used(folder: Path, used: Iterable[tuple[str, str]]) -> None:
 
 def _is_lost(folder: Path, value: str) -> bool:
     if os.path.lexists(value) or not any(sign in value for sign in "*?["):
-        return lies_in(folder, [value])
+        return lies_in(folder, value)
     found = _matches(value)
-    return bool(found) and all(lies_in(folder, [file]) for file in found)
+    return bool(found) and all(lies_in(folder, file) for file in found)
 
 
-def lies_in(folder: Path, paths: Iterable[str | Path]) -> bool:
-    """Whether any of the paths is a folder, or leads through it, by whatever links."""
-    place = folder.resolve()
-    steps: set[Path] = set()
-    for path in paths:
-        whole = Path(os.path.abspath(path))
-        steps |= {Path(path), whole, *whole.parents}
+def lies_in(folder: Path, path: str | Path) -> bool:
+    """Whether a path is a folder, or leads through it, by whatever links."""
+    place, whole = folder.resolve(), Path(os.path.abspath(path))
+    steps = [Path(path), whole, *whole.parents]
     return any(step.resolve().is_relative_to(place) for step in steps)
 
 

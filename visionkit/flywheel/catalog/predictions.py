@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -85,19 +85,17 @@ class ProposalTable:
 
     def asked(self) -> dict[str, tuple[str, ...]]:
         """Picture -> the models that were asked about it, the last one at the end."""
-        found = {}
-        for picture, answers in list(self._answers.items()):
-            batches = {name: said.batch for name, said in list(answers.items())}
-            found[picture] = tuple(sorted(batches, key=batches.__getitem__))
-        return found
+        return {
+            picture: tuple(name for name, _ in _in_order(answers))
+            for picture, answers in list(self._answers.items())
+        }
 
     def last_asked(self) -> dict[str, dict[str, str]]:
         """Picture -> task -> the model that was asked for it last."""
-        found = {}
-        for picture, answers in list(self._answers.items()):
-            order = sorted(answers.items(), key=lambda entry: entry[1].batch)
-            found[picture] = {task: name for name, said in order for task in said.tasks}
-        return found
+        return {
+            picture: {task: name for name, said in _in_order(answers) for task in said.tasks}
+            for picture, answers in list(self._answers.items())
+        }
 
     def asked_at(self) -> dict[str, str]:
         """Picture -> when a model was asked about it last, in ISO 8601."""
@@ -118,6 +116,11 @@ class ProposalTable:
             tasks = named[0].split(_COMMA) if named else (answer.task for answer in kept)
             said = _Said(batch, frozenset(tasks), answers[0].created, kept)
             self._answers.setdefault(sample, {})[model] = said
+
+
+def _in_order(answers: Mapping[str, _Said]) -> list[tuple[str, _Said]]:
+    """What each model said of a picture, the one that was asked last at the end."""
+    return sorted(answers.items(), key=lambda entry: entry[1].batch)
 
 
 def _proposals(rows: pa.Table) -> list[Proposal]:
